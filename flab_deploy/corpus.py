@@ -1,0 +1,94 @@
+"""Records: programming tasks to judge a model by, and instructions to train it on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from flab_deploy.errors import ArtifactError, ConfigError
+
+TaskKind = Literal["function_synthesis", "output_prediction", "chain_of_thought"]
+TASK_KINDS: tuple[TaskKind, ...] = ("function_synthesis", "output_prediction", "chain_of_thought")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One problem in HumanEval's format, with the kind of answer it asks for."""
+
+    task_id: str
+    """Unique within its file."""
+    kind: TaskKind
+    """What is asked for: a function body, a value, or a plan in words and then the code."""
+    prompt: str
+    """Text the model continues; it ends where a token ends, never in white space."""
+    canonical_solution: str
+    """A continuation that is right."""
+    test: str
+    """`def check(candidate): ...`, or the expected value as a literal for output prediction."""
+    entry_point: str
+    """Name of the function under test."""
+    composition: str = ""
+    """Steps the task is composed of; tasks of one composition are one cluster in statistics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """One training example; the loss is on `completion` alone."""
+
+    prompt: str
+    """What is given."""
+    completion: str
+    """What is to be learnt, without the end-of-text token."""
+
+
+Record = TypeVar("Record", Task, Instruction)
+
+
+def load_records(path: Path, record: type[Record]) -> list[Record]:
+    """Records of a JSON-lines file, in file order; unknown fields are ignored.
+
+    Raises ArtifactError if the file is missing, ConfigError naming file and line if a line is
+    not a JSON object, lacks a field, or holds a value that is not text.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"no corpus at {path}; give a JSON-lines file")
+    required = [f.name for f in fields(record) if f.name != "composition"]
+    names = {f.name for f in fields(record)}
+    records: list[Record] = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ConfigError(f"{path}:{number}: not valid JSON ({error.msg}); fix or remove that line") from None
+            if not isinstance(row, dict):
+                raise ConfigError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+            missing = [name for name in required if not isinstance(row.get(name), str)]
+            if missing:
+                raise ConfigError(f"{path}:{number}: field {missing[0]!r} is missing or not text")
+            records.append(record(**{name: value for name, value in row.items() if name in names}))
+    if not records:
+        raise ConfigError(f"{path} holds no records; give at least one JSON line")
+    return records
+
+
+def save_records(path: Path, records: Iterable[Task] | Iterable[Instruction]) -> None:
+    """Write records as JSON lines, keys in field order, so that equal records give equal bytes."""
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        for item in records:
+            out.write(json.dumps(asdict(item), ensure_ascii=False) + "\n")
+
+
+def corpus_digest(records: Sequence[Task] | Sequence[Instruction]) -> str:
+    """SHA-256 over the records' content and order, as hexadecimal text."""
+    total = hashlib.sha256()
+    for item in records:
+        total.update(json.dumps(asdict(item), ensure_ascii=False).encode())
+        total.update(b"\n")
+    return total.hexdigest()

@@ -223,14 +223,15 @@ def make_task(rng: Random, split: Split, kind: TaskKind, task_id: str, num_hidde
     head = f"def {name}({parameter}: {argument_type}) -> {gives}:" if rng.random() < 0.7 else f"def {name}({parameter}):"
     code = "".join(f"\n    {line}" for line in lines) + "\n"
     function = _function(head + code, name)
-    examples = _examples(rng, pipeline, function, 2 + num_hidden, 6)
-    doctests = "".join(f"\n    >>> {name}({argument!r})\n    {result!r}" for argument, result in examples[:2])
+    num_shown = 1 if rng.random() < 0.8 else 2
+    shown = _examples(rng, pipeline, function, num_shown, 4)
+    doctests = "".join(f"\n    >>> {name}({argument!r})\n    {result!r}" for argument, result in shown)
     prompt = f'{head}\n    """{describe(rng, pipeline, parameter)}\n{doctests}\n    """'
     if kind == "chain_of_thought":
         prompt += "\n    # Plan:"
         code = "".join(f"\n    # {n}. {line}" for n, line in enumerate(plan_in_words(pipeline), 1)) + code
     empty: object = "" if pipeline.element == "character" else []
-    hidden = [*examples, (empty, function(empty))]
+    hidden = [*shown, *_examples(rng, pipeline, function, num_hidden, 6), (empty, function(empty))]
     asserts = "".join(f"    assert candidate({argument!r}) == {result!r}\n" for argument, result in hidden)
     return Task(
         task_id=task_id, kind=kind, prompt=prompt, canonical_solution=code,
@@ -263,10 +264,10 @@ def make_tasks(split: Split, kind: TaskKind, count: int, seed: int = 0) -> list[
 
 
 def stream_instructions(seed: str, split: Split = "train") -> Iterator[Instruction]:
-    """Endless training examples: 65 % function synthesis, 20 % output prediction, 15 % chain of thought."""
+    """Endless training examples: 70 % function synthesis, 12 % output prediction, 18 % chain of thought."""
     rng = Random(seed)
     kinds: tuple[TaskKind, ...] = ("function_synthesis", "output_prediction", "chain_of_thought")
     while True:
-        kind = rng.choices(kinds, (65, 20, 15))[0]
+        kind = rng.choices(kinds, (70, 12, 18))[0]
         task = make_task(rng, split, kind, "", num_hidden=0)
         yield Instruction(prompt=task.prompt, completion=task.canonical_solution)

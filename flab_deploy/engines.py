@@ -155,7 +155,7 @@ def install(name: str, progress: Progress | None = None) -> Path:
     if _installed_key(path) == key:
         return path
     if not _PYTHONS[0] <= sys.version_info[:2] < _PYTHONS[1]:
-        raise ServingError(f"engines are pinned for CPython 3.11 to 3.13, this is {sys.version.split()[0]}; use another")
+        raise ServingError(f"engines are pinned for CPython 3.11 to 3.13, this is {sys.version.split()[0]}")
     with _exclusively(path) as held:
         if _installed_key(path) != key:
             _build(engine, pins, key, held, progress or _quietly)

@@ -1,0 +1,1 @@
+"""Judging a code model: generation, sandboxed verdicts, robustness, and paired comparison with the original."""

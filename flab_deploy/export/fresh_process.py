@@ -1,0 +1,85 @@
+"""A program of its own, run by path in a fresh process of the main environment or of the optimum engine.
+
+It opens a checkpoint, answers the parity inputs with logits and token ids, and, with `--onnx`,
+exports the checkpoint to ONNX. It imports nothing of this project, because the engine's
+packages must come first; run it with `python -P` so that its folder shadows no package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "transformers", "tokenizers", "optimum", "optimum-onnx", "onnx", "onnxruntime")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages this process runs with."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str) -> None:
+    """Write `answers.json` (token ids, SHA-256 of each input's logits) and `last_logits.npy` (N, V) float32."""
+    import numpy as np
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    wanted: dict[str, Any] = json.loads(inputs.read_text(encoding="utf-8"))
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto" if dtype == "auto" else getattr(torch, dtype))
+    model.eval()
+    digests, last = [], []
+    for ids in [*wanted["text_ids"], *wanted["long_ids"]]:
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([ids])).logits[0].float().numpy()  # (T, V)
+        digests.append(hashlib.sha256(logits.tobytes()).hexdigest())
+        last.append(logits[-1])
+    np.save(out / "last_logits.npy", np.stack(last))
+    answers = {
+        "token_ids": [list(tokenizer(text)["input_ids"]) for text in wanted["texts"]],
+        "logit_digests": digests,
+        "versions": versions(),
+    }
+    (out / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+
+
+def export_onnx(checkpoint: Path, out: Path) -> None:
+    """Export to ONNX in float32 with a key-value cache; equal weights are stored once."""
+    from optimum.exporters.onnx import main_export
+
+    main_export(
+        model_name_or_path=str(checkpoint), output=str(out), task="text-generation-with-past", library_name="transformers",
+        dtype="fp32", do_validation=False, local_files_only=True,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Answer the inputs, then export if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("inputs", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--dtype", choices=("auto", "float32"), default="auto")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--onnx", type=Path)
+    options = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(options.threads)
+    answer(options.checkpoint, options.inputs, options.out, options.dtype)
+    if options.onnx:
+        export_onnx(options.checkpoint, options.onnx)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The export stage: a checkpoint in, `vllm/`, `onnx/` and their measured parity out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from flab_deploy.artifacts import Artifact, Draft, Json, file_digest, read_json, run_stage, write_json
+from flab_deploy.checkpoint import resolve
+from flab_deploy.errors import ConfigError, ExportError
+from flab_deploy.export import fresh_process
+from flab_deploy.export.inputs import ParityInputs, parity_inputs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+Format = Literal["vllm", "onnx"]
+PARITY = "parity.json"
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What to export, and how close it must be to its source."""
+
+    formats: tuple[Format, ...] = ("vllm", "onnx")
+    """`vllm`: a checkpoint directory that vLLM, transformers 4 and 5 open; `onnx`: a float32 model for ONNX Runtime."""
+    num_prompts: int = 50
+    """Prompts to compare logits and greedy tokens on; four long inputs come on top."""
+    num_new_tokens: int = 32
+    """Greedy tokens per prompt."""
+    max_abs_logit_difference: float = 1e-3
+    """How far a logit of the ONNX model may be from PyTorch's in float32. The vLLM checkpoint must match bit for bit."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for values that make no sense."""
+        unknown = sorted(set(self.formats) - {"vllm", "onnx"})
+        if unknown or not self.formats:
+            raise ConfigError(f"formats must be vllm and onnx or one of them, got {list(self.formats)}")
+        if min(self.num_prompts, self.num_new_tokens) < 1:
+            raise ConfigError(f"num_prompts and num_new_tokens must be at least 1, got {self.num_prompts} and {self.num_new_tokens}")
+        if not 0 < self.max_abs_logit_difference < float("inf"):
+            raise ConfigError(f"max_abs_logit_difference must be positive, got {self.max_abs_logit_difference}")
+
+
+def export(model: str | Path, out: Path, config: ExportConfig | None = None, *, force: bool = False) -> Artifact:
+    """The export of `model` at `out`: `vllm/`, `onnx/` as `config.formats` asks, and `parity.json`.
+
+    The figures hold the SHA-256 of every file under `files`. Parity depends on the machine and stays outside
+    the digest. Raises ExportError if a special id is wrong or a figure is out of its bound; nothing is written then.
+    """
+    config = config or ExportConfig()
+    checkpoint = resolve(model)
+
+    def work(draft: Draft) -> None:
+        parity = _export(checkpoint.path, draft.path, config)
+        files = sorted(path for path in draft.path.rglob("*") if path.is_file())
+        draft.figures["files"] = {path.relative_to(draft.path).as_posix(): file_digest(path) for path in files}
+        write_json(draft.path / PARITY, parity)
+
+    return run_stage(
+        out, kind="export", module=__name__, parents={"model": checkpoint.digest}, config=cast("dict[str, Json]", asdict(config)),
+        work=work, measurements=(PARITY,), force=force,
+    )  # fmt: skip
+
+
+def _export(source: Path, out: Path, config: ExportConfig) -> dict[str, Json]:
+    from flab_deploy.export.parity import checkpoint_parity, load_source
+    from flab_deploy.export.vllm import write_checkpoint
+
+    parity: dict[str, Json] = {}
+    with tempfile.TemporaryDirectory(prefix="flab-export-") as scratch:
+        folder = Path(scratch)
+        checkpoint = (out if "vllm" in config.formats else folder) / "vllm"
+        write_checkpoint(source, checkpoint)
+        model = load_source(source)
+        inputs = parity_inputs(source, config.num_prompts, model.config.max_position_embeddings, config.num_new_tokens)
+        inputs.save(folder / "inputs.json")
+        if "vllm" in config.formats:
+            logger.info("export: reopening the vLLM checkpoint in a fresh process")
+            answers, last_logits = _in_fresh_process(Path(sys.executable), checkpoint, folder)
+            parity["vllm"] = checkpoint_parity(model, inputs, answers, last_logits)
+        if "onnx" in config.formats:
+            del model
+            parity["onnx"] = _export_onnx(source, checkpoint, out / "onnx", inputs, folder, config)
+    return parity
+
+
+def _export_onnx(
+    source: Path, checkpoint: Path, out: Path, inputs: ParityInputs, scratch: Path, config: ExportConfig
+) -> dict[str, Json]:
+    import onnxruntime
+    import torch
+
+    from flab_deploy.engines import python_of
+    from flab_deploy.export.onnx import MODEL_FILE, complete_onnx, opset
+    from flab_deploy.export.onnx_decoder import OnnxDecoder
+    from flab_deploy.export.parity import check_tokens, load_source, onnx_parity, other_version_parity
+
+    python = python_of("optimum")
+    logger.info("export: optimum exports the checkpoint to ONNX")
+    answers, last_logits = _in_fresh_process(python, checkpoint, scratch, "--dtype", "float32", "--onnx", str(out))
+    check_tokens(inputs, answers)
+    complete_onnx(checkpoint, out)
+    logger.info("export: comparing ONNX Runtime with PyTorch")
+    decoder = OnnxDecoder(out / MODEL_FILE, torch.get_num_threads())
+    model = load_source(source, torch.float32)
+    bound = config.max_abs_logit_difference
+    found = cast("dict[str, str]", answers["versions"])
+    worst = other_version_parity(model, inputs, last_logits, found["transformers"], bound)
+    return {
+        **onnx_parity(model, decoder, inputs, config.num_new_tokens, bound),
+        "exporter_max_abs_logit_difference": worst, "opset": opset(out),
+        "onnxruntime_version": str(onnxruntime.__version__), "optimum_version": found["optimum"],
+        "optimum_onnx_version": found["optimum-onnx"], "transformers_version": found["transformers"],
+    }  # fmt: skip
+
+
+def _in_fresh_process(python: Path, checkpoint: Path, scratch: Path, *options: str) -> tuple[dict[str, Json], NDArray[np.float32]]:
+    """Answers and last logits (N, V) of a checkpoint to the inputs in `scratch`, from a process of `python`."""
+    import numpy as np
+    import torch
+
+    script = str(Path(fresh_process.__file__).resolve())
+    command = [
+        str(python), "-P", script, str(checkpoint), str(scratch / "inputs.json"), str(scratch),
+        "--threads", str(torch.get_num_threads()), *options,
+    ]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | _OFFLINE
+    result = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True, check=False)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no output"])[-1]
+        raise ExportError(f"{checkpoint.name} cannot be opened in a fresh process of {python} ({reason[:200]})")
+    answers = cast("dict[str, Json]", read_json(scratch / "answers.json"))
+    return answers, np.load(scratch / "last_logits.npy")

@@ -1,0 +1,15 @@
+"""A judge for code nobody has read: isolated, and blind to what the code would like it to believe."""
+
+from flab_deploy.sandbox.judge import describe_sandbox, judge, tier_of
+from flab_deploy.sandbox.verdicts import VERDICT_NAMES, Limits, Program, Verdict, VerdictName
+
+__all__ = [
+    "VERDICT_NAMES",
+    "Limits",
+    "Program",
+    "Verdict",
+    "VerdictName",
+    "describe_sandbox",
+    "judge",
+    "tier_of",
+]

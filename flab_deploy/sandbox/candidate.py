@@ -1,0 +1,87 @@
+"""The process that runs the judged program: it loads the source and answers calls, and knows no test."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from flab_deploy.sandbox.channel import Closed, receive_frame, send_frame
+from flab_deploy.sandbox.values import TooLarge, UnsupportedValue, from_bytes, pack, to_bytes, unpack
+
+OUT_OF_MEMORY_STATUS = 77
+"""Exit status of a program's process that could not even say that it ran out of memory."""
+_MUTABLE = (list, dict, set, bytearray, tuple)
+
+
+def run_candidate(fd: int, source: str, entry_point: str, max_bytes: int) -> None:
+    """Load `source`, say how that went, then answer calls until the test process is gone. Never returns."""
+    try:
+        namespace = _load(fd, source, entry_point, max_bytes)
+        while namespace is not None:
+            _answer(fd, namespace, max_bytes)
+    except (Closed, OSError):
+        pass
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY_STATUS)
+    finally:
+        os._exit(0)  # no exit handlers: they belong to the program
+
+
+def _describe(error: BaseException) -> dict[str, object]:
+    """Names of the error's classes from its own outwards, its text, its number if it is the system's."""
+    try:
+        text = str(error)[:1000]
+    except BaseException:
+        text = ""
+    names = [str(kind.__name__)[:80] for kind in type(error).__mro__[:12]]
+    code = error.errno if isinstance(error, OSError) and type(error.errno) is int else 0
+    return {"error": names, "text": text, "errno": code}
+
+
+def _load(fd: int, source: str, entry_point: str, max_bytes: int) -> dict[str, Any] | None:
+    module = types.ModuleType("candidate")
+    sys.modules["candidate"] = module
+    try:
+        exec(compile(source, "<candidate>", "exec", dont_inherit=True), module.__dict__)
+        reply: dict[str, object] = {"ready": callable(module.__dict__.get(entry_point))}
+    except BaseException as error:
+        reply = _describe(error)
+    send_frame(fd, to_bytes(reply, max_bytes))
+    return module.__dict__ if reply.get("ready") else None
+
+
+def _answer(fd: int, namespace: dict[str, Any], max_bytes: int) -> None:
+    request = from_bytes(receive_frame(fd, max_bytes + 4096))
+    nonce = request["nonce"]
+    function = namespace.get(request["function"])
+    try:
+        reply = to_bytes({"nonce": nonce, **_call(function, request)}, max_bytes)
+    except UnsupportedValue as error:
+        reply = to_bytes({"nonce": nonce, "unsupported": str(error)}, max_bytes)
+    except TooLarge as error:
+        reply = to_bytes({"nonce": nonce, "too_large": str(error)}, max_bytes)
+    except BaseException as error:
+        reply = to_bytes({"nonce": nonce, **_describe(error)}, max_bytes)
+    send_frame(fd, reply)
+
+
+def _call(function: Callable[..., object] | None, request: dict[str, Any]) -> dict[str, object]:
+    if not callable(function):
+        raise NameError(f"name {request['function']!r} is not a function of the program")
+    args, kwargs = unpack(request["args"]), unpack(request["kwargs"])
+    reply: dict[str, object] = {}
+    try:
+        reply["value"] = pack(function(*args, **kwargs))
+    except (UnsupportedValue, TooLarge):
+        raise
+    except BaseException as error:
+        reply = _describe(error)
+    if any(isinstance(value, _MUTABLE) for value in (*args, *kwargs.values())):
+        for key, value in (("args", args), ("kwargs", kwargs)):
+            packed = pack(value)
+            if packed != request[key]:
+                reply[key] = packed
+    return reply

@@ -1,0 +1,306 @@
+"""Judging programs: a pool of workers, repeats of what may be the machine's fault, verdicts in input order."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from flab_deploy.errors import SandboxError
+from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, TIMEOUTS, Limits, Program, Verdict, VerdictName
+
+logger = logging.getLogger(__name__)
+
+_START_WITHIN_S, _ANSWER_LATE_S = 60.0, 30.0
+_NUM_INFRA_REPEATS = 2
+_REQUIRED_LAYERS = ("landlock", "seccomp")
+# The package's modules without its `__init__` files, whose imports a worker has no use for.
+_BOOT = """
+import sys, types
+for name, path in zip(("flab_deploy", "flab_deploy.sandbox"), sys.argv[1:3]):
+    package = types.ModuleType(name)
+    package.__path__ = [path]
+    sys.modules[name] = package
+from flab_deploy.sandbox import zygote
+zygote.main()
+"""
+# Sets of text must come in the same order in every run, and times in one zone. Nothing else is passed on.
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "TZ": "UTC"}
+
+
+class _Broken(Exception):
+    """A worker cannot be relied on any more."""
+
+
+class _Worker:
+    """A worker process and the two streams to it."""
+
+    def __init__(self, limits: Limits, folder: Path) -> None:
+        self._limits = limits
+        self._answer = bytearray()
+        self._deadline = time.monotonic() + _START_WITHIN_S
+        workdir = folder / "work"
+        workdir.mkdir(parents=True, mode=0o700)
+        self._log = folder / "log"
+        here = Path(__file__).resolve().parent
+        config = json.dumps({"limits": asdict(limits), "workdir": str(workdir)})
+        self.control, control = socket.socketpair()
+        self._tests, tests = socket.socketpair()
+        command = [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOT, str(here.parent), str(here), config]
+        with control, tests, self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=control, stdout=tests, stderr=log, env=_ENVIRONMENT, cwd="/", start_new_session=True
+            )
+        self.index: int | None = None
+        self.layers: list[str] | None = None
+
+    def start(self, index: int, program: Program) -> None:
+        """Hand over a program; `index` is what its answer will be for. Raises _Broken."""
+        self.index = index
+        self._deadline = time.monotonic() + self._limits.wall_s + _ANSWER_LATE_S
+        request = {"source": program.source, "entry_point": program.entry_point}
+        self._send(self.control, json.dumps(request).encode())
+        self._send(self._tests, program.test.encode("utf-8", "surrogatepass"))
+
+    def _send(self, stream: socket.socket, data: bytes) -> None:
+        stream.settimeout(_ANSWER_LATE_S)
+        try:
+            stream.sendall(struct.pack(">I", len(data)) + data)
+        except OSError as error:
+            raise _Broken(f"a worker does not listen ({error})") from None
+
+    def receive(self) -> dict[str, Any] | None:
+        """What a readable worker has to say, None if it is not finished saying it. Raises _Broken."""
+        part = self.control.recv(1 << 16)
+        if not part:
+            raise _Broken(self._log.read_text(errors="replace")[-200:] or "a worker ended")
+        self._answer += part
+        if len(self._answer) < 4 or len(self._answer) < 4 + struct.unpack_from(">I", self._answer)[0]:
+            return None
+        message = json.loads(self._answer[4:])
+        self._answer.clear()
+        if "broken" in message:
+            raise _Broken(message["broken"])
+        if "layers" in message:
+            self.layers = message["layers"]
+        return cast("dict[str, Any]", message)
+
+    def late(self) -> bool:
+        """Whether it should have answered by now."""
+        return time.monotonic() > self._deadline
+
+    def close(self) -> None:
+        """End it; its children die with it."""
+        self.control.close()
+        self._tests.close()
+        self._process.kill()
+        self._process.wait()
+
+
+class _Pool:
+    """Workers, started when needed and replaced when broken."""
+
+    def __init__(self, limits: Limits, folder: Path) -> None:
+        self._limits = limits
+        self._folder = folder
+        self._num_started = 0
+        self._workers: list[_Worker] = []
+
+    def _start_worker(self) -> _Worker:
+        """A worker that has said which layers are in force. Raises SandboxError if it cannot be started."""
+        self._num_started += 1
+        worker = _Worker(self._limits, self._folder / str(self._num_started))
+        worker.control.settimeout(_START_WITHIN_S)
+        try:
+            while worker.receive() is None:
+                pass
+        except (_Broken, OSError) as error:
+            worker.close()
+            raise SandboxError(f"no sandbox worker could be started: {error}") from None
+        self._workers.append(worker)
+        return worker
+
+    def layers(self) -> list[str]:
+        """Layers in force in this pool's workers."""
+        worker = self._workers[0] if self._workers else self._start_worker()
+        return list(worker.layers or ())
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.close()
+        self._workers.clear()
+
+    def run(self, programs: Sequence[Program], indices: Sequence[int], width: int) -> Iterator[tuple[int, Verdict]]:
+        """Verdicts of the programs at `indices` as they come, at most `width` at a time."""
+        waiting = deque(indices)
+        with selectors.DefaultSelector() as selector:
+            idle = self._workers[:width]
+            busy: list[_Worker] = []
+            while waiting or busy:
+                while waiting and len(busy) < width:
+                    worker = idle.pop() if idle else self._start_worker()
+                    index = waiting.popleft()
+                    busy.append(worker)
+                    selector.register(worker.control, selectors.EVENT_READ, worker)
+                    try:
+                        worker.start(index, programs[index])
+                    except _Broken as error:
+                        self._drop(selector, busy, worker)
+                        yield index, _infra_error(programs[index], str(error))
+                for worker, answer in self._answers(selector, busy):
+                    index = cast("int", worker.index)
+                    if answer.get("verdict") in (None, "infra_error"):
+                        self._drop(selector, busy, worker)
+                    else:
+                        selector.unregister(worker.control)
+                        busy.remove(worker)
+                        idle.append(worker)
+                    yield index, _verdict(programs[index], answer)
+
+    def _answers(self, selector: selectors.BaseSelector, busy: list[_Worker]) -> list[tuple[_Worker, dict[str, Any]]]:
+        """Answers that are in, waiting for some; a worker that is broken or late answers `broken`."""
+        answers: list[tuple[_Worker, dict[str, Any]]] = []
+        for key, _ in selector.select(timeout=1.0):
+            worker = cast("_Worker", key.data)
+            try:
+                answer = worker.receive()
+            except (_Broken, OSError, ValueError) as error:
+                answer = {"broken": str(error)}
+            if answer is not None:
+                answers.append((worker, answer))
+        answered = [worker for worker, _ in answers]
+        late = [w for w in busy if w not in answered and w.late()]
+        return answers + [(worker, {"broken": "a worker did not answer in time"}) for worker in late]
+
+    def _drop(self, selector: selectors.BaseSelector, busy: list[_Worker], worker: _Worker) -> None:
+        selector.unregister(worker.control)
+        busy.remove(worker)
+        self._workers.remove(worker)
+        worker.close()
+
+
+def _verdict(program: Program, answer: dict[str, Any]) -> Verdict:
+    if "verdict" not in answer:
+        return _infra_error(program, str(answer.get("broken", answer)))
+    return Verdict(
+        program_id=program.program_id,
+        verdict=cast("VerdictName", answer["verdict"]),
+        detail=answer["detail"],
+        cpu_s=answer["cpu_s"],
+        max_rss_bytes=answer["max_rss_bytes"],
+    )
+
+
+def _infra_error(program: Program, detail: str) -> Verdict:
+    line = " ".join(detail.split())[:300]
+    return Verdict(program_id=program.program_id, verdict="infra_error", detail=line, cpu_s=0.0, max_rss_bytes=0)
+
+
+def _refused(program: Program) -> Verdict | None:
+    """The verdict on a source that is too long to be worth a process."""
+    size = len(program.source.encode("utf-8", "surrogatepass"))
+    if size <= MAX_SOURCE_BYTES:
+        return None
+    detail = f"a source of {size} bytes, and {MAX_SOURCE_BYTES} are allowed"
+    return Verdict(program_id=program.program_id, verdict="fail_load", detail=detail, cpu_s=0.0, max_rss_bytes=0)
+
+
+@contextmanager
+def _pool(limits: Limits, allow_weak: bool) -> Iterator[_Pool]:
+    if not sys.platform.startswith("linux"):
+        raise SandboxError(f"generated code cannot be isolated on {sys.platform}; run this in a Linux container")
+    folder = Path(tempfile.mkdtemp(prefix="flab-sandbox-"))
+    pool = _Pool(limits, folder)
+    try:
+        missing = [layer for layer in _REQUIRED_LAYERS if layer not in pool.layers()]
+        if missing and not allow_weak:
+            raise SandboxError(
+                f"generated code cannot be isolated here: {' and '.join(missing)} not in force; "
+                "use a Linux kernel with both (5.13 or newer), or allow a weak sandbox"
+            )
+        yield pool
+    finally:
+        pool.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def judge(
+    programs: Sequence[Program],
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+    *,
+    allow_weak: bool = False,
+) -> list[Verdict]:
+    """Verdicts of the programs, in their order.
+
+    `workers` run at a time, by default one per usable processor. `progress` is called with 1 for
+    each program that is done, as `tqdm.update` wants it. A timeout counts only if it happens
+    again with no other program running; an `infra_error` is repeated up to two times.
+    Raises SandboxError if this machine cannot isolate programs, unless `allow_weak`.
+    """
+    verdicts: list[Verdict | None] = [_refused(program) for program in programs]
+    indices = [i for i, verdict in enumerate(verdicts) if verdict is None]
+    tell = progress or (lambda _: None)
+    for _ in range(len(programs) - len(indices)):
+        tell(1)
+    if not indices:
+        return cast("list[Verdict]", verdicts)
+    width = min(workers or len(os.sched_getaffinity(0)), len(indices))
+    with _pool(limits, allow_weak) as pool:
+        again: list[int] = []
+        for index, verdict in pool.run(programs, indices, width):
+            verdicts[index] = verdict
+            if verdict.verdict in TIMEOUTS or verdict.verdict == "infra_error":
+                again.append(index)
+            else:
+                tell(1)
+        for index in sorted(again):
+            verdicts[index] = _repeated(pool, programs, index, cast("Verdict", verdicts[index]))
+            tell(1)
+    return cast("list[Verdict]", verdicts)
+
+
+def _repeated(pool: _Pool, programs: Sequence[Program], index: int, verdict: Verdict) -> Verdict:
+    """The verdict on a program judged again, alone: once, or as long as the machine is at fault."""
+    for attempt in range(_NUM_INFRA_REPEATS):
+        logger.info("judging %s again, alone: %s (%s)", verdict.program_id, verdict.verdict, verdict.detail)
+        ((_, verdict),) = pool.run(programs, [index], 1)
+        if verdict.verdict != "infra_error":
+            return verdict
+    return verdict
+
+
+def tier_of(layers: Sequence[str]) -> str:
+    """Name of the tier that some layers make: `1r` with a private user, `1`, or `0` for less than is required."""
+    if any(layer not in layers for layer in _REQUIRED_LAYERS):
+        return "0"
+    return "1r" if "private_user" in layers else "1"
+
+
+@lru_cache(maxsize=1)
+def _layers_here() -> tuple[str, ...]:
+    with _pool(Limits(), allow_weak=True) as pool:
+        return tuple(pool.layers())
+
+
+def describe_sandbox() -> dict[str, str | list[str]]:
+    """The isolation in force here, found by trying: `tier` (see `tier_of`) and the names of the `layers`."""
+    layers = list(_layers_here())
+    return {"tier": tier_of(layers), "layers": layers}

@@ -1,0 +1,285 @@
+"""The layers around a process that runs code nobody has read, and how to enter them.
+
+Everything is prepared once per worker (`prepare`) and entered in each forked child (`enter`):
+limits, a private user where the worker is root, Landlock for files, a system call filter last.
+Nothing here needs a privilege; being root only adds the private user.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import resource
+import signal
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flab_deploy.sandbox.seccomp import SyscallFilter, build_filter
+from flab_deploy.sandbox.verdicts import Limits
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 4, 8, 38, 22
+_SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION, _CAP_DAC_READ_SEARCH = 0x20080522, 2
+# The same numbers on every architecture.
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+
+_READ_FILE, _READ_DIR, _WRITE_FILE, _REMOVE_FILE, _MAKE_REG, _TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 5, 1 << 8, 1 << 14
+_RIGHTS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}  # from 5 on: 16 rights
+_SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+
+CHANNEL_FD, REPORT_FD = 3, 4
+"""Where a child finds its channel to its sibling, and the test process its way to report."""
+_FIRST_PRIVATE_UID, _NUM_PRIVATE_UIDS = 60_000, 5_400
+_NUM_THREADS = 64
+_MAX_FD = 256  # a worker has about a dozen
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
+
+
+def landlock_abi() -> int:
+    """Version of the kernel's Landlock interface; 0 if there is none."""
+    return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
+
+
+class _Rule(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("rights", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+def _allow_beneath(ruleset: int, path: str, rights: int) -> None:
+    try:
+        parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # not on this machine, so there is nothing to allow
+    try:
+        if not os.path.isdir(path):
+            rights &= _READ_FILE | _WRITE_FILE | _TRUNCATE
+        rule = _Rule(rights=rights, parent_fd=parent)
+        if _libc.syscall(_LANDLOCK_ADD, ruleset, 1, ctypes.byref(rule), ctypes.c_uint32(0)) != 0:
+            raise OSError(ctypes.get_errno(), f"Landlock rule for {path}")
+    finally:
+        os.close(parent)
+
+
+def landlock_ruleset(readable: Sequence[str], writable: str | None) -> int | None:
+    """A descriptor of rules: read beneath `readable`, flat files in `writable`, no network; None without Landlock.
+
+    The only files a program can make are regular ones in its directory: no folder, link, socket or
+    pipe, so that cleaning up is one listing. Signals and abstract sockets stay inside from ABI 6 on.
+    """
+    abi = landlock_abi()
+    if abi == 0:
+        return None
+    files = _RIGHTS_BY_ABI.get(abi, (1 << 16) - 1)
+    attributes = (ctypes.c_uint64 * 3)(files, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    ruleset = int(_libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
+    if ruleset < 0:
+        return None
+    for path in readable:
+        _allow_beneath(ruleset, path, _READ_FILE | _READ_DIR)
+    for path in _DEVICES:
+        _allow_beneath(ruleset, path, _READ_FILE | _WRITE_FILE & files)
+    if writable is not None:
+        rights = _READ_FILE | _READ_DIR | _WRITE_FILE | _REMOVE_FILE | _MAKE_REG | _TRUNCATE
+        _allow_beneath(ruleset, writable, rights & files)
+    return ruleset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confinement:
+    """What a child enters; prepared once, valid for every child of one worker and one role."""
+
+    uid: int | None
+    """Private user to become; None to stay who the worker is."""
+    search: bool
+    """Whether that user needs the right to pass through folders closed to it, to reach the interpreter's library."""
+    ruleset_fd: int | None
+    """Landlock rules, or None without Landlock."""
+    syscalls: SyscallFilter | None
+    """System call filter, or None where no filter can be had."""
+    limits: Limits
+    """Limits of the program."""
+    address_space_bytes: int
+    """Limit of the address space, the interpreter's included."""
+    num_threads: int
+    """Limit of the user's threads."""
+    workdir: str
+    """Directory to be in."""
+    parent: int
+    """Process id of the worker; the child dies with it."""
+
+
+def _baseline_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError):
+        return 256 << 20
+
+
+def _threads_of_user() -> int:
+    """Threads of this user now; the kernel counts them all, so an ordinary user's limit is relative to them."""
+    count = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry.stat().st_uid == os.getuid():
+                count += len(os.listdir(entry / "task"))
+        except OSError:
+            continue
+    return count
+
+
+def library_paths() -> list[str]:
+    """Where the interpreter's own library and the system's shared libraries lie: all a program may read."""
+    paths = sysconfig.get_paths()
+    own = {os.path.realpath(paths[name]) for name in ("stdlib", "platstdlib")}
+    own |= {os.path.realpath(entry) for entry in sys.path if entry and "site-packages" not in entry}
+    return sorted(own) + list(_SYSTEM_LIBRARIES)
+
+
+def private_uid() -> int | None:
+    """A user id for this worker's children and no one else, if this process may give one; it and the next are free."""
+    if os.geteuid() != 0:
+        return None
+    uid = _FIRST_PRIVATE_UID + 2 * (os.getpid() % (_NUM_PRIVATE_UIDS // 2))
+    return uid if _in_child(lambda: _become(uid, search=False)) else None
+
+
+def needs_search(uid: int | None, path: str) -> bool:
+    """Whether `uid` cannot list `path` by itself."""
+
+    def attempt() -> None:
+        if uid is not None:
+            _become(uid, search=False)
+        os.listdir(path)
+
+    return uid is not None and not _in_child(attempt)
+
+
+def _in_child(attempt: object) -> bool:
+    """Whether a callable ends without an exception, tried in a forked child."""
+    child = os.fork()
+    if child == 0:
+        try:
+            attempt()  # type: ignore[operator]
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def prepare(limits: Limits, uid: int | None, search: bool, readable: Sequence[str], workdir: str, *, write: bool) -> Confinement:
+    """Everything a child of this process needs to confine itself; with `write` it may leave files in `workdir`."""
+    return Confinement(
+        uid=uid,
+        search=search,
+        ruleset_fd=landlock_ruleset(readable, workdir if write else None),
+        syscalls=build_filter() if ctypes.sizeof(ctypes.c_void_p) == 8 else None,
+        limits=limits,
+        address_space_bytes=_baseline_bytes() + limits.memory_bytes,
+        num_threads=_NUM_THREADS if uid is not None else _threads_of_user() + 16 * _NUM_THREADS,
+        workdir=workdir,
+        parent=os.getpid(),
+    )
+
+
+def _become(uid: int, *, search: bool) -> None:
+    """Become a user for good, keeping no capability but (with `search`) that to pass through closed folders.
+
+    That one opens nothing by itself: what can be read is Landlock's to say.
+    """
+    if search:
+        _prctl(_PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    _keep_capabilities(1 << _CAP_DAC_READ_SEARCH if search else 0)
+
+
+def _keep_capabilities(mask: int) -> None:
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    data = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)  # effective, permitted, inheritable; low and high word
+    if _libc.capset(header, data) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def _set_limit(which: int, soft: int, hard: int | None = None) -> None:
+    _, ceiling = resource.getrlimit(which)
+    hard = soft if hard is None else hard
+    if ceiling != resource.RLIM_INFINITY:
+        soft, hard = min(soft, ceiling), min(hard, ceiling)  # a limit is never raised
+    resource.setrlimit(which, (soft, hard))
+
+
+def _set_limits(confinement: Confinement) -> None:
+    limits = confinement.limits
+    seconds = math.ceil(limits.cpu_s) + 1  # the worker measures finer; this is for when it cannot
+    _set_limit(resource.RLIMIT_AS, confinement.address_space_bytes)
+    _set_limit(resource.RLIMIT_CPU, seconds, seconds + 1)
+    _set_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+    _set_limit(resource.RLIMIT_NOFILE, 32)
+    _set_limit(resource.RLIMIT_NPROC, confinement.num_threads)
+    _set_limit(resource.RLIMIT_CORE, 0)
+    _set_limit(resource.RLIMIT_STACK, 8 << 20)
+    _set_limit(resource.RLIMIT_MEMLOCK, 0)
+    _set_limit(resource.RLIMIT_MSGQUEUE, 0)
+
+
+def _keep_descriptors(keep: Sequence[int]) -> None:
+    """Close all descriptors but the standard ones, which lead nowhere, and `keep`, which become 3, 4, ..."""
+    high = [_above(os.dup(fd), CHANNEL_FD + len(keep)) for fd in keep]
+    for place, fd in enumerate(high, start=CHANNEL_FD):
+        os.dup2(fd, place, inheritable=False)
+    os.closerange(CHANNEL_FD + len(keep), _MAX_FD)
+
+
+def _above(fd: int, least: int) -> int:
+    while fd < least:
+        fd = os.dup(fd)
+    return fd
+
+
+def _filter_syscalls(code: bytes) -> None:
+    instructions = ctypes.create_string_buffer(code, len(code))
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+    program = Program(len(code) // 8, ctypes.addressof(instructions))
+    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp filter")
+
+
+def enter(confinement: Confinement, keep: Sequence[int]) -> None:
+    """Confine this process, a fresh child of the worker, for good; descriptors `keep` become 3, 4, ...
+
+    Raises OSError if a layer that was prepared cannot be entered; the child must then end.
+    """
+    os.setsid()
+    os.chdir(confinement.workdir)
+    _set_limits(confinement)
+    if confinement.uid is not None:
+        _become(confinement.uid, search=confinement.search)
+    elif os.geteuid() == 0:
+        _keep_capabilities(0)
+    _prctl(_PR_SET_DUMPABLE, 0)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+    if os.getppid() != confinement.parent:
+        os._exit(1)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    ruleset = confinement.ruleset_fd
+    if ruleset is not None and _libc.syscall(_LANDLOCK_RESTRICT, ruleset, ctypes.c_uint32(0)) != 0:
+        raise OSError(ctypes.get_errno(), "landlock_restrict_self")
+    _keep_descriptors(keep)
+    if confinement.syscalls is not None:
+        _filter_syscalls(confinement.syscalls.for_process(os.getpid()))

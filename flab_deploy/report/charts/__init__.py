@@ -1,0 +1,1 @@
+"""Charts of the report as inline SVG whose colours follow the page's theme."""

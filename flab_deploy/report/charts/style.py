@@ -1,0 +1,139 @@
+"""How every chart looks, and its way from matplotlib to inline SVG.
+
+Colours are drawn as the light theme's values and then replaced by CSS variables, so that one
+drawing serves both themes. Models differ by marker and line style too, never by colour alone.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from flab_deploy.artifacts import Json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLORS = {
+    "ink": "#1b212b",
+    "muted": "#5a6472",
+    "grid": "#d9dee5",
+    "surface": "#fffffe",
+    "original": "#56606e",
+    "pruned": "#b4500f",
+    "slimmed": "#0b5fcc",
+}
+"""Name of the page's CSS variable, and the colour of the light theme that stands for it in a drawing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How one model is drawn everywhere."""
+
+    label: str
+    color: str
+    marker: str
+    line: str
+
+
+LOOKS = {
+    "original": Look(label="original", color=COLORS["original"], marker="o", line=(":")),
+    "pruned": Look(label="pruned", color=COLORS["pruned"], marker="^", line="--"),
+    "recovered": Look(label="recovered", color=COLORS["slimmed"], marker="s", line="-"),
+    "slimmed": Look(label="slimmed", color=COLORS["slimmed"], marker="s", line="-"),
+}
+
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "flab-deploy",
+    "font.family": "DejaVu Sans",  # comes with matplotlib, and is wider than what browsers put in its place
+    "font.size": 10.5,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10.5,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "legend.fontsize": 9.5,
+    "legend.frameon": False,
+    "axes.edgecolor": COLORS["muted"],
+    "axes.labelcolor": COLORS["ink"],
+    "axes.titlecolor": COLORS["ink"],
+    "text.color": COLORS["ink"],
+    "xtick.color": COLORS["muted"],
+    "ytick.color": COLORS["muted"],
+    "xtick.labelcolor": COLORS["ink"],
+    "ytick.labelcolor": COLORS["ink"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": COLORS["grid"],
+    "grid.linewidth": 0.8,
+    "hatch.linewidth": 0.8,
+    "figure.constrained_layout.use": True,
+}
+_FONT = re.compile(r"font: ([0-9.]+px|[^;\"]*?[0-9.]+px) [^;\"]*")
+_IDENTITY = re.compile(r'(\bid="|url\(#|href="#)')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One drawing with what it says."""
+
+    key: str
+    """Stable name, also the prefix of the drawing's element ids."""
+    title: str
+    """What is shown."""
+    alt: str
+    """The drawing in words, for readers who cannot see it."""
+    caption: str
+    """How to read it."""
+    svg: str = field(repr=False)
+    """An `<svg>` element to put into a page."""
+    data: Json = field(repr=False)
+    """The figures drawn."""
+
+
+@contextmanager
+def canvas(width: float = 7.2, height: float = 3.6, columns: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure of the given size in inches with one row of axes, under the house style."""
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(width, height))
+        found = figure.subplots(1, columns, squeeze=False)
+        yield figure, list(found[0])
+
+
+def inline_svg(figure: Figure, key: str, alt: str) -> str:
+    """The figure as an `<svg>` element: themed, without dates, outside references or ids shared between charts.
+
+    Call it inside `canvas`, whose settings it needs.
+    """
+    buffer = io.StringIO()
+    figure.patch.set_visible(False)
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata=metadata)
+    text = buffer.getvalue()
+    body = text[text.index("<svg") :]
+    inside = body[body.index(">") + 1 :]
+    inside = _IDENTITY.sub(rf"\g<1>{key}-", inside.replace("xlink:href", "href"))
+    inside = _FONT.sub(r"font: \1 var(--font)", inside)
+    for name, color in COLORS.items():
+        inside = inside.replace(color, f"var(--{name})")
+    width, height = (72 * side for side in figure.get_size_inches())
+    head = f'<svg class="drawing" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{_attribute(alt)}">'
+    return head + inside.strip()
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+
+
+def legend_above(axes: Axes, columns: int) -> None:
+    """Put the legend in a row above the axes, where it covers no data."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=1.6)

@@ -1,0 +1,190 @@
+"""The small print as tables: judging, sandbox, load test, energy, export parity, lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from flab_deploy.artifacts import Json
+from flab_deploy.report.run import Run, mapping, pick
+from flab_deploy.report.verdict import engine
+from flab_deploy.report.wording import count, significant
+
+_MODELS = ("original", "pruned", "recovered")
+_SERVED = ("original", "slimmed")
+_DASH = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A titled table of texts."""
+
+    key: str
+    """Stable name."""
+    title: str
+    """What it lists."""
+    head: tuple[str, ...]
+    """Column headings; the first column holds labels."""
+    lines: tuple[tuple[str, ...], ...]
+    """Cells as shown."""
+    note: str = ""
+    """One sentence of explanation, or `not run`."""
+
+
+def check_tables(run: Run) -> list[Table]:
+    """All tables of the small print, in the order of the page; a table of a stage that was not run has no lines."""
+    return [_health(run), _sandbox(run), _load_test(run), _energy(run), *_parity(run)]
+
+
+def _table(key: str, title: str, head: Sequence[str], lines: list[tuple[str, ...]], note: str = "") -> Table:
+    return Table(key=key, title=title, head=tuple(head), lines=tuple(lines), note=note if lines else "not run")
+
+
+_HEALTH = {
+    "canonical_pass_rate": "known right answers that pass the judge",
+    "num_excluded": "problems left out",
+    "num_truncated": "answers cut off at the length limit",
+    "num_unparsable": "answers that are not valid Python",
+    "num_infrastructure_errors": "answers the judge could not run",
+}
+
+
+def _health(run: Run) -> Table:
+    models = [model for model in _MODELS if run.has(f"evaluate-{model}")]
+    blocks = [mapping(run.get(f"evaluate-{model}", "health")) for model in models]
+    lines = [(label, *(text(block.get(name), name) for block in blocks)) for name, label in _HEALTH.items()]
+    verdicts = dict.fromkeys(name for block in blocks for name in mapping(block.get("verdicts")))
+    lines += [
+        (f"verdict: {name.replace('_', ' ')}", *(text(pick(block, "verdicts", name) or 0) for block in blocks))
+        for name in verdicts
+    ]
+    lines.append(("problem suite", *(_suite(run, model) for model in models)))
+    note = "A judge that fails known right answers would make every score too low."
+    return _table("health", "Judging", ("", *models), lines if models else [], note)
+
+
+def _suite(run: Run, model: str) -> str:
+    name, digest = (run.get(f"evaluate-{model}", "suite", key) for key in ("name", "digest"))
+    return f"{name or _DASH} ({str(digest or '')[:12]})"
+
+
+def _sandbox(run: Run) -> Table:
+    models = [model for model in _MODELS if run.has(f"evaluate-{model}")]
+    blocks = [dict(flat(run.get(f"evaluate-{model}", "sandbox"))) for model in models]
+    names = dict.fromkeys(name for block in blocks for name in block)
+    lines = [(words(name), *(block.get(name, _DASH) for block in blocks)) for name in names]
+    note = "Generated code ran in a separate process behind these limits."
+    return _table("sandbox", "Sandbox of the generated code", ("", *models), lines, note)
+
+
+_LOAD = {
+    "completed": "requests completed",
+    "failed": "requests failed",
+    "request_throughput": "requests per second",
+    "total_output_tokens": "output tokens received",
+    "startup_s": "seconds until the server answered",
+}
+
+
+def _load_test(run: Run) -> Table:
+    if not run.has("bench"):
+        return _table("load", "Load test", ("", *_SERVED), [])
+    blocks = [mapping(run.get("bench", "models", model)) for model in _SERVED]
+    lines: list[tuple[str, ...]] = [("engine", *(engine(run) for _ in _SERVED))]
+    lines.append(("verdict on the test itself", *(text(pick(block, "validity", "verdict")) for block in blocks)))
+    lines.append(("reasons", *(text(pick(block, "validity", "reasons")) for block in blocks)))
+    lines += [(label, *(text(block.get(name), name) for block in blocks)) for name, label in _LOAD.items()]
+    lines += _pairs("server counted: ", [block.get("server_metrics") for block in blocks])
+    lines += _pairs("sending was late by, ms: ", [block.get("schedule_delay_ms") for block in blocks])
+    lines += _pairs("load plan: ", [run.get("bench", "plan")] * 2)
+    lines += _pairs("", [_greedy(block) for block in blocks])
+    note = "What the client saw beside what the server's own counters say; a sender that lags makes a test invalid."
+    return _table("load", "Load test", ("", *_SERVED), lines, note)
+
+
+def _greedy(block: dict[str, Json]) -> Json:
+    return {name: value for name, value in block.items() if "greedy" in name or "agreement" in name}
+
+
+def _pairs(prefix: str, blocks: Sequence[Json]) -> list[tuple[str, ...]]:
+    found = [dict(flat(block)) for block in blocks]
+    names = dict.fromkeys(name for block in found for name in block)
+    return [(prefix + words(name), *(block.get(name, _DASH) for block in found)) for name in names]
+
+
+def _energy(run: Run) -> Table:
+    lines: list[tuple[str, ...]] = []
+    for block, label in (("energy", "energy: "), ("carbon", "carbon: ")):
+        lines += _pairs(label, [run.get("bench", "models", model, block) for model in _SERVED])
+    note = "Energy is measured only where the machine has sensors that can be read; an estimate never counts as a measurement."
+    return _table("energy", "Energy and carbon", ("", *_SERVED), lines, note)
+
+
+def _parity(run: Run) -> Iterator[Table]:
+    names = list(run.get("export") or {}) if isinstance(run.get("export"), dict) else []
+    titles = {"vllm": "vLLM directory against PyTorch", "onnx": "ONNX against PyTorch"}
+    for name in dict.fromkeys([*titles, *names]):
+        lines = [(words(key), value) for key, value in flat(run.get("export", name))]
+        if name in titles or lines:
+            title = titles.get(name, words(name))
+            yield _table(f"parity-{name}", title, ("", "found"), lines, "The exported model on the same prompts.")
+
+
+def lineage_warnings(run: Run) -> list[str]:
+    """Places where figures of one run speak of different models or problems; empty if all fits together."""
+    found: list[str] = []
+    for model in _MODELS[1:]:
+        stage = f"compare-{model}"
+        for role, evaluated in (("original", "evaluate-original"), ("candidate", f"evaluate-{model}")):
+            digest, expected = run.get(stage, role), run.get(evaluated, "model", "digest")
+            if digest and expected and digest != expected:
+                found.append(f"{stage} compared another {role} model than {evaluated} judged")
+    source, judged = run.get("plan", "source"), run.get("evaluate-original", "model", "digest")
+    if source and judged and source != judged:
+        found.append("the plan was made for another model than evaluate-original judged")
+    suites = {run.get(f"evaluate-{model}", "suite", "digest") for model in _MODELS} - {None}  # type: ignore[arg-type]
+    if len(suites) > 1:
+        found.append("the models were judged on different problems")
+    return found
+
+
+def flat(value: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(name, text) of every leaf below a value; nested names are joined by a dot."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from flat(item, f"{prefix}.{key}" if prefix else key)
+    elif prefix:
+        yield prefix, text(value, prefix)
+
+
+def words(name: str) -> str:
+    """A JSON name in words: `num_greedy_equal` is `greedy equal (count)`."""
+    parts = name.replace(".", ": ").split("_")
+    if parts[0].startswith("num") and len(parts) > 1:
+        parts = [*parts[1:], "(count)"]
+    units = {"s": "(s)", "ms": "(ms)", "bytes": "(bytes)", "joules": "(J)"}
+    last = [units.get(parts[-1], parts[-1])] if len(parts) > 1 else parts[-1:]
+    return " ".join([*parts[:-1], *last])
+
+
+def text(value: Json, name: str = "") -> str:
+    """A JSON value as a reader sees it; a dash for nothing."""
+    if value is None or value == [] or value == "":
+        return _DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "; ".join(text(item) for item in value)
+    if isinstance(value, dict):
+        return "; ".join(f"{words(key)} {text(item)}" for key, item in value.items())
+    if isinstance(value, int | float):
+        return _number(value, name)
+    return value[:12] if name.endswith("digest") else value
+
+
+def _number(value: float, name: str) -> str:
+    if "seed" in name or "rank" in name:
+        return f"{value:g}"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return count(value)
+    return f"{value:.2e}" if abs(value) < 1e-4 else significant(value, 4)

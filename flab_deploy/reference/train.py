@@ -124,7 +124,8 @@ def select_positions(weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` positions (P,) whose next token weighs most, and the weights (P,); a fixed count compiles once."""
     following = weights.roll(-1, dims=1)
     following[:, -1] = 0.0
-    top = following.flatten().topk(count, sorted=False)
+    # Without the very last position, which nothing follows: it must not fill up the count.
+    top = following.flatten()[:-1].topk(count, sorted=False)
     return top.indices, top.values
 
 

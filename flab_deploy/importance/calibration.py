@@ -1,0 +1,106 @@
+"""Calibration batches, and the divergence between two models' next-token distributions on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from flab_deploy.corpus import Instruction
+from flab_deploy.decoder import backbone, output_weight
+from flab_deploy.errors import ConfigError
+from flab_deploy.tokenizer import load_tokenizer
+
+_CHUNK_TOKENS = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Examples of similar length, padded on the right."""
+
+    input_ids: Tensor
+    """(B, T) int64."""
+    attention_mask: Tensor
+    """(B, T) int64, 1 on real tokens."""
+    positions: Tensor
+    """(P,) flat positions whose next token belongs to a completion."""
+    targets: Tensor
+    """(P,) the tokens that follow those positions."""
+
+
+def encode(path: Path, examples: Sequence[Instruction], end_of_text: int, longest: int) -> list[tuple[list[int], int]]:
+    """Token ids of each example with its end token, and where its completion starts; longer ones are left out.
+
+    Prompt and completion are encoded on their own and joined as ids, as in generation.
+    """
+    tokenizer = load_tokenizer(path)
+    prompts = tokenizer.encode_batch([e.prompt for e in examples], add_special_tokens=False)
+    completions = tokenizer.encode_batch([e.completion for e in examples], add_special_tokens=False)
+    pairs = zip(prompts, completions, strict=True)
+    encoded = [([*p.ids, *c.ids, end_of_text], len(p.ids)) for p, c in pairs if p.ids]
+    kept = [pair for pair in encoded if len(pair[0]) <= longest]
+    if not kept:
+        raise ConfigError(f"none of the {len(examples)} examples fits in {longest} tokens; give shorter ones")
+    return kept
+
+
+def make_batches(encoded: Sequence[tuple[list[int], int]], batch_size: int) -> list[Batch]:
+    """Batches of similar length, shortest first."""
+    ordered = sorted(encoded, key=lambda pair: len(pair[0]))
+    return [pad(ordered[at : at + batch_size]) for at in range(0, len(ordered), batch_size)]
+
+
+def pad(examples: Sequence[tuple[list[int], int]]) -> Batch:
+    """One batch of the given examples."""
+    longest = max(len(ids) for ids, _ in examples)
+    input_ids = torch.zeros(len(examples), longest, dtype=torch.long)
+    mask = torch.zeros_like(input_ids)
+    positions: list[int] = []
+    for row, (ids, start) in enumerate(examples):
+        input_ids[row, : len(ids)] = torch.tensor(ids)
+        mask[row, : len(ids)] = 1
+        positions += range(row * longest + start - 1, row * longest + len(ids) - 1)
+    flat = torch.tensor(positions)
+    return Batch(input_ids=input_ids, attention_mask=mask, positions=flat, targets=input_ids.flatten()[flat + 1])
+
+
+def completion_states(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Final hidden states (P, D) at the batch's positions."""
+    out = backbone(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+    states: Tensor = out.last_hidden_state.flatten(0, 1)[batch.positions]
+    return states
+
+
+@torch.no_grad()
+def states_of(model: PreTrainedModel, batches: Iterable[Batch]) -> list[Tensor]:
+    """Final hidden states of every batch."""
+    return [completion_states(model, batch) for batch in batches]
+
+
+@torch.no_grad()
+def mean_kl(reference: Sequence[Tensor], candidate: Sequence[Tensor], weight: Tensor) -> float:
+    """Mean KL(reference || candidate) in nats per completion token, in [0, inf); arithmetic in float32.
+
+    Hidden states (P, D) of both are turned into distributions by the same output head (V, D), a slice of
+    positions at a time, so that no (P, V) tensor of a whole batch is held.
+    """
+    total, count = 0.0, 0
+    head = weight.float()
+    for p_states, q_states in zip(reference, candidate, strict=True):
+        for p_chunk, q_chunk in zip(p_states.split(_CHUNK_TOKENS), q_states.split(_CHUNK_TOKENS), strict=True):
+            log_p = torch.log_softmax(p_chunk.float() @ head.T, dim=-1)  # (P, V)
+            log_q = torch.log_softmax(q_chunk.float() @ head.T, dim=-1)  # (P, V)
+            total += float((log_p.exp() * (log_p - log_q)).sum())
+            count += p_chunk.shape[0]
+    return max(total / count, 0.0)
+
+
+def kl_measure(model: PreTrainedModel, batches: Sequence[Batch]) -> Callable[[], float]:
+    """A function that measures the KL from the model as it is now to the model as it is when called."""
+    reference = states_of(model, batches)
+    weight = output_weight(model)
+    return lambda: mean_kl(reference, states_of(model, batches), weight)

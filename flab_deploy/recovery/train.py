@@ -1,0 +1,159 @@
+"""The `recover` stage: fine-tune a pruned checkpoint on instructions, with the original as teacher."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from flab_deploy.artifacts import Artifact, Draft, run_stage
+from flab_deploy.checkpoint import Checkpoint, read_config, resolve
+from flab_deploy.corpus import corpus_digest
+from flab_deploy.decoder import load_model, model_shape, tensor_shapes
+from flab_deploy.errors import ConfigError
+from flab_deploy.importance.calibration import Batch, encode, make_batches
+from flab_deploy.importance.score import end_of_text_id
+from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
+from flab_deploy.reference.corpus import load_instructions
+
+logger = logging.getLogger(__name__)
+_REPORTS = 20
+# Batches are cut from sorted blocks, so that one batch holds examples of similar length.
+_BLOCK_BATCHES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoverConfig:
+    """How a pruned model is post-trained."""
+
+    corpus: str = "reference"
+    """JSON-lines file of {"prompt", "completion"}, or `reference` for generated training tasks."""
+    num_examples: int = 8_000
+    """Examples, each seen once."""
+    batch_size: int = 32
+    """Examples per optimizer step."""
+    learning_rate: float = 1e-3
+    """Peak; linear warm-up over 5 % of the steps, then a cosine to a tenth."""
+    weight_decay: float = 0.01
+    """Of matrices."""
+    distillation_weight: float = 0.5
+    """Share of the divergence from the original in the loss, in [0, 1]; the rest is cross-entropy on answers."""
+    max_tokens: int = 512
+    """Longer examples are left out."""
+    seed: int = 0
+    """Order of the examples."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot train."""
+        if self.num_examples < 1 or self.batch_size < 1 or self.max_tokens < 2:
+            raise ConfigError(f"num_examples={self.num_examples}, batch_size={self.batch_size}: give positive numbers")
+        if not 0 <= self.distillation_weight <= 1:
+            raise ConfigError(f"distillation_weight is {self.distillation_weight}; give a share between 0 and 1")
+
+
+def recover(
+    model: str | Path, original: str | Path, out: Path, config: RecoverConfig = RecoverConfig(), *, force: bool = False  # noqa: B008
+) -> Artifact:
+    """Post-train the pruned checkpoint `model` towards `original`; writes a checkpoint of the same shape.
+
+    The loss is on answers alone; padding and prompts carry none. Raises PlanError if the two
+    models do not share a vocabulary, ConfigError or ArtifactError for a bad corpus.
+    """
+    pruned, teacher = resolve(model), resolve(original)
+    examples = load_instructions(config.corpus, config.num_examples, "recover")
+    parents = {"model": pruned.digest, "original": teacher.digest, "corpus": corpus_digest(examples)}
+    return run_stage(
+        out, kind="checkpoint", module=__name__, parents=parents, config=asdict(config), force=force,
+        work=lambda draft: _train(draft, pruned, teacher, encode(pruned.path, examples, end_of_text_id(pruned.path), config.max_tokens), config),
+    )  # fmt: skip
+
+
+def _batches(encoded: Sequence[tuple[list[int], int]], config: RecoverConfig) -> Iterator[Batch]:
+    """Every example once, in seeded order, batches of similar length."""
+    rng = Random(config.seed)
+    order = list(encoded)
+    rng.shuffle(order)
+    block = config.batch_size * _BLOCK_BATCHES
+    for start in range(0, len(order), block):
+        batches = make_batches(order[start : start + block], config.batch_size)
+        rng.shuffle(batches)
+        yield from batches
+
+
+def learning_rate(step: int, steps: int, config: RecoverConfig) -> float:
+    """Learning rate at `step` of `steps`."""
+    warm_up = max(1, steps // 20)
+    if step < warm_up:
+        return config.learning_rate * (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, steps - warm_up)
+    return config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
+
+
+def _optimizer(student: PreTrainedModel, config: RecoverConfig) -> torch.optim.Optimizer:
+    matrices = [p for p in student.parameters() if p.dim() == 2]
+    vectors = [p for p in student.parameters() if p.dim() != 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95))
+
+
+def _train(draft: Draft, pruned: Checkpoint, original: Checkpoint, encoded: list[tuple[list[int], int]], config: RecoverConfig) -> None:
+    torch.manual_seed(config.seed)
+    vocab_size = model_shape(pruned.path).vocab_size
+    teacher = Teacher(load_model(original.path, torch.bfloat16), original_ids(original.path, pruned.path, vocab_size))
+    student = load_model(pruned.path, torch.float32).train()
+    optimizer = _optimizer(student, config)
+    batches = list(_batches(encoded, config))
+    steps = len(batches)
+    curve: list[tuple[int, float]] = []
+    recent: list[float] = []
+    for step, batch in enumerate(tqdm(batches, desc="recover", unit="step", disable=not sys.stderr.isatty())):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps, config)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = recovery_loss(student, teacher, batch, config.distillation_weight)
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        recent.append(float(loss.detach()))
+        if (step + 1) % max(1, steps // _REPORTS) == 0 or step + 1 == steps:
+            curve.append((step + 1, sum(recent) / len(recent)))
+            logger.info("recover: step %d of %d, loss %.4f nats", step + 1, steps, curve[-1][1])
+            recent.clear()
+    _save(student, pruned.path, draft.path)
+    draft.figures |= {
+        "steps": steps, "num_examples": len(encoded), "num_parameters": model_shape(pruned.path).num_parameters,
+        "loss_curve": [[step, loss] for step, loss in curve],
+    }  # fmt: skip
+
+
+def _save(student: PreTrainedModel, pruned: Path, out: Path) -> None:
+    """The trained weights in the pruned checkpoint's names and dtype, beside copies of its other files."""
+    dtype = load_dtype(pruned)
+    state = student.state_dict()
+    save_file({name: state[name].to(dtype).contiguous() for name in sorted(tensor_shapes(pruned))},
+              out / "model.safetensors", metadata={"format": "pt"})  # fmt: skip
+    for file in sorted(pruned.iterdir()):
+        if file.is_file() and file.name not in {"manifest.json", "model.safetensors"}:
+            shutil.copyfile(file, out / file.name)
+
+
+def load_dtype(path: Path) -> torch.dtype:
+    """The dtype that a checkpoint's weights are stored in."""
+    config = read_config(path)
+    name = config.get("dtype") or config.get("torch_dtype") or "float32"
+    found = getattr(torch, str(name), None)
+    if not isinstance(found, torch.dtype):
+        raise ConfigError(f"{path / 'config.json'} names dtype {name!r}; expected one such as bfloat16")
+    return found

@@ -1,0 +1,19 @@
+"""The default corpus: instructions from training compositions, disjoint from validation and test."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+from flab_deploy.corpus import Instruction, load_records
+from flab_deploy.reference.tasks import stream_instructions
+
+
+def load_instructions(corpus: str, count: int, seed: str) -> list[Instruction]:
+    """`count` instructions: of the generated training split for `reference`, else the first of a JSON-lines file.
+
+    Raises ArtifactError or ConfigError, naming file and line, if the file is missing or broken.
+    """
+    if corpus == "reference":
+        return list(islice(stream_instructions(seed), count))
+    return load_records(Path(corpus), Instruction)[:count]

@@ -1,0 +1,182 @@
+"""Putting the pipeline on a Prefect server: `prefect.yaml`, applied, with the work pool it needs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from flab_deploy.errors import ConfigError, ServingError
+from flows.run import find_server
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from flab_deploy.artifacts import Json
+
+logger = logging.getLogger(__name__)
+
+_DEPLOY_LIMIT_S = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployConfig:
+    """What to change in `prefect.yaml`; what is None stays as it is there."""
+
+    cron: str | None = None
+    """When to run, in cron's five fields."""
+    timezone: str | None = None
+    """Name of the time zone that `cron` is meant in, such as Europe/Berlin."""
+    work_pool: str | None = None
+    """Work pool whose workers run it; made, for local processes, if it is not there."""
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    """Parameters of the pipeline, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A deployment as the server has it."""
+
+    name: str
+    """Flow and deployment, as in `prefect deployment run NAME`."""
+    id: str
+    """The server's id of it."""
+    page: str
+    """Its page in the server's UI."""
+    cron: str
+    """When it runs."""
+    timezone: str
+    """The time zone of `cron`."""
+    active: bool
+    """Whether the schedule fires; false once somebody paused it."""
+    work_pool: str
+    """Work pool whose workers run it."""
+
+
+def definition_file() -> Path:
+    """`prefect.yaml` of this package, or of the checkout it is in."""
+    packaged = Path(__file__).with_name("prefect.yaml")
+    return packaged if packaged.is_file() else Path(__file__).parents[1] / "prefect.yaml"
+
+
+def definition(config: DeployConfig | None = None) -> dict[str, Any]:
+    """The content of `prefect.yaml` with the changes in `config`.
+
+    Raises ConfigError for values that Prefect or the pipeline would refuse.
+    """
+    config = config or DeployConfig()
+    content = cast("dict[str, Any]", yaml.safe_load(definition_file().read_text(encoding="utf-8")))
+    content.pop("definitions")
+    deployment = content["deployments"][0]
+    schedule = deployment["schedules"][0]
+    schedule |= {name: value for name in ("cron", "timezone") if (value := getattr(config, name)) is not None}
+    deployment["work_pool"]["name"] = config.work_pool or deployment["work_pool"]["name"]
+    deployment["parameters"] |= dict(config.parameters)
+    _check_schedule(schedule["cron"], schedule["timezone"])
+    _check_parameters(deployment["parameters"])
+    return content
+
+
+def _check_schedule(cron: str, timezone: str) -> None:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    try:
+        ZoneInfo(timezone)
+    except (OSError, ValueError):
+        raise ConfigError(f"no time zone called {timezone!r}; give a name such as Europe/Berlin") from None
+    try:
+        CronSchedule(cron=cron, timezone=timezone)
+    except ValueError:
+        raise ConfigError(f"cron is {cron!r}; give five fields such as '0 2 * * *', two o'clock every night") from None
+
+
+def _check_parameters(parameters: Mapping[str, Json]) -> None:
+    from prefect.exceptions import ParameterTypeError, SignatureMismatchError
+
+    from flows.parameters import PipelineConfig
+    from flows.pipeline import pipeline
+
+    try:
+        values = pipeline.validate_parameters(dict(parameters))
+    except (ParameterTypeError, SignatureMismatchError) as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:4]) or str(error)
+        raise ConfigError(f"the pipeline does not take these parameters ({reason}); see `flab run --help`") from None
+    PipelineConfig(**{name: value for name, value in values.items() if name not in ("model", "out", "force")})
+
+
+def deploy(config: DeployConfig | None = None) -> Deployment:
+    """Create or update the deployment on the Prefect server that `flab run` would use; what the server then has.
+
+    Raises ConfigError for a wrong schedule or parameter, ServingError if no server answers or it refuses.
+    """
+    content = definition(config)
+    url = find_server()
+    if url is None:
+        raise ServingError("no Prefect server answers; start one with `prefect server start`, or set PREFECT_API_URL")
+    wanted = content["deployments"][0]
+    _make_work_pool(url, wanted["work_pool"]["name"])
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        _apply(url, file)
+    return _read(url, f"pipeline/{wanted['name']}")
+
+
+def _apply(url: str, file: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
+        env=os.environ | {"PREFECT_API_URL": url}, cwd=Path(__file__).parents[1],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_DEPLOY_LIMIT_S, check=False,
+    )  # fmt: skip
+    logger.debug("prefect deploy: %s", done.stdout)
+    if done.returncode != 0:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise ServingError(f"the Prefect server at {url} did not take the deployment: {last}")
+
+
+def _make_work_pool(url: str, name: str) -> None:
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    pool = WorkPoolCreate(name=name, type="process", base_job_template=ProcessWorker.get_default_base_job_template())
+    with _client(url) as client:
+        try:
+            client.create_work_pool(pool)
+            logger.info("deploy: made the work pool %s for local processes", name)
+        except ObjectAlreadyExists:
+            logger.debug("work pool %s is there", name)
+
+
+def _read(url: str, name: str) -> Deployment:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    with _client(url) as client:
+        found = client.read_deployment_by_name(name)
+    plan = found.schedules[0]
+    if not isinstance(plan.schedule, CronSchedule):
+        raise ServingError(f"{name} has no cron schedule any more; delete the deployment and deploy again")
+    return Deployment(
+        name=name, id=str(found.id), page=f"{url.removesuffix('/api')}/deployments/deployment/{found.id}",
+        cron=plan.schedule.cron, timezone=plan.schedule.timezone or "UTC", active=plan.active,
+        work_pool=found.work_pool_name or "",
+    )  # fmt: skip
+
+
+@contextmanager
+def _client(url: str) -> Iterator[SyncPrefectClient]:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        yield client

@@ -1,0 +1,116 @@
+"""What happens before the first stage: checks across parameters, getting the model, installing engines, the record.
+
+Getting the model and installing an engine talk to other machines; these two tasks are retried, and only they.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import psutil
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from flab_deploy.artifacts import write_json
+from flab_deploy.errors import ArtifactError, ConfigError
+from flows.observe import ProgressBar, shown_in_prefect
+from flows.parameters import PipelineConfig, SizeName, command_of, run_directory
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State, TaskRun
+
+    from flab_deploy.artifacts import Json
+
+RECORD = "run.json"
+_RETRIES = 3
+
+
+def _could_be_the_network(_task: object, _run: TaskRun, state: State[Any]) -> bool:
+    """Whether another try could help: a value the user must fix does not get better by itself."""
+    failure = state.result(raise_on_failure=False)
+    return not isinstance(failure, ConfigError)
+
+
+@task(name="check", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
+def check(
+    out: str, *, reduction: float, size: SizeName, with_export: bool, with_bench: bool, seed: int, force: bool
+) -> tuple[Path, PipelineConfig]:
+    """The run directory and the configuration. Raises a one-line error for values that do not go together."""
+    config = PipelineConfig(reduction=reduction, size=size, with_export=with_export, with_bench=with_bench, seed=seed)
+    run = run_directory(out)
+    if run.exists() and not run.is_dir():
+        raise ArtifactError(f"{run} is a file; give a directory for the results")
+    if run.is_dir() and not force and not (run / RECORD).is_file() and any(run.iterdir()):
+        raise ArtifactError(f"{run} already exists and holds no run; choose another --out or add --force")
+    return run, config
+
+
+def on_hub(model: str) -> bool:
+    """Whether `model` names a model on the hub rather than something on this machine."""
+    return model.count("/") == 1 and not model.startswith(("/", ".", "~")) and not Path(model).exists()
+
+
+@task(
+    name="fetch", timeout_seconds=6 * 3600, cache_policy=NO_CACHE, persist_result=False,
+    retries=_RETRIES, retry_delay_seconds=exponential_backoff(backoff_factor=5), retry_jitter_factor=0.5,
+    retry_condition_fn=_could_be_the_network,
+)  # fmt: skip
+def fetch(model: str) -> Path:
+    """Download a model from the hub, or take it from the local cache; its directory."""
+    from flab_deploy.checkpoint import resolve
+
+    with shown_in_prefect("fetch", long=False):
+        return resolve(model).path
+
+
+@task(name="accept", timeout_seconds=600, cache_policy=NO_CACHE, persist_result=False)
+def accept(model: str | Path, run: Path) -> None:
+    """Raise a one-line error unless this is a whole model of a supported family, outside the run directory."""
+    from flab_deploy.checkpoint import read_config, resolve
+    from flab_deploy.decoder import check_supported
+
+    path = resolve(model).path
+    check_supported(read_config(path), path)
+    if path.resolve().is_relative_to(run.resolve()):
+        raise ConfigError(f"the model {path} lies inside the output directory {run}; choose another --out")
+
+
+@task(
+    name="install-engine", task_run_name="install-engine-{name}", timeout_seconds=3600, cache_policy=NO_CACHE,
+    persist_result=False, retries=_RETRIES, retry_delay_seconds=exponential_backoff(backoff_factor=10),
+    retry_jitter_factor=0.5, retry_condition_fn=_could_be_the_network,
+)  # fmt: skip
+def install_engine(name: str) -> Path:
+    """Install an engine unless it is there; its interpreter."""
+    from flab_deploy.engines import python_of
+
+    bar = ProgressBar(f"engine-{name}-progress", f"Installing the engine **{name}**, once per machine")
+    with shown_in_prefect(f"engine-{name}", long=False):
+        python = python_of(name, lambda _what, share: bar.move(share))
+    bar.move(1.0)
+    return python
+
+
+@task(name="record", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
+def record(model: str, run: Path, config: PipelineConfig) -> None:
+    """Write down, as `run.json`, what was asked for and on which machine."""
+    run.mkdir(parents=True, exist_ok=True)
+    temporary = run / f".{RECORD}.{os.getpid()}"
+    settings = cast("dict[str, Json]", {"model": model, **asdict(config)})
+    write_json(temporary, {"command": command_of(model, run, config), "config": settings, "machine": machine()})
+    temporary.replace(run / RECORD)
+
+
+def machine() -> dict[str, Json]:
+    """What this machine is: facts that do not change between two runs on it."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "num_cpus": len(os.sched_getaffinity(0)),
+        "memory_bytes": psutil.virtual_memory().total,
+    }

@@ -1,0 +1,49 @@
+"""One Prefect server for all tests of flows, with its database in a temporary directory."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.run import _private_settings
+from flows.server import private_server
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the API of a server that flows of this process talk to."""
+    home = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch, private_server(home) as server:
+        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+            patch.delenv(name)
+        for name, value in _private_settings(server, home).items():
+            patch.setenv(name, value)
+        patch.setenv("DO_NOT_TRACK", "1")
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+        logging.getLogger("prefect").propagate = False
+        server.wait()
+        yield server.url
+        from flows.run import _deliver
+
+        _deliver()
+    refresh_global_settings_context()
+
+
+@pytest.fixture
+def api(prefect_server: str) -> Callable[..., Any]:
+    """A function that sends JSON to a path of the server's API and returns the answer."""
+    user, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
+
+    def send(path: str, **body: Any) -> Any:
+        answer = httpx.post(f"{prefect_server}{path}", json=body, auth=(user, password), timeout=60, trust_env=False)
+        answer.raise_for_status()
+        return answer.json()
+
+    return send

@@ -19,6 +19,7 @@ _MUTABLE = (list, dict, set, bytearray, tuple)
 def run_candidate(fd: int, source: str, entry_point: str, max_bytes: int) -> None:
     """Load `source`, say how that went, then answer calls until the test process is gone. Never returns."""
     try:
+        send_frame(fd, b"{}")  # confined, and nothing of the program has run
         namespace = _load(fd, source, entry_point, max_bytes)
         while namespace is not None:
             _answer(fd, namespace, max_bytes)

@@ -29,6 +29,8 @@ from flab_deploy.sandbox.verdicts import VerdictName
 
 GONE = "gone"
 """Reported in place of a verdict when the program's process ended; the worker knows how it ended."""
+NOT_ENTERED, LOADING = "not entered", "loading"
+"""Details of `GONE`: it ended before it was confined, so before any of the program ran; or while loading it."""
 TEST_READ = b"r"
 """First byte of a report: the test has left its stream, so that the next one can follow."""
 MAX_DETAIL = 300
@@ -50,9 +52,11 @@ class Session:
     """One program's process as seen from the test: calls go out, checked answers come back."""
 
     def __init__(self, fd: int, max_bytes: int) -> None:
+        """The session over `fd`, with messages of at most `max_bytes`."""
         self._fd = fd
         self._max_bytes = max_bytes
         self._raised: BaseException | None = None
+        self._stage = NOT_ENTERED
         self.outcome: tuple[str, str] | None = None
         self.num_calls = 0
 
@@ -65,13 +69,16 @@ class Session:
         try:
             return from_bytes(receive_frame(self._fd, self._max_bytes))
         except Closed:
-            self.stop(GONE, "")
+            self.stop(GONE, self._stage)
         except BadEncoding as error:
             self.stop("protocol_violation", str(error))
 
     def await_load(self, entry_point: str) -> None:
         """Wait until the program is loaded; stops if it cannot be."""
+        self._receive()
+        self._stage = LOADING
         reply = self._receive()
+        self._stage = ""
         if "error" in reply:
             error = self._rebuild(reply)
             self.stop(self._verdict_of(error, "fail_load"), f"{_name(reply)}: {error}")

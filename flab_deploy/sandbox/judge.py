@@ -61,10 +61,17 @@ class _Worker:
         config = json.dumps({"limits": asdict(limits), "workdir": str(workdir)})
         self.control, control = socket.socketpair()
         self._tests, tests = socket.socketpair()
-        command = [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOT, str(here.parent), str(here), config]
+        command = [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOT]
+        command += [str(here.parent), str(here), config]
         with control, tests, self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, stdin=control, stdout=tests, stderr=log, env=_ENVIRONMENT, cwd="/", start_new_session=True
+                command,
+                stdin=control.fileno(),
+                stdout=tests.fileno(),
+                stderr=log,
+                env=_ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
             )
         self.index: int | None = None
         self.layers: list[str] | None = None
@@ -279,9 +286,9 @@ def judge(
 
 def _repeated(pool: _Pool, programs: Sequence[Program], index: int, verdict: Verdict) -> Verdict:
     """The verdict on a program judged again, alone: once, or as long as the machine is at fault."""
-    for attempt in range(_NUM_INFRA_REPEATS):
+    for _ in range(_NUM_INFRA_REPEATS):
         logger.info("judging %s again, alone: %s (%s)", verdict.program_id, verdict.verdict, verdict.detail)
-        ((_, verdict),) = pool.run(programs, [index], 1)
+        ((_index, verdict),) = pool.run(programs, [index], 1)
         if verdict.verdict != "infra_error":
             return verdict
     return verdict

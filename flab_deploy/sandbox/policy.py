@@ -178,7 +178,9 @@ def _in_child(attempt: object) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def prepare(limits: Limits, uid: int | None, search: bool, readable: Sequence[str], workdir: str, *, write: bool) -> Confinement:
+def prepare(
+    limits: Limits, uid: int | None, search: bool, readable: Sequence[str], workdir: str, *, write: bool
+) -> Confinement:
     """Everything a child of this process needs to confine itself; with `write` it may leave files in `workdir`."""
     return Confinement(
         uid=uid,

@@ -83,6 +83,7 @@ _HOSTILE: _Table = {
     "acct": (163, 89), "quotactl": (179, 60), "syslog": (103, 116), "fanotify_init": (300, 262),
 }  # fmt: skip
 
+
 @dataclass(frozen=True, kw_only=True)
 class _Check:
     """A condition on an argument: its bits under `mask` are, or are not, among `values`."""

@@ -13,6 +13,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
+from types import GeneratorType
 from typing import Any
 
 MAX_DEPTH = 60
@@ -32,11 +33,13 @@ class BadEncoding(Exception):
     """The text is not an encoded value."""
 
 
-_ITERATORS: frozenset[type] = frozenset(
-    {type(_ for _ in ()), map, filter, zip, enumerate, reversed, type(iter([])), type(iter(())), type(iter(range(0)))}
-    | {type(iter({})), type(iter(set())), type(iter("")), type(islice([], 0)), type(reversed([]))}
+_ITERATORS: frozenset[object] = frozenset(
+    {GeneratorType, map, filter, zip, enumerate, reversed, type(iter([])), type(iter(())), type(iter(range(0)))}
+    | {type(iter({})), type(iter(set())), type(iter("")), islice, type(reversed([]))}
 )
-_KEYS, _VALUES, _ITEMS = type({}.keys()), type({}.values()), type({}.items())
+_KEYS: type = type({}.keys())
+_VALUES: type = type({}.values())
+_ITEMS: type = type({}.items())
 _SEQUENCES: dict[type, str] = {list: "l", tuple: "t", set: "s", frozenset: "z", deque: "q", _KEYS: "K", _VALUES: "V"}
 _MAPPINGS: dict[type, str] = {dict: "d", OrderedDict: "o", Counter: "C", defaultdict: "D", _ITEMS: "I"}
 _SCALARS: dict[type, tuple[str, Callable[[Any], Any]]] = {
@@ -72,7 +75,7 @@ def _pack(value: object, depth: int) -> object:
         return packed if kind is not deque else ["q", value.maxlen, *packed[1:]]  # type: ignore[attr-defined]
     tag = _MAPPINGS.get(kind)
     if tag is not None:
-        pairs = value if kind is _ITEMS else value.items()  # type: ignore[attr-defined]
+        pairs: Iterable[Iterable[object]] = value if kind is _ITEMS else value.items()  # type: ignore
         return [tag, *(_pack(part, depth + 1) for pair in pairs for part in pair)]
     if kind in _ITERATORS:
         return _pack_iterator(value, depth)  # type: ignore[arg-type]

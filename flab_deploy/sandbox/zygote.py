@@ -25,17 +25,18 @@ from typing import Any
 from flab_deploy.sandbox import policy
 from flab_deploy.sandbox.candidate import OUT_OF_MEMORY_STATUS, run_candidate
 from flab_deploy.sandbox.channel import Closed, receive_frame, send_frame
-from flab_deploy.sandbox.examiner import GONE, TEST_READ, printable, run_examiner
+from flab_deploy.sandbox.examiner import GONE, LOADING, NOT_ENTERED, TEST_READ, printable, run_examiner
 from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits
 
 MAX_FRAME_BYTES = 8 * MAX_SOURCE_BYTES
 _FIRST_LOOK_S, _LOOK_EVERY_S, _END_WITHIN_S = 0.1, 0.05, 1.0
 _MAX_FILES = 1000
-_PRELOADED = (
-    "abc array bisect cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions "
-    "functools hashlib heapq io itertools json math numbers operator random re statistics string struct textwrap time "
-    "typing unicodedata"
-).split()
+_PRELOADED = [
+    "abc", "array", "bisect", "cmath", "collections", "collections.abc", "contextlib", "copy", "dataclasses",
+    "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math",
+    "numbers", "operator", "random", "re", "statistics", "string", "struct", "textwrap", "time", "typing",
+    "unicodedata",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,7 @@ class Worker:
     """Runs programs one at a time, each in its own pair of processes."""
 
     def __init__(self, limits: Limits, workdir: str) -> None:
+        """A worker whose programs may leave files in `workdir`, which must be empty and theirs alone."""
         self._limits = limits
         self._workdir = workdir
         uid = policy.private_uid()
@@ -210,9 +212,11 @@ class Worker:
             return "infra_error", "the test process ended without a report"
         if watch.report[0] != GONE:
             return watch.report[0], watch.report[1]
-        return self._gone(end)
+        if watch.report[1] == NOT_ENTERED:
+            return "infra_error", f"the program's process did not start (status {end.status})"
+        return self._gone(end, loading=watch.report[1] == LOADING)
 
-    def _gone(self, end: _End) -> tuple[str, str]:
+    def _gone(self, end: _End, *, loading: bool) -> tuple[str, str]:
         """The verdict on a program whose process ended, or left its channel, in the middle of the test."""
         if end.status == -signal.SIGSYS:
             return "policy_violation", "killed at a forbidden system call"
@@ -228,7 +232,7 @@ class Worker:
             return "infra_error", "the program's process was killed from outside"
         if end.status < 0:
             return "killed_signal", f"signal {-end.status} ({signal.Signals(-end.status).name})"
-        return "fail_exception", f"the process ended with status {end.status}"
+        return "fail_load" if loading else "fail_exception", f"the process ended with status {end.status}"
 
     def probe(self) -> list[str]:
         """Names of the layers in force, each found by trying what it forbids in a confined child."""

@@ -116,15 +116,14 @@ def _energy(run: Run) -> Table:
     lines: list[tuple[str, ...]] = []
     for block, label in (("energy", "energy: "), ("carbon", "carbon: ")):
         lines += _pairs(label, [run.get("bench", "models", model, block) for model in _SERVED])
-    note = "Energy is measured only where the machine has sensors that can be read; an estimate never counts as a measurement."
+    note = "Energy is measured only where the machine has readable sensors; an estimate never counts as one."
     return _table("energy", "Energy and carbon", ("", *_SERVED), lines, note)
 
 
 def _parity(run: Run) -> Iterator[Table]:
-    names = list(run.get("export") or {}) if isinstance(run.get("export"), dict) else []
     titles = {"vllm": "vLLM directory against PyTorch", "onnx": "ONNX against PyTorch"}
-    for name in dict.fromkeys([*titles, *names]):
-        lines = [(words(key), value) for key, value in flat(run.get("export", name))]
+    for name in dict.fromkeys([*titles, *mapping(run.documents.get("export"))]):
+        lines: list[tuple[str, ...]] = [(words(key), value) for key, value in flat(run.get("export", name))]
         if name in titles or lines:
             title = titles.get(name, words(name))
             yield _table(f"parity-{name}", title, ("", "found"), lines, "The exported model on the same prompts.")
@@ -142,7 +141,7 @@ def lineage_warnings(run: Run) -> list[str]:
     source, judged = run.get("plan", "source"), run.get("evaluate-original", "model", "digest")
     if source and judged and source != judged:
         found.append("the plan was made for another model than evaluate-original judged")
-    suites = {run.get(f"evaluate-{model}", "suite", "digest") for model in _MODELS} - {None}  # type: ignore[arg-type]
+    suites = {str(run.get(f"evaluate-{model}", "suite", "digest")) for model in _MODELS if run.has(f"evaluate-{model}")}
     if len(suites) > 1:
         found.append("the models were judged on different problems")
     return found

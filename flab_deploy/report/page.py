@@ -13,30 +13,42 @@ from flab_deploy.artifacts import Json
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.run import TASK_LABELS, as_number, mapping, objects
-from flab_deploy.report.wording import between, count, probability, significant, signed_percent
+from flab_deploy.report.wording import between, count, probability, signed_percent, significant
 
 TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS = (
     ("quality", "Quality before and after recovery", ("retention", "robustness")),
     ("cut", "What was cut, and why", ("cut", "candidates", "layers", "channels", "tokens", "recovery")),
-    ("serving", "Serving", ("latency",)),
+    ("serving", "Serving", ("latency-ttft", "latency-tpot", "latency-e2el")),
 )
 
 
 def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]) -> str:
     """The whole page as HTML text."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters.update(between=between, count=count, probability=probability, pretty=_pretty, seconds=_seconds)
     template = environment.get_template("page.html.j2")
     drawings = {key: Markup(chart.svg) for key, chart in charts.items() if chart is not None}
     titles = {key: title for key, (title, _) in CHARTS.items()}
-    return template.render(
-        report=document, drawings=drawings, chart_titles=titles, sections=_SECTIONS, tiles=tiles(document),
-        task_labels=TASK_LABELS,
-    ).rstrip() + "\n"  # fmt: skip
+    return (
+        template.render(
+            report=document,
+            drawings=drawings,
+            chart_titles=titles,
+            sections=_SECTIONS,
+            tiles=tiles(document),
+            task_labels=TASK_LABELS,
+        )
+        .rstrip()
+        .replace(" %", "&nbsp;%")
+        + "\n"
+    )
 
 
 def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
@@ -47,12 +59,14 @@ def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
     return [
         _change_tile(rows["num_parameters"], "parameters"),
         {
-            "value": str(mapping(recovered["kept"])["text"]), "label": "of pass@1 kept",
-            "note": _kept_note(recovered), "verdict": str(recovered["verdict"]),
+            "value": str(mapping(recovered["kept"])["text"]),
+            "label": "of pass@1 kept",
+            "note": _kept_note(recovered),
+            "verdict": str(recovered["verdict"]),
         },
         _change_tile(rows["output_throughput"], "output tokens per second"),
         _change_tile(rows["energy_per_output_token_joules"], "energy per output token"),
-    ]  # fmt: skip
+    ]
 
 
 def _kept_note(recovered: Mapping[str, Json]) -> str:
@@ -70,8 +84,11 @@ def _change_tile(row: Mapping[str, Json], label: str) -> dict[str, str]:
     original, slimmed = (mapping(row[name])["text"] for name in ("original", "slimmed"))
     estimated = ", estimated" if ratio["status"] == "estimated" else ""
     return {
-        "value": signed_percent(value - 1), "label": label, "note": f"{original} → {slimmed}{estimated}", "verdict": "",
-    }  # fmt: skip
+        "value": signed_percent(value - 1),
+        "label": label,
+        "note": f"{original} → {slimmed}{estimated}",
+        "verdict": "",
+    }
 
 
 def _pretty(value: Json) -> str:

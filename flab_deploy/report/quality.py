@@ -76,35 +76,42 @@ def _task_row(run: Run, kind: str) -> QualityRow:
     where = ("tasks", kind)
     original = _solved(run, "original", where, "pass_at_1")
     return QualityRow(
-        key=kind, label=TASK_LABELS.get(kind, kind.replace("_", " ")), original=original,
+        key=kind,
+        label=TASK_LABELS.get(kind, kind.replace("_", " ")),
+        original=original,
         num_problems=run.number("evaluate-original", *where, "num_problems"),
         pruned=_retention(run, "pruned", where, original, _solved(run, "pruned", where, "pass_at_1")),
         recovered=_retention(run, "recovered", where, original, _solved(run, "recovered", where, "pass_at_1")),
-    )  # fmt: skip
+    )
 
 
 def _robustness_row(run: Run) -> QualityRow:
     where = ("robustness",)
     original = _solved(run, "original", where, "robust_pass_at_1")
     return QualityRow(
-        key="robustness", label="every rewording of a function task", original=original,
+        key="robustness",
+        label="robust: solved in every way",
+        original=original,
         num_problems=run.number("evaluate-original", *where, "num_problems"),
         pruned=_retention(run, "pruned", where, original, _solved(run, "pruned", where, "robust_pass_at_1")),
         recovered=_retention(run, "recovered", where, original, _solved(run, "recovered", where, "robust_pass_at_1")),
-    )  # fmt: skip
+    )
 
 
 def _overall_row(run: Run) -> QualityRow:
-    """The pooled row; evaluations do not pool, so its shares come from the comparisons."""
+    """The pooled row, from the comparison if there is one and otherwise added up from the task kinds."""
     where = ("overall",)
     stage = "compare-recovered" if run.has("compare-recovered") else "compare-pruned"
-    original = _pooled(run, stage, "original_pass_at_1")
+    original = _pooled(run, stage, "original")
+    number = run.number(stage, *where, "num_problems")
     return QualityRow(
-        key="overall", label="all tasks together", original=original,
-        num_problems=run.number(stage, *where, "num_problems"),
-        pruned=_retention(run, "pruned", where, original, _pooled(run, "compare-pruned", "candidate_pass_at_1")),
-        recovered=_retention(run, "recovered", where, original, _pooled(run, "compare-recovered", "candidate_pass_at_1")),
-    )  # fmt: skip
+        key="overall",
+        label="all tasks together",
+        original=original,
+        num_problems=_sum(run, "original", "num_problems") if number is None else number,
+        pruned=_retention(run, "pruned", where, original, _pooled(run, "compare-pruned", "pruned")),
+        recovered=_retention(run, "recovered", where, original, _pooled(run, "compare-recovered", "recovered")),
+    )
 
 
 def _solved(run: Run, model: str, where: tuple[str, ...], name: str) -> Cell:
@@ -112,21 +119,36 @@ def _solved(run: Run, model: str, where: tuple[str, ...], name: str) -> Cell:
     return figure(run, stage, run.get(stage, *where), name, "share", bounds="interval")
 
 
-def _pooled(run: Run, stage: str, name: str) -> Cell:
-    value = run.number(stage, "overall", name)
-    return absent(stage, run) if value is None else Cell(value=value, text=percent(value), status="measured")
+def _pooled(run: Run, stage: str, model: str) -> Cell:
+    role = "original" if model == "original" else "candidate"
+    value = run.number(stage, "overall", f"{role}_pass_at_1")
+    if value is not None:
+        return Cell(value=value, text=percent(value), status="measured")
+    passed, problems = (_sum(run, model, name) for name in ("num_passed", "num_problems"))
+    if passed is None or not problems:
+        return absent(f"evaluate-{model}", run)
+    return Cell(value=passed / problems, text=percent(passed / problems), status="computed")
+
+
+def _sum(run: Run, model: str, name: str) -> float | None:
+    found = [run.number(f"evaluate-{model}", "tasks", kind, name) for kind in task_kinds(run)]
+    known = [number for number in found if number is not None]
+    return sum(known) if known and len(known) == len(found) else None
 
 
 def _retention(run: Run, model: str, where: tuple[str, ...], original: Cell, solved: Cell) -> Retention:
     stage = f"compare-{model}"
     part = run.get(stage, *where)
     return Retention(
-        solved=solved, kept=kept(run, stage, part, original, solved), verdict=_verdict(run, stage, part),
+        solved=solved,
+        kept=kept(run, stage, part, original, solved),
+        verdict=_verdict(run, stage, part),
         num_only_original=as_number(pick(part, "num_only_original")),
         num_only_candidate=as_number(pick(part, "num_only_candidate")),
-        mcnemar_p=as_number(pick(part, "mcnemar_p")), non_inferiority_p=as_number(pick(part, "non_inferiority_p")),
+        mcnemar_p=as_number(pick(part, "mcnemar_p")),
+        non_inferiority_p=as_number(pick(part, "non_inferiority_p")),
         num_problems_needed=as_number(pick(part, "num_problems_needed")),
-    )  # fmt: skip
+    )
 
 
 def _verdict(run: Run, stage: str, part: Json) -> str:

@@ -32,6 +32,12 @@ def report(run: Path, out: Path, *, force: bool = False) -> Artifact:
         draft.figures["num_charts"] = sum(chart is not None for chart in charts.values())
 
     return run_stage(
-        out, kind="report", module=__name__, parents=parents, config=config, work=work,
-        measurements=("report.html", "report.json"), force=force,
-    )  # fmt: skip
+        out,
+        kind="report",
+        module=__name__,
+        parents=parents,
+        config=config,
+        work=work,
+        measurements=("report.html", "report.json"),
+        force=force,
+    )

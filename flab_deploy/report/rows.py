@@ -97,7 +97,7 @@ def absent(stage: str, run: Run, reason: Json = None) -> Cell:
 def figure(
     run: Run, stage: str, holder: Json, name: str, unit: str, *, status: Status = "measured", bounds: str = ""
 ) -> Cell:
-    """The figure `name` of a part of a stage's document, with the interval under `bounds`; `<name>_reason` says why not."""
+    """The figure `name` of `holder`, with the interval under `bounds`; its `<name>_reason` says why there is none."""
     value = as_number(pick(holder, name))
     if value is None:
         return absent(stage, run, pick(holder, f"{name}_reason"))
@@ -126,7 +126,9 @@ def kept(run: Run, stage: str, part: Json, original: Cell, candidate: Cell) -> C
             return ratio
         why = f"not run: {stage}" if not run.has(stage) else "the comparison has no such figure"
         return Cell(value=ratio.value, text=percent(ratio.value), status="computed", reason=f"no interval ({why})")
-    return Cell(value=value, text=percent(value), status="computed", interval=interval(pick(part, "retention_interval")))
+    return Cell(
+        value=value, text=percent(value), status="computed", interval=interval(pick(part, "retention_interval"))
+    )
 
 
 def _size_rows(run: Run) -> Iterator[Row]:
@@ -139,18 +141,27 @@ def _size_rows(run: Run) -> Iterator[Row]:
     for name, label, unit, default, method in specs:
         status = _declared(run.get("footprint", "provenance", name), default)
         told = run.get("footprint", "methods", name)
-        cells = [figure(run, "footprint", run.get("footprint", "models", m), name, unit, status=status) for m in _MODELS]
+        cells = [
+            figure(run, "footprint", run.get("footprint", "models", m), name, unit, status=status) for m in _MODELS
+        ]
         yield Row(
-            key=name, group="Size", label=label, unit=unit, better="lower", original=cells[0], slimmed=cells[1],
-            ratio=quotient(*cells), method=told if isinstance(told, str) else method,
-        )  # fmt: skip
+            key=name,
+            group="Size",
+            label=label,
+            unit=unit,
+            better="lower",
+            original=cells[0],
+            slimmed=cells[1],
+            ratio=quotient(*cells),
+            method=told if isinstance(told, str) else method,
+        )
 
 
 _MODELS = ("original", "slimmed")
 
 
 def _declared(value: Json, default: Status) -> Status:
-    return cast("Status", value) if value in STATUSES else default
+    return next((status for status in STATUSES if status == value), default)
 
 
 def _quality_rows(run: Run) -> Iterator[Row]:
@@ -161,19 +172,24 @@ def _quality_rows(run: Run) -> Iterator[Row]:
     yield quality_row(run, "robust_pass_at_1", "robust pass@1", robust, "robust_pass_at_1", robust)
 
 
-def quality_row(
-    run: Run, key: str, label: str, where: tuple[str, ...], name: str, compared: tuple[str, ...]
-) -> Row:
+def quality_row(run: Run, key: str, label: str, where: tuple[str, ...], name: str, compared: tuple[str, ...]) -> Row:
     """The row of one share of problems solved, with what the paired comparison says about keeping it."""
     stages = ("evaluate-original", "evaluate-recovered")
     cells = [figure(run, stage, run.get(stage, *where), name, "share", bounds="interval") for stage in stages]
     part = run.get("compare-recovered", *compared)
     verdict = pick(part, "verdict")
     return Row(
-        key=key, group="Quality", label=label, unit="share", better="higher", original=cells[0], slimmed=cells[1],
-        ratio=kept(run, "compare-recovered", part, *cells), verdict=verdict if isinstance(verdict, str) else None,
+        key=key,
+        group="Quality",
+        label=label,
+        unit="share",
+        better="higher",
+        original=cells[0],
+        slimmed=cells[1],
+        ratio=kept(run, "compare-recovered", part, *cells),
+        verdict=verdict if isinstance(verdict, str) else None,
         method=_problems(run, where),
-    )  # fmt: skip
+    )
 
 
 def _problems(run: Run, where: tuple[str, ...]) -> str:
@@ -183,14 +199,14 @@ def _problems(run: Run, where: tuple[str, ...]) -> str:
     if number is None:
         return "greedy answers, executed"
     text = f"{count(number)} held-out problems"
-    return f"{text}, each in every rewording" if where == ("robustness",) else text
+    return f"{text}, each put in every way tried" if where == ("robustness",) else text
 
 
 def _speed_rows(run: Run) -> Iterator[Row]:
     method = "one load, both models" + _invalidity(run)
     for stamp, words in _STAMPS.items():
         for prefix in _PREFIXES:
-            label = f"{words}, {'half' if prefix == 'p50' else '99 %'} of requests within"
+            label = f"{words}, {prefix}"
             yield _bench_row(run, f"{prefix}_{stamp}_ms", "Speed", label, "ms", "lower", method)
     yield _bench_row(run, "output_throughput", "Speed", "output tokens per second", "tokens/s", "higher", method)
 
@@ -200,13 +216,22 @@ def _bench_row(
 ) -> Row:
     cells = [figure(run, "bench", run.get("bench", "models", model), name, unit) for model in _MODELS]
     return Row(
-        key=name, group=group, label=label, unit=unit, better=better, original=cells[0], slimmed=cells[1],
-        ratio=quotient(*cells), method=method,
-    )  # fmt: skip
+        key=name,
+        group=group,
+        label=label,
+        unit=unit,
+        better=better,
+        original=cells[0],
+        slimmed=cells[1],
+        ratio=quotient(*cells),
+        method=method,
+    )
 
 
 def _invalidity(run: Run) -> str:
-    bad = [model for model in _MODELS if run.get("bench", "models", model, "validity", "verdict") not in ("valid", None)]
+    bad = [
+        model for model in _MODELS if run.get("bench", "models", model, "validity", "verdict") not in ("valid", None)
+    ]
     return f"; load test judged {' and '.join(sorted({str(validity(run, m)) for m in bad}))}" if bad else ""
 
 
@@ -223,9 +248,16 @@ def _energy_rows(run: Run) -> Iterator[Row]:
     for block, name, label, unit in specs:
         cells = [_energy_cell(run, run.get("bench", "models", model, block), name, unit) for model in _MODELS]
         yield Row(
-            key=name, group="Energy", label=label, unit=unit, better="lower", original=cells[0], slimmed=cells[1],
-            ratio=quotient(*cells), method="during the load test" + _invalidity(run),
-        )  # fmt: skip
+            key=name,
+            group="Energy",
+            label=label,
+            unit=unit,
+            better="lower",
+            original=cells[0],
+            slimmed=cells[1],
+            ratio=quotient(*cells),
+            method="during the load test" + _invalidity(run),
+        )
 
 
 def _energy_cell(run: Run, block: Json, name: str, unit: str) -> Cell:
@@ -239,17 +271,22 @@ def _energy_cell(run: Run, block: Json, name: str, unit: str) -> Cell:
 def _provenance(row: Row) -> str:
     cells = (row.original, row.slimmed)
     if row.original.status != row.slimmed.status:
-        parts = [f"{name} {cell.status}" + _because(cell) for name, cell in zip(_MODELS, cells, strict=True)]
+        parts = [f"{name} {_origin(cell)}" for name, cell in zip(_MODELS, cells, strict=True)]
         return "; ".join(parts)
     if row.original.status == "unavailable":
         reasons = dict.fromkeys(cell.reason for cell in cells if cell.reason)
-        return "unavailable: " + "; ".join(reasons)
-    notes = dict.fromkeys(note for note in (row.method, row.original.reason, row.slimmed.reason, row.ratio.reason) if note)
+        told = "; ".join(reasons)
+        return told if row.original.text == NOT_RUN else f"unavailable: {told}"
+    notes = dict.fromkeys(
+        note for note in (row.method, row.original.reason, row.slimmed.reason, row.ratio.reason) if note
+    )
     return f"{row.original.status}: {'; '.join(notes)}" if notes else row.original.status
 
 
-def _because(cell: Cell) -> str:
-    return f" ({cell.reason})" if cell.reason else ""
+def _origin(cell: Cell) -> str:
+    if cell.text == NOT_RUN and cell.reason:
+        return cell.reason
+    return f"{cell.status} ({cell.reason})" if cell.reason else cell.status
 
 
 def shown(cell: Cell) -> str:

@@ -17,7 +17,6 @@ from flab_deploy.report.wording import (
     probability,
     signed_percent,
     significant,
-    times,
 )
 
 
@@ -33,9 +32,11 @@ def _cut(run: Run) -> str:
     before, after = (run.number("plan", when, "num_parameters") for when in ("before", "after"))
     if before is None or after is None or before == 0:
         return "Nothing has been cut yet: the plan was not run."
-    whole = f"The model went from {millions(before)} to {millions(after)} parameters ({signed_percent(after / before - 1)})"
+    verb = "Pruning took" if run.has("pruned") else "The plan, not yet carried out, takes"
+    change = signed_percent(after / before - 1)
+    whole = f"{verb} the model from {millions(before)} to {millions(after)} parameters ({change})"
     sources = _sources(run)
-    return f"{whole}: {listed(sources)}." if sources else f"{whole}."
+    return f"{whole}; of the cut, {listed(sources)}." if sources else f"{whole}."
 
 
 def _sources(run: Run) -> list[str]:
@@ -44,12 +45,12 @@ def _sources(run: Run) -> list[str]:
     if total <= 0:
         return []
     words = {
-        "vocabulary": ("rarely used tokens", "vocab_size", "tokens"),
-        "layers": ("whole layers", "num_hidden_layers", "layers"),
-        "ffn": ("feed-forward channels", "intermediate_size", "per layer"),
+        "vocabulary": ("rarely used vocabulary", "vocab_size", " tokens"),
+        "layers": ("whole layers", "num_hidden_layers", ""),
+        "ffn": ("feed-forward channels", "intermediate_size", " per layer"),
     }
     return [
-        f"{percent(shares[name] / total)} of the cut came from {what} ({_change(run, field, unit)})"
+        f"{100 * shares[name] / total:.0f} % is {what} ({_change(run, field, unit)})"
         for name, (what, field, unit) in words.items()
         if shares[name] > 0
     ]
@@ -57,19 +58,20 @@ def _sources(run: Run) -> list[str]:
 
 def _change(run: Run, field: str, unit: str) -> str:
     before, after = (run.number("plan", when, field) for when in ("before", "after"))
-    return f"{count(before or 0)} to {count(after or 0)} {unit}"
+    return f"{count(before or 0)} to {count(after or 0)}{unit}"
 
 
 def _kept(run: Run, row: QualityRow) -> Iterator[str]:
     now, then = row.recovered, row.pruned
+    if row.original.value is not None and now.solved.value is None:
+        yield f"The original solves {row.original.text} of {count(row.num_problems or 0)} held-out problems."
     if row.original.value is not None and now.solved.value is not None:
         yield (
-            f"On {count(row.num_problems or 0)} held-out problems the slimmed model solves {now.solved.text}, "
+            f"Of {count(row.num_problems or 0)} held-out problems the slimmed model solves {now.solved.text}, "
             f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
         )
     if then.kept.value is not None:
-        what = "Before recovery, right after the cut," if now.kept.value is not None else "Right after the cut"
-        yield f"{what} the model kept {then.kept.text}{_bounds(run, then)}."
+        yield f"Right after the cut, before any recovery, it kept {then.kept.text}{_bounds(run, then)}."
 
 
 def _bounds(run: Run, found: Retention) -> str:
@@ -95,10 +97,9 @@ def _robust(run: Run, row: QualityRow) -> Iterator[str]:
     now = row.recovered
     if row.original.value is None or now.solved.value is None:
         return
-    verdict = f": {now.verdict}" if now.verdict != "not run" else ""
     yield (
-        f"When the same task is put in other words, without a change of meaning, it solves {now.solved.text} in every "
-        f"wording, the original {row.original.text} (kept {now.kept.text}{_bounds(run, now)}{verdict})."
+        f"Asked for the same functions in other ways, it solves {now.solved.text} of the tasks in every way tried, "
+        f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
     )
 
 
@@ -107,18 +108,23 @@ def _speed(run: Run, rows: dict[str, Row]) -> Iterator[str]:
     if rate is None and first is None:
         return
     facts = [
-        f"the time to the first token was {times(first)} the original's at the median" if first is not None else "",
-        f"it put out {times(rate)} as many tokens per second" if rate is not None else "",
+        f"its median time to the first token was {_changed(first, 'longer', 'shorter')}" if first is not None else "",
+        f"it put out {_changed(rate, 'more', 'fewer')} tokens per second" if rate is not None else "",
     ]
-    yield f"Served by {engine(run)} under the same load, {listed([fact for fact in facts if fact])}."
+    yield f"Served by {engine(run)} under the same load as the original, {listed([fact for fact in facts if fact])}."
     yield invalid_sentence(run)
+
+
+def _changed(ratio: float, more: str, less: str) -> str:
+    return f"{percent(abs(ratio - 1))} {more if ratio >= 1 else less}"
 
 
 def engine(run: Run) -> str:
     """The engine of the load test with its version and device, in words."""
     name, version, device = (run.get("bench", "engine", key) for key in ("name", "version", "device"))
     words = " ".join(str(part) for part in (_engine_name(name), version) if part)
-    return f"{words} on {device}" if device else words
+    where = str(device).upper() if device in ("cpu", "gpu", "cuda") else device
+    return f"{words} on {where}" if where else words
 
 
 def _engine_name(name: Json) -> str:
@@ -134,14 +140,15 @@ def invalid_sentence(run: Run) -> str:
         if verdict not in ("valid", None):
             told = "; ".join(str(item) for item in why) if isinstance(why, list) and why else str(verdict)
             reasons.append(f"{model} model: {told}")
-    return f"The load test did not pass its own checks ({'; '.join(reasons)}), so its times prove nothing." if reasons else ""
+    told = "; ".join(reasons)
+    return f"The load test did not pass its own checks ({told}), so its times prove nothing." if told else ""
 
 
 def _energy(rows: dict[str, Row]) -> Iterator[str]:
     row = rows["energy_per_output_token_joules"]
     if row.ratio.value is not None:
         how = "measured" if row.ratio.status == "computed" else "estimated, not measured"
-        yield f"An output token cost {times(row.ratio.value)} the original's energy ({how})."
+        yield f"An output token cost {_changed(row.ratio.value, 'more', 'less')} energy ({how})."
     elif row.slimmed.text == "unavailable":
         yield f"Energy is unavailable: {(row.slimmed.reason or 'no reason was recorded').rstrip('.')}."
 
@@ -157,6 +164,6 @@ def headline(run: Run) -> str:
     before, after = (run.number("plan", when, "num_parameters") for when in ("before", "after"))
     if not before or after is None:
         return "A model before slimming"
-    smaller = f"{significant(100 * (1 - after / before))} % fewer parameters"
+    smaller = f"{significant(100 * (1 - after / before))} % fewer parameters{'' if run.has('pruned') else ' planned'}"
     found = next(row.recovered for row in quality_rows(run) if row.key == "overall")
     return f"{smaller}, {found.kept.text} of pass@1 kept" if found.kept.value is not None else smaller

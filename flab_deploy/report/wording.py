@@ -89,8 +89,8 @@ def signed_percent(value: float) -> str:
 
 
 def between(bounds: tuple[float, float]) -> str:
-    """An interval of shares as text, as in 82.9 to 86.1 %."""
-    return f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
+    """An interval of shares as text, as in 82.9–86.1 %."""
+    return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
 
 
 def probability(value: float) -> str:

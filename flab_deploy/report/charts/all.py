@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from flab_deploy.report.charts.cut import candidates_chart, cut_chart, recovery_chart
 from flab_deploy.report.charts.importance import channel_chart, layer_chart, token_chart
-from flab_deploy.report.charts.measured import latency_chart, retention_chart, robustness_chart
+from flab_deploy.report.charts.measured import LATENCIES, latency_chart, retention_chart, robustness_chart
 from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.run import Run
 
@@ -19,7 +20,10 @@ CHARTS: dict[str, tuple[str, Callable[[Run], Chart | None]]] = {
     "channels": ("Importance of feed-forward channels", channel_chart),
     "tokens": ("How often each token is used", token_chart),
     "recovery": ("Recovery training", recovery_chart),
-    "latency": ("Latency under load", latency_chart),
+    **{
+        f"latency-{stamp}": (words.capitalize(), partial(latency_chart, stamp=stamp))
+        for stamp, words in LATENCIES.items()
+    },
 }
 """Title and drawing function by key."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.ticker import MaxNLocator
 
-from flab_deploy.report.charts.style import COLORS, Chart, canvas, inline_svg, legend_above
+from flab_deploy.report.charts.style import COLORS, Chart, canvas, inline_svg, legend_above, scale_y
 from flab_deploy.report.run import Run, as_number, numbers, objects, pick
 from flab_deploy.report.wording import millions, significant
 
@@ -19,7 +19,7 @@ def cut_chart(run: Run) -> Chart | None:
     steps = [(label, run.number("plan", "contribution", key) or 0.0) for key, label in _PARTS.items()]
     words = ", ".join(f"{millions(size)} from {label}".replace("\n", " ") for label, size in steps)
     alt = f"Bars: the original has {millions(before)} parameters; the cut takes {words}; {millions(after)} remain."
-    with canvas(height=3.2) as (figure, (axes,)):
+    with canvas() as (figure, axes):
         scale, unit = (1e9, "billions") if before >= 1e9 else (1e6, "millions")
         rows = [("original", 0.0, before, COLORS["original"], "")]
         level = before
@@ -29,8 +29,8 @@ def cut_chart(run: Run) -> Chart | None:
         rows.append(("slimmed", 0.0, after, COLORS["slimmed"], f"−{100 * (1 - after / before):.1f} %"))
         for place, (_, left, size, color, note) in enumerate(rows):
             axes.barh(place, size / scale, left=left / scale, color=color, height=0.62)
-            text = significant(size / scale) + (f"  ({note})" if note else "")
-            axes.text((left + size) / scale, place, f" {text}", va="center", ha="left")
+            text = significant(size / scale) + (f" ({note})" if note else "")
+            axes.annotate(text, ((left + size) / scale, place), (5, 0), textcoords="offset points", va="center")
         axes.set_yticks(range(len(rows)), [row[0] for row in rows])
         axes.invert_yaxis()
         axes.set_xlim(0, 1.28 * before / scale)
@@ -38,10 +38,13 @@ def cut_chart(run: Run) -> Chart | None:
         axes.set_xlabel(f"parameters ({unit})")
         svg = inline_svg(figure, "cut", alt)
     return Chart(
-        key="cut", title="Where the cut came from", alt=alt, svg=svg,
+        key="cut",
+        title="Where the cut came from",
+        alt=alt,
+        svg=svg,
         caption="Each orange bar is what one kind of cut removed; shares are of the original.",
         data={"before": before, "after": after, "contribution": pick(run.get("plan", "contribution"))},
-    )  # fmt: skip
+    )
 
 
 def candidates_chart(run: Run) -> Chart | None:
@@ -54,21 +57,30 @@ def candidates_chart(run: Run) -> Chart | None:
     size, damage = run.number("plan", "after", "num_parameters"), run.number("plan", "predicted_kl_nats")
     alt = f"Scatter: {len(pairs)} candidate cuts by parameters and predicted divergence"
     alt += f"; the chosen one has {millions(size)} parameters." if size is not None else "."
-    with canvas() as (figure, (axes,)):
-        axes.scatter([p[0] / 1e6 for p in pairs], [p[1] for p in pairs], s=26, facecolors="none",
-                     edgecolors=COLORS["original"], label="considered")  # fmt: skip
+    with canvas() as (figure, axes):
+        axes.scatter(
+            [p[0] / 1e6 for p in pairs],
+            [p[1] for p in pairs],
+            s=26,
+            facecolors="none",
+            edgecolors=COLORS["original"],
+            label="considered",
+        )
         if size is not None and damage is not None:
             axes.scatter([size / 1e6], [damage], s=70, color=COLORS["slimmed"], marker="s", label="chosen")
-        if min(p[1] for p in pairs) > 0:
-            axes.set_yscale("log")
+        scale_y(axes, [p[1] for p in pairs])
         axes.set_xlabel("parameters of the slimmed model (millions)")
         axes.set_ylabel("predicted KL divergence (nats per token)")
         legend_above(axes, 2)
         svg = inline_svg(figure, "candidates", alt)
     return Chart(
-        key="candidates", title="Size against predicted damage", alt=alt, svg=svg, data=run.get("plan", "candidates"),
+        key="candidates",
+        title="Size against predicted damage",
+        alt=alt,
+        svg=svg,
+        data=run.get("plan", "candidates"),
         caption="One mark per combination of layers and channels; lower is closer to the original's predictions.",
-    )  # fmt: skip
+    )
 
 
 def recovery_chart(run: Run) -> Chart | None:
@@ -79,8 +91,9 @@ def recovery_chart(run: Run) -> Chart | None:
     pairs = [pair for pair in pairs if len(pair) == 2]
     if not pairs:
         return None
-    alt = f"Line: the loss goes from {significant(pairs[0][1])} to {significant(pairs[-1][1])} in {pairs[-1][0]:.0f} steps."
-    with canvas() as (figure, (axes,)):
+    first, last = pairs[0], pairs[-1]
+    alt = f"Line: the loss goes from {significant(first[1])} to {significant(last[1])} in {last[0]:.0f} steps."
+    with canvas() as (figure, axes):
         axes.plot([p[0] for p in pairs], [p[1] for p in pairs], color=COLORS["slimmed"], linewidth=1.6)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("training step (count)")
@@ -88,6 +101,10 @@ def recovery_chart(run: Run) -> Chart | None:
         axes.set_ylim(bottom=0)
         svg = inline_svg(figure, "recovery", alt)
     return Chart(
-        key="recovery", title="Recovery training", alt=alt, svg=svg, data=curve,
+        key="recovery",
+        title="Recovery training",
+        alt=alt,
+        svg=svg,
+        data=curve,
         caption="Loss of the pruned model while it is trained again; it counts the answers alone.",
-    )  # fmt: skip
+    )

@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from flab_deploy.artifacts import Json
-from flab_deploy.report.charts.style import COLORS, Chart, canvas, inline_svg, legend_above
+from flab_deploy.report.charts.style import COLORS, Chart, canvas, inline_svg, legend_above, scale_y
 from flab_deploy.report.run import Run, as_number, numbers, objects
 from flab_deploy.report.wording import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_KEPT = {"facecolor": COLORS["slimmed"], "edgecolor": COLORS["slimmed"]}
-_DROPPED = {"facecolor": "none", "edgecolor": COLORS["pruned"], "hatch": "////"}
+_KEPT: dict[str, Any] = {"facecolor": COLORS["slimmed"], "edgecolor": COLORS["slimmed"]}
+_DROPPED: dict[str, Any] = {"facecolor": "none", "edgecolor": COLORS["pruned"], "hatch": "////"}
+_KEPT_POINT: dict[str, Any] = {"marker": "s", "color": COLORS["slimmed"], "label": "layer kept"}
+_DROPPED_POINT: dict[str, Any] = {"marker": "X", "color": COLORS["pruned"], "label": "layer dropped"}
 _MAX_POINTS = 400
 
 
 def layer_chart(run: Run) -> Chart | None:
     """KL divergence caused by skipping each layer, with the layers that the plan keeps; None without scores."""
-    found = [(as_number(row.get("layer")), as_number(row.get("kl_nats"))) for row in objects(run.get("scores", "layers"))]
+    rows = objects(run.get("scores", "layers"))
+    found = [(as_number(row.get("layer")), as_number(row.get("kl_nats"))) for row in rows]
     scores = [(int(layer), kl) for layer, kl in found if layer is not None and kl is not None]
     if not scores:
         return None
-    keep = {int(layer) for layer in numbers(run.get("plan", "keep_layers"))} if run.has("plan") else {s[0] for s in scores}
+    planned = {int(layer) for layer in numbers(run.get("plan", "keep_layers"))}
+    keep = planned if run.has("plan") else {layer for layer, _ in scores}
     dropped = [layer for layer, _ in scores if layer not in keep]
-    alt = f"Bars: divergence when each of {len(scores)} layers is skipped; dropped: {_names(dropped)}."
-    with canvas() as (figure, (axes,)):
-        for layer, kl in scores:
-            axes.bar(layer, kl, width=0.7, linewidth=1.2, **(_KEPT if layer in keep else _DROPPED))  # type: ignore[arg-type]
-        values = [kl for _, kl in scores if kl > 0]
-        if values and max(values) > 20 * min(values):
-            axes.set_yscale("log")
+    alt = f"Points: divergence when each of {len(scores)} layers is skipped; dropped: {_names(dropped)}."
+    with canvas() as (figure, axes):
+        for kept, look in ((True, _KEPT_POINT), (False, _DROPPED_POINT)):
+            chosen = [(layer, kl) for layer, kl in scores if (layer in keep) is kept]
+            axes.plot([p[0] for p in chosen], [p[1] for p in chosen], linestyle="none", markersize=8, **look)
+        scale_y(axes, [kl for _, kl in scores])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=False, axis="x")
         axes.set_xlabel("layer (index from the input)")
         axes.set_ylabel("KL divergence if skipped\n(nats per token)")
-        _kept_legend(axes, "layer kept", "layer dropped")
+        legend_above(axes, 2)
         svg = inline_svg(figure, "layers", alt)
     return Chart(
-        key="layers", title="Importance of each layer", alt=alt, svg=svg,
-        caption="How far the predictions move when one layer is left out; a low bar is a layer the model hardly needs.",
+        key="layers",
+        title="Importance of each layer",
+        alt=alt,
+        svg=svg,
+        caption="How far the predictions move when one layer is left out; the model hardly needs a layer that is low.",
         data=[{"layer": layer, "kl_nats": kl, "kept": layer in keep} for layer, kl in scores],
-    )  # fmt: skip
+    )
 
 
 def _names(layers: list[int]) -> str:
@@ -54,9 +60,12 @@ def _names(layers: list[int]) -> str:
 
 def _kept_legend(axes: Axes, kept: str, dropped: str) -> None:
     axes.legend(
-        handles=[Patch(label=kept, **_KEPT), Patch(label=dropped, **_DROPPED)],  # type: ignore[arg-type]
-        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2,
-    )  # fmt: skip
+        handles=[Patch(label=kept, **_KEPT), Patch(label=dropped, **_DROPPED)],
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=2,
+        borderaxespad=0.2,
+    )
 
 
 def token_chart(run: Run) -> Chart | None:
@@ -69,15 +78,23 @@ def token_chart(run: Run) -> Chart | None:
     points = [(rank, counts[rank - 1]) for rank in _ranks(len(counts))]
     alt = f"Falling curve: {count(len(counts))} of {count(size)} tokens were seen in the calibration text"
     alt += f"; {count(kept)} are kept." if kept else "."
-    with canvas() as (figure, (axes,)):
+    with canvas() as (figure, axes):
         axes.plot([p[0] for p in points], [p[1] for p in points], color=COLORS["slimmed"], linewidth=1.8)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(1, max(size, kept or 1) * 1.05)
-        axes.set_ylim(bottom=0.8, top=3.2 * max(counts))
+        axes.set_ylim(bottom=0.8, top=5 * max(counts))
         if kept:
             axes.axvline(kept, color=COLORS["pruned"], linestyle="--", linewidth=1.4)
-            axes.text(kept, 2.2 * max(counts), f"{count(kept)} kept ", ha="right", va="center", color=COLORS["pruned"])
+            axes.annotate(
+                f"{count(kept)} kept",
+                (kept, 2.4 * max(counts)),
+                (-6, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                color=COLORS["pruned"],
+            )
         plain = FuncFormatter(lambda value, _: count(value) if value >= 1 else "")
         axes.xaxis.set_major_formatter(plain)
         axes.yaxis.set_major_formatter(plain)
@@ -85,15 +102,27 @@ def token_chart(run: Run) -> Chart | None:
         axes.set_ylabel("times seen (count)")
         svg = inline_svg(figure, "tokens", alt)
     return Chart(
-        key="tokens", title="How often each token is used", alt=alt, svg=svg,
+        key="tokens",
+        title="How often each token is used",
+        alt=alt,
+        svg=svg,
         caption="Tokens right of the dashed line are cut; bytes, special tokens and what merges need are always kept.",
-        data={"num_seen": len(counts), "vocab_size": size, "num_kept": kept, "rank_and_count": [list(p) for p in points]},
-    )  # fmt: skip
+        data={
+            "num_seen": len(counts),
+            "vocab_size": size,
+            "num_kept": kept,
+            "rank_and_count": [list(p) for p in points],
+        },
+    )
 
 
 def _ranks(size: int) -> list[int]:
     """Ranks from 1 to `size`, all of them while they are few, then evenly on a logarithmic scale."""
-    steps = {round(size ** (i / (_MAX_POINTS - 1))) for i in range(_MAX_POINTS)} if size > _MAX_POINTS else set(range(1, size + 1))
+    steps = (
+        {round(size ** (i / (_MAX_POINTS - 1))) for i in range(_MAX_POINTS)}
+        if size > _MAX_POINTS
+        else set(range(1, size + 1))
+    )
     return sorted(steps | {1, size})
 
 
@@ -104,30 +133,39 @@ def channel_chart(run: Run) -> Chart | None:
         return None
     total = run.number("scores", "channels", "num_channels") or 0
     kept = _num_kept(run, len(layers), int(total))
-    alt = f"One upright bar per layer from the lowest to the highest of {count(total)} channel scores, split at the cut."
+    alt = (
+        f"One upright bar per layer from the lowest to the highest of {count(total)} channel scores, split at the cut."
+    )
     lowest = min((value for row in layers for value in row if value > 0), default=1e-12)
-    with canvas() as (figure, (axes,)):
+    with canvas() as (figure, axes):
         for layer, row in enumerate(layers):
             share = 1.0 if kept is None else kept[layer] / total if total else 0.0
             low, cut, high = row[0], _quantile(row, 1 - share), row[-1]
-            axes.bar(layer, cut - low, bottom=max(low, lowest), width=0.62, linewidth=1.0, **_DROPPED)  # type: ignore[arg-type]
+            axes.bar(layer, cut - low, bottom=max(low, lowest), width=0.62, linewidth=1.0, **_DROPPED)
             if share > 0:
-                axes.bar(layer, high - cut, bottom=max(cut, lowest), width=0.62, linewidth=1.0, **_KEPT)  # type: ignore[arg-type]
+                axes.bar(layer, high - cut, bottom=max(cut, lowest), width=0.62, linewidth=1.0, **_KEPT)
             middle = max(_quantile(row, 0.5), lowest)
             axes.plot([layer - 0.31, layer + 0.31], [middle, middle], color=COLORS["surface"], linewidth=1.6)
-        axes.set_yscale("log")
+        scale_y(axes, [max(value, lowest) for row in layers for value in row])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=False, axis="x")
         axes.set_xlabel("layer (index from the input)")
-        axes.set_ylabel("channel score\n(mean activation, model units)")
+        axes.set_ylabel("channel score (model units)")
         _kept_legend(axes, "channels kept", "channels dropped")
         svg = inline_svg(figure, "channels", alt)
     return Chart(
-        key="channels", title="Importance of feed-forward channels", alt=alt, svg=svg,
-        caption="From the lowest to the highest score in each layer; channels are kept from the top. The light line is "
-        "the median; a bar without a kept part is a layer that was dropped whole.",
-        data={"num_channels": total, "num_kept_by_layer": cast("Json", kept), "quantiles_by_layer": cast("Json", layers)},
-    )  # fmt: skip
+        key="channels",
+        title="Importance of feed-forward channels",
+        alt=alt,
+        svg=svg,
+        caption="From the lowest to the highest score in each layer; channels are kept from the top. The line across "
+        "is the median; a bar without a kept part is a layer that was dropped whole.",
+        data={
+            "num_channels": total,
+            "num_kept_by_layer": cast("Json", kept),
+            "quantiles_by_layer": cast("Json", layers),
+        },
+    )
 
 
 def _num_kept(run: Run, num_layers: int, total: int) -> list[int] | None:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from flab_deploy.artifacts import Json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_WIDTH = 5.6  # inches: text stays readable on a telephone and does not shout on a desk
+_WIDE = 8.0  # a logarithmic axis over less than this factor would have too few labels
 
 COLORS = {
     "ink": "#1b212b",
@@ -50,17 +54,17 @@ LOOKS = {
     "slimmed": Look(label="slimmed", color=COLORS["slimmed"], marker="s", line="-"),
 }
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "flab-deploy",
     "font.family": "DejaVu Sans",  # comes with matplotlib, and is wider than what browsers put in its place
-    "font.size": 10.5,
-    "axes.titlesize": 10.5,
-    "axes.labelsize": 10.5,
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
-    "legend.fontsize": 9.5,
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
     "legend.frameon": False,
+    "axes.facecolor": "none",
     "axes.edgecolor": COLORS["muted"],
     "axes.labelcolor": COLORS["ink"],
     "axes.titlecolor": COLORS["ink"],
@@ -101,12 +105,11 @@ class Chart:
 
 
 @contextmanager
-def canvas(width: float = 7.2, height: float = 3.6, columns: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of the given size in inches with one row of axes, under the house style."""
+def canvas(height: float = 3.4, width: float = _WIDTH) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of the given size in inches with one pair of axes, under the house style."""
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height))
-        found = figure.subplots(1, columns, squeeze=False)
-        yield figure, list(found[0])
+        yield figure, figure.subplots()
 
 
 def inline_svg(figure: Figure, key: str, alt: str) -> str:
@@ -137,3 +140,15 @@ def _attribute(text: str) -> str:
 def legend_above(axes: Axes, columns: int) -> None:
     """Put the legend in a row above the axes, where it covers no data."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=1.6)
+
+
+def scale_y(axes: Axes, values: Sequence[float]) -> None:
+    """Make the y axis logarithmic, with plain labels at 1, 2, 5, 10, if the values are positive and far apart."""
+    if not values or min(values) <= 0 or max(values) < _WIDE * min(values):
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        return
+    axes.set_yscale("log")
+    steps = (1.0, 2.0, 5.0) if max(values) < 1e3 * min(values) else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=12))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,1 @@
+"""Serving models with vLLM, and measuring what that costs."""

@@ -1,0 +1,56 @@
+"""Command-line verbs of serving. Each docstring is that verb's help."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from flab_deploy.cli import show
+from serving.bench import BenchConfig
+from serving.bench import bench as bench_stage
+from serving.vllm_server import Endpoint, ServeConfig
+from serving.vllm_server import serve as serve_until_stopped
+
+Flat = Parameter(name="*")
+
+
+def serve(model: str = "reference", /, *, config: Annotated[ServeConfig, Flat] = ServeConfig()) -> None:  # noqa: B008
+    """Serve a model with vLLM over the OpenAI API on loopback, with an API key, until SIGTERM or Ctrl-C.
+
+    Example: `FLAB_API_KEY=secret timeout 180 flab serve reference --port 28080 --no-compiled || true`
+
+    Parameters
+    ----------
+    model
+        Directory, hub id or `reference`.
+    """
+    serve_until_stopped(model, config, ready=_announce)
+
+
+def _announce(endpoint: Endpoint) -> None:
+    sys.stdout.write(f"serving {endpoint.model} with vLLM {endpoint.version} at {endpoint.url}/v1\n")
+    sys.stdout.write(f"api key: {endpoint.api_key}\n")
+    sys.stdout.flush()
+
+
+def bench(
+    original: str, slimmed: str, /, *, out: Annotated[Path, Parameter(help="Directory to write.")],
+    config: Annotated[BenchConfig, Flat] = BenchConfig(),  # noqa: B008
+    force: Annotated[bool, Parameter(negative="", help="Measure again.")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")] = False,
+) -> None:  # fmt: skip
+    """Load two models with the same requests on the real vLLM: latency, throughput, energy.
+
+    Example: `flab bench reference reference --out work/bench --num-requests 40`
+
+    Parameters
+    ----------
+    original
+        Directory, hub id or `reference`.
+    slimmed
+        The model to compare with it.
+    """
+    show(bench_stage(original, slimmed, out, config, force=force), as_json=as_json)

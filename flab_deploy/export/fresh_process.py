@@ -36,7 +36,8 @@ def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str) -> None:
 
     wanted: dict[str, Any] = json.loads(inputs.read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto" if dtype == "auto" else getattr(torch, dtype))
+    wanted_dtype = dtype if dtype == "auto" else getattr(torch, dtype)
+    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=wanted_dtype)
     model.eval()
     digests, last = [], []
     for ids in [*wanted["text_ids"], *wanted["long_ids"]]:
@@ -47,10 +48,17 @@ def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str) -> None:
     np.save(out / "last_logits.npy", np.stack(last))
     answers = {
         "token_ids": [list(tokenizer(text)["input_ids"]) for text in wanted["texts"]],
+        "overridden": overridden_settings(json.loads(tokenizer.backend_tokenizer.to_str()), checkpoint),
         "logit_digests": digests,
         "versions": versions(),
     }
     (out / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+
+
+def overridden_settings(used: dict[str, Any], checkpoint: Path) -> list[str]:
+    """Settings of `tokenizer.json` that the tokenizer's class replaced by its own."""
+    stored: dict[str, Any] = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8"))
+    return [name for name in ("normalizer", "pre_tokenizer", "decoder") if used[name] != stored[name]]
 
 
 def export_onnx(checkpoint: Path, out: Path) -> None:
@@ -58,8 +66,8 @@ def export_onnx(checkpoint: Path, out: Path) -> None:
     from optimum.exporters.onnx import main_export
 
     main_export(
-        model_name_or_path=str(checkpoint), output=str(out), task="text-generation-with-past", library_name="transformers",
-        dtype="fp32", do_validation=False, local_files_only=True,
+        model_name_or_path=str(checkpoint), output=str(out), task="text-generation-with-past",
+        library_name="transformers", dtype="fp32", do_validation=False, local_files_only=True,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from flab_deploy.corpus import TASK_KINDS, Task
 from flab_deploy.errors import ExportError
 from flab_deploy.reference.tasks import make_tasks
+from flab_deploy.tokenizer import load_tokenizer
 
 LONG_INPUT_TOKENS = (512, 640, 768, 1024)
 
@@ -22,7 +23,7 @@ class ParityInputs:
     texts: list[str]
     """The prompts as text, to compare tokenizers on."""
     text_ids: list[list[int]]
-    """The prompts as the source's tokenizer encodes them."""
+    """The prompts as the source's `tokenizer.json` encodes them."""
     long_ids: list[list[int]]
     """Ids of long texts, 512 to 1024 tokens each unless the model's context is shorter."""
 
@@ -39,20 +40,21 @@ class ParityInputs:
 def parity_inputs(checkpoint: Path, num_prompts: int, context_tokens: int, new_tokens: int) -> ParityInputs:
     """`num_prompts` prompts and the long inputs, each with room for `new_tokens` in a context of `context_tokens`.
 
-    Raises ExportError if the context is too short for the prompts.
+    Raises ExportError if the context is too short for the prompts, ArtifactError if there is no tokenizer.
     """
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer = load_tokenizer(checkpoint)
     tasks = _tasks(num_prompts)
     texts = [task.prompt for task in tasks]
-    text_ids = [list(tokenizer(text)["input_ids"]) for text in texts]
+    text_ids = [list(tokenizer.encode(text).ids) for text in texts]
     room = context_tokens - new_tokens
     longest = max(len(ids) for ids in text_ids)
     if longest > room:
-        raise ExportError(f"the model's context of {context_tokens} tokens is too short to prove parity; it takes {longest + new_tokens}")
+        raise ExportError(
+            f"the model's context of {context_tokens} tokens is too short to prove parity, which takes"
+            f" {longest + new_tokens}; lower num_new_tokens"
+        )
     lengths = sorted({min(length, room) for length in LONG_INPUT_TOKENS})
-    endless = chain.from_iterable(tokenizer(text)["input_ids"] for text in _long_texts(tasks))
+    endless = chain.from_iterable(tokenizer.encode(text).ids for text in _long_texts(tasks))
     stream = list(islice(endless, sum(lengths)))
     ends = [sum(lengths[: n + 1]) for n in range(len(lengths))]
     long_ids = [stream[end - length : end] for end, length in zip(ends, lengths, strict=True)]

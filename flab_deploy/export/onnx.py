@@ -40,4 +40,4 @@ def complete_onnx(checkpoint: Path, folder: Path) -> None:
 def opset(folder: Path) -> int:
     """The opset of the standard operators that the graph uses."""
     model = onnx.load(str(folder / MODEL_FILE), load_external_data=False)
-    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return max(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))

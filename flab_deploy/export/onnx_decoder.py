@@ -30,11 +30,10 @@ class OnnxDecoder:
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         self._outputs = [entry.name for entry in self._session.get_outputs()]
         self._empty = {
-            entry.name: np.zeros([size if isinstance(size, int) else int(axis == 0) for axis, size in enumerate(entry.shape)],
-                                 dtype=_TYPES[entry.type])
+            entry.name: np.zeros(_empty_shape(entry.shape), dtype=_TYPES[entry.type])
             for entry in self._session.get_inputs()
             if entry.name.startswith(_PAST)
-        }  # fmt: skip
+        }
 
     def logits(self, ids: list[int]) -> NDArray[np.float32]:
         """Logits (T, V) after each of the ids (T,)."""
@@ -62,3 +61,8 @@ class OnnxDecoder:
         values = dict(zip(self._outputs, self._session.run(None, {**present, **cache}), strict=True))
         following = {_PAST + name.removeprefix(_PRESENT): v for name, v in values.items() if name.startswith(_PRESENT)}
         return values["logits"][0].astype(np.float32, copy=False), following
+
+
+def _empty_shape(shape: list[int | str]) -> list[int]:
+    """Batch of one, no tokens, and the sizes that the graph fixes."""
+    return [size if isinstance(size, int) else int(axis == 0) for axis, size in enumerate(shape)]

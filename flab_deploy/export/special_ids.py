@@ -72,14 +72,14 @@ def _disagreeing(
     tokenizer: Tokenizer,
 ) -> Iterator[str]:
     if not _ids(config, "eos_token") and not _ids(generation_config, "eos_token"):
-        yield "neither config.json nor generation_config.json has an eos_token_id, so generation would never stop; set one"
+        yield "config.json and generation_config.json have no eos_token_id, so generation would never stop; set one"
     for role in ROLES:
         text = token_text(tokenizer_config.get(role))
         if text is None:
             continue
         token_id = tokenizer.token_to_id(text)
         if token_id is None:
-            yield f"tokenizer_config.json names {text!r} as {role}, which tokenizer.json does not have; correct one of them"
+            yield f"the {role} {text!r} of tokenizer_config.json is not in tokenizer.json; correct one of them"
             continue
         named = _ids(config, role) + _ids(generation_config, role)
         if named and token_id not in named:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from flab_deploy.artifacts import Artifact, Draft, Json, file_digest, read_json, run_stage, write_json
-from flab_deploy.checkpoint import resolve
+from flab_deploy.checkpoint import read_config, resolve
 from flab_deploy.errors import ConfigError, ExportError
 from flab_deploy.export import fresh_process
 from flab_deploy.export.inputs import ParityInputs, parity_inputs
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 Format = Literal["vllm", "onnx"]
 PARITY = "parity.json"
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +39,16 @@ class ExportConfig:
     num_new_tokens: int = 32
     """Greedy tokens per prompt."""
     max_abs_logit_difference: float = 1e-3
-    """How far a logit of the ONNX model may be from PyTorch's in float32. The vLLM checkpoint must match bit for bit."""
+    """How far a logit of the ONNX model may be from PyTorch's, both in float32; in the checkpoint none may differ."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that make no sense."""
         unknown = sorted(set(self.formats) - {"vllm", "onnx"})
         if unknown or not self.formats:
             raise ConfigError(f"formats must be vllm and onnx or one of them, got {list(self.formats)}")
-        if min(self.num_prompts, self.num_new_tokens) < 1:
-            raise ConfigError(f"num_prompts and num_new_tokens must be at least 1, got {self.num_prompts} and {self.num_new_tokens}")
+        counts = (self.num_prompts, self.num_new_tokens)
+        if min(counts) < 1:
+            raise ConfigError(f"num_prompts and num_new_tokens must be at least 1, got {counts[0]} and {counts[1]}")
         if not 0 < self.max_abs_logit_difference < float("inf"):
             raise ConfigError(f"max_abs_logit_difference must be positive, got {self.max_abs_logit_difference}")
 
@@ -68,13 +69,16 @@ def export(model: str | Path, out: Path, config: ExportConfig | None = None, *, 
         write_json(draft.path / PARITY, parity)
 
     return run_stage(
-        out, kind="export", module=__name__, parents={"model": checkpoint.digest}, config=cast("dict[str, Json]", asdict(config)),
-        work=work, measurements=(PARITY,), force=force,
+        out, kind="export", module=__name__, parents={"model": checkpoint.digest},
+        config=cast("dict[str, Json]", asdict(config)), work=work, measurements=(PARITY,), force=force,
     )  # fmt: skip
 
 
 def _export(source: Path, out: Path, config: ExportConfig) -> dict[str, Json]:
-    from flab_deploy.export.parity import checkpoint_parity, load_source
+    import torch
+
+    from flab_deploy.decoder import load_model
+    from flab_deploy.export.parity import checkpoint_parity
     from flab_deploy.export.vllm import write_checkpoint
 
     parity: dict[str, Json] = {}
@@ -82,7 +86,7 @@ def _export(source: Path, out: Path, config: ExportConfig) -> dict[str, Json]:
         folder = Path(scratch)
         checkpoint = (out if "vllm" in config.formats else folder) / "vllm"
         write_checkpoint(source, checkpoint)
-        model = load_source(source)
+        model = load_model(source, getattr(torch, str(read_config(checkpoint)["dtype"])))
         inputs = parity_inputs(source, config.num_prompts, model.config.max_position_embeddings, config.num_new_tokens)
         inputs.save(folder / "inputs.json")
         if "vllm" in config.formats:
@@ -101,10 +105,11 @@ def _export_onnx(
     import onnxruntime
     import torch
 
+    from flab_deploy.decoder import load_model
     from flab_deploy.engines import python_of
     from flab_deploy.export.onnx import MODEL_FILE, complete_onnx, opset
     from flab_deploy.export.onnx_decoder import OnnxDecoder
-    from flab_deploy.export.parity import check_tokens, load_source, onnx_parity, other_version_parity
+    from flab_deploy.export.parity import check_tokens, onnx_parity, other_version_parity
 
     python = python_of("optimum")
     logger.info("export: optimum exports the checkpoint to ONNX")
@@ -113,7 +118,7 @@ def _export_onnx(
     complete_onnx(checkpoint, out)
     logger.info("export: comparing ONNX Runtime with PyTorch")
     decoder = OnnxDecoder(out / MODEL_FILE, torch.get_num_threads())
-    model = load_source(source, torch.float32)
+    model = load_model(source, torch.float32)
     bound = config.max_abs_logit_difference
     found = cast("dict[str, str]", answers["versions"])
     worst = other_version_parity(model, inputs, last_logits, found["transformers"], bound)
@@ -125,7 +130,9 @@ def _export_onnx(
     }  # fmt: skip
 
 
-def _in_fresh_process(python: Path, checkpoint: Path, scratch: Path, *options: str) -> tuple[dict[str, Json], NDArray[np.float32]]:
+def _in_fresh_process(
+    python: Path, checkpoint: Path, scratch: Path, *options: str
+) -> tuple[dict[str, Json], NDArray[np.float32]]:
     """Answers and last logits (N, V) of a checkpoint to the inputs in `scratch`, from a process of `python`."""
     import numpy as np
     import torch

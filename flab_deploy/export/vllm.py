@@ -13,12 +13,12 @@ import shutil
 from pathlib import Path
 from typing import Any, cast
 
-from tokenizers import Tokenizer
-
 from flab_deploy.artifacts import write_json
 from flab_deploy.checkpoint import read_config, weight_files
+from flab_deploy.decoder import EMBEDDING, check_supported, tensor_shapes
 from flab_deploy.errors import ExportError
 from flab_deploy.export.special_ids import ROLES, check_special_ids
+from flab_deploy.tokenizer import load_tokenizer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
@@ -34,15 +34,13 @@ _DROPPED_FROM_TOKENIZER = (
 def write_checkpoint(source: Path, target: Path) -> None:
     """Write the checkpoint at `source` to the new directory `target` in portable form.
 
-    Raises ExportError if a special token id is wrong or the settings have no portable form.
+    Raises ExportError if a special token id is wrong or the settings have no portable form,
+    UnsupportedModel or ArtifactError if the source is no decoder or lacks its tokenizer.
     """
-    if not (source / "tokenizer.json").is_file():
-        raise ExportError(f"{source} has no tokenizer.json; save its tokenizer with a fast tokenizer class first")
     config = portable_config(source)
     generation_config = portable_generation_config(source, config)
     tokenizer_config = portable_tokenizer_config(source)
-    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
-    check_special_ids(config, generation_config, tokenizer_config, tokenizer)
+    check_special_ids(config, generation_config, tokenizer_config, load_tokenizer(source))
     target.mkdir()
     write_json(target / "config.json", config)
     write_json(target / "generation_config.json", generation_config)
@@ -60,11 +58,12 @@ def portable_config(source: Path) -> dict[str, Any]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     raw = {key: value for key, value in read_config(source).items() if key not in _DROPPED_FROM_CONFIG}
+    check_supported(raw, source)
+    num_rows = tensor_shapes(source)[EMBEDDING][0]
+    if num_rows != raw["vocab_size"]:
+        raise ExportError(f"{source}/config.json says vocab_size {raw['vocab_size']}, the weights have {num_rows} rows")
+    raw.setdefault("architectures", [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[raw["model_type"]]])
     resolved = AutoConfig.from_pretrained(source)
-    architecture = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(resolved.model_type)
-    if architecture is None:
-        raise ExportError(f"model type {resolved.model_type!r} of {source} does not generate text; export a causal model")
-    raw.setdefault("architectures", [architecture])
     dtype = str(raw.get("dtype") or resolved.dtype or _stored_dtype(source)).removeprefix("torch.")
     rope = dict(getattr(resolved, "rope_parameters", None) or {})
     return {**raw, "dtype": dtype, "torch_dtype": dtype, **_rope_settings(rope)}
@@ -97,7 +96,10 @@ def portable_generation_config(source: Path, config: dict[str, Any]) -> dict[str
 
 
 def portable_tokenizer_config(source: Path) -> dict[str, Any]:
-    """Tokenizer settings for the class that takes `tokenizer.json` as it is, in both majors."""
+    """Tokenizer settings for the class that both majors know and that takes `tokenizer.json` as it is.
+
+    For some architectures transformers 5 uses a class of its own all the same; parity shows what that changes.
+    """
     settings: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (source / name).is_file():

@@ -32,7 +32,7 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _READ_FILE, _READ_DIR, _WRITE_FILE, _REMOVE_FILE, _MAKE_REG, _TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 5, 1 << 8, 1 << 14
 _RIGHTS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}  # from 5 on: 16 rights
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_DEVICES = ("/dev/zero", "/dev/urandom", "/dev/random")
 
 CHANNEL_FD, REPORT_FD = 3, 4
 """Where a child finds its channel to its sibling, and the test process its way to report."""
@@ -89,7 +89,8 @@ def landlock_ruleset(readable: Sequence[str], writable: str | None) -> int | Non
     for path in readable:
         _allow_beneath(ruleset, path, _READ_FILE | _READ_DIR)
     for path in _DEVICES:
-        _allow_beneath(ruleset, path, _READ_FILE | _WRITE_FILE & files)
+        _allow_beneath(ruleset, path, _READ_FILE)
+    _allow_beneath(ruleset, os.devnull, (_READ_FILE | _WRITE_FILE | _TRUNCATE) & files)
     if writable is not None:
         rights = _READ_FILE | _READ_DIR | _WRITE_FILE | _REMOVE_FILE | _MAKE_REG | _TRUNCATE
         _allow_beneath(ruleset, writable, rights & files)

@@ -127,7 +127,7 @@ _FROM_SCALAR: dict[str, Callable[[Any], object]] = {
     "c": lambda v: complex(_real(v[0]), _real(v[1])),
     "b": bytes.fromhex,
     "B": bytearray.fromhex,
-    "r": lambda v: range(*map(_integer, v)),
+    "r": lambda v: range(_integer(v[0]), _integer(v[1]), _integer(v[2])),
     "e": lambda _: ...,
     "m": Decimal,
     "F": lambda v: Fraction(_integer(v[0]), _integer(v[1])),

@@ -50,8 +50,7 @@ CHEATS = [
     ),
     _attack(
         "integers that equal everything, in a plain list",
-        "class Yes(int):\n    def __eq__(self, other): return True\n    __hash__ = int.__hash__\n"
-        "return [Yes(7)] * n",
+        "class Yes(int):\n    def __eq__(self, other): return True\n    __hash__ = int.__hash__\nreturn [Yes(7)] * n",
         "unsupported_value",
     ),
     _attack(
@@ -138,7 +137,8 @@ CHEATS = [
         "answers before the call",
         "pass",
         "protocol_violation",
-        head="import os, json, struct\nfor message in [dict(ready=True)] + [dict(nonce='0', value=['l', 1, 2, 3])] * 4:\n"
+        head="import os, json, struct\n"
+        "for message in [dict(ready=True)] + [dict(nonce='0', value=['l', 1, 2, 3])] * 4:\n"
         "    reply = json.dumps(message).encode()\n"
         "    os.write(3, struct.pack('>I', len(reply)) + reply)",
     ),
@@ -173,7 +173,9 @@ HARM = [
     _attack("times changed", "import os; os.utime({canary!r}, (0, 0))", *VIOLATION),
     _attack("a folder made outside", "import os; os.mkdir({folder!r} + '/new')", *VIOLATION),
     _attack("written through a link", "import os; os.symlink({canary!r}, 'l'); open('l', 'w').write('x')", *VIOLATION),
-    _attack("written through a hard link", "import os; os.link({canary!r}, 'l'); open('l', 'w').write('x')", *VIOLATION),
+    _attack(
+        "written through a hard link", "import os; os.link({canary!r}, 'l'); open('l', 'w').write('x')", *VIOLATION
+    ),
     _attack("a secret read from a file", "return open({canary!r}).read()", *VIOLATION),
     _attack("accounts read", "return open('/etc/passwd').read()", *VIOLATION),
     _attack(
@@ -253,7 +255,9 @@ HARM = [
         "import os\nif os.listdir('.'): return list(range(1, n + 1))\nopen('left', 'w').write('x')\nos.chdir('/')",
         "fail_assert",
     ),
-    _attack("folders too deep to clean", "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')", *VIOLATION),
+    _attack(
+        "folders too deep to clean", "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')", *VIOLATION
+    ),
 ]
 
 BOMBS = [
@@ -324,12 +328,8 @@ ATTACKS = [*CHEATS, *HARM, *BOMBS]
 ODD_BUT_RIGHT = {
     "prints": "def f(n):\n    print('assert False' * 1000)\n    return list(range(1, n + 1))\n",
     "hangs at exit": "import atexit, time\natexit.register(time.sleep, 600)\n" + HONEST,
-    "hangs when collected": (
-        "import time\nclass Odd:\n    def __del__(self): time.sleep(600)\nodd = Odd()\n" + HONEST
-    ),
-    "leaves a thread": (
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n" + HONEST
-    ),
+    "hangs when collected": ("import time\nclass Odd:\n    def __del__(self): time.sleep(600)\nodd = Odd()\n" + HONEST),
+    "leaves a thread": ("import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n" + HONEST),
     "loads slowly": "import time\ntime.sleep(0.3)\n" + HONEST,
     "has a main block": HONEST + "if __name__ == '__main__':\n    input()\n",
     "defines a dataclass": (

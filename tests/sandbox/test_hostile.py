@@ -36,7 +36,9 @@ def _as_nobody(code: str) -> tuple[subprocess.CompletedProcess[str] | None, str]
     """Run Python code as an ordinary user with the first interpreter that user can reach."""
     interpreters = [sys.executable, *(shutil.which(name) or "" for name in ("python3", "python3.11", "python3.12"))]
     interpreters += ["/usr/bin/python3"]
-    check = f"import sys; sys.path.insert(0, {str(ROOT)!r}); assert sys.version_info >= (3, 11); import flab_deploy.sandbox"
+    check = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); assert sys.version_info >= (3, 11); import flab_deploy.sandbox"
+    )
     for interpreter in filter(None, dict.fromkeys(interpreters)):
         try:
             result = subprocess.run(

@@ -1,0 +1,212 @@
+"""Right programs pass, wrong ones are told apart, and the judge itself stays whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flab_deploy.errors import ConfigError
+from flab_deploy.reference.tasks import make_tasks
+from flab_deploy.sandbox import VERDICT_NAMES, Limits, Program, Verdict, judge
+
+from .hostile import HONEST, TEST
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def program(source: str = HONEST, test: str = TEST, name: str = "p") -> Program:
+    return Program(program_id=name, source=source, test=test, entry_point="f")
+
+
+def verdict_of(source: str, *checks: str) -> Verdict:
+    test = "def check(candidate):\n" + "".join(f"    {line}\n" for line in checks)
+    (verdict,) = judge([program(source, test)], workers=1)
+    return verdict
+
+
+@pytest.mark.parametrize("kind", ["function_synthesis", "chain_of_thought"])
+def test_solutions_of_the_generated_tasks_pass(kind: str) -> None:
+    tasks = make_tasks("test", kind, 250)  # type: ignore[arg-type]
+    programs = [
+        Program(program_id=t.task_id, source=t.prompt + t.canonical_solution, test=t.test, entry_point=t.entry_point)
+        for t in tasks
+    ]
+    verdicts = judge(programs)
+    assert [v for v in verdicts if not v.passed] == []
+    assert [v.program_id for v in verdicts] == [t.task_id for t in tasks]
+    assert all(0 < v.cpu_s < 1 and v.max_rss_bytes < 100 << 20 for v in verdicts)
+
+
+def test_verdicts_come_in_input_order_and_again_the_same() -> None:
+    sources = [
+        HONEST,
+        "def f(n): return n",
+        "def f(n): return object()",
+        "def f(n",
+        "def f(n): return lambda: 0",
+        "x = 1",
+    ]
+    sources += [
+        "def f(n): raise ValueError(object())",
+        "def f(n): return list({'a', 'b', 'c'})[n]",
+        "def f(n): return g",
+    ]
+    programs = [program(source, name=str(i)) for i, source in enumerate(sources * 4)]
+    done: list[int] = []
+    first = judge(programs, workers=3, progress=done.append)
+    again = judge(programs, workers=1)
+    assert sum(done) == len(programs)
+    assert [v.program_id for v in first] == [p.program_id for p in programs]
+    assert [(v.verdict, v.detail) for v in first] == [(v.verdict, v.detail) for v in again]
+    assert {v.verdict for v in first} == {"pass", "fail_assert", "unsupported_value", "fail_load", "fail_exception"}
+    assert all(v.verdict in VERDICT_NAMES and v.detail.isprintable() and len(v.detail) <= 300 for v in first)
+
+
+def test_nothing_to_judge() -> None:
+    assert judge([]) == []
+
+
+def test_arguments_changed_in_place_are_seen() -> None:
+    source = "def f(x, *, y=None):\n    x.sort()\n    x[0].append(9)\n    if y is not None: y['k'] = 1\n"
+    checks = ["inner = [1]", "x = [[2], inner]", "y = {}", "assert candidate(x, y=y) is None"]
+    assert verdict_of(source, *checks, "assert x == [[1, 9], [2]] and y == {'k': 1}").passed
+    assert not verdict_of(source, *checks, "assert x == [[2], [1]]").passed
+
+
+def test_exceptions_reach_the_test_by_their_class() -> None:
+    source = "class Odd(KeyError): pass\ndef f(n):\n    raise Odd('no') if n else ZeroDivisionError('zero')\n"
+    expected = [
+        "try:",
+        "    candidate(1)",
+        "except LookupError as e:",
+        "    assert 'no' in str(e)",
+        "else:",
+        "    assert 0",
+    ]
+    assert verdict_of(source, *expected).passed
+    assert verdict_of(source, "candidate(0)").detail == "ZeroDivisionError: zero"
+
+
+def test_a_test_cannot_hide_a_verdict() -> None:
+    hidden = ["try:", "    candidate(1)", "except BaseException:", "    pass"]
+    assert verdict_of("def f(n): return object()", *hidden).verdict == "unsupported_value"
+    assert verdict_of("import os\ndef f(n): os._exit(0)", *hidden).verdict == "fail_exception"
+
+
+def test_helpers_of_the_prompt_can_be_called_by_the_test() -> None:
+    source = "def double(n):\n    return 2 * n\n\ndef f(n):\n    return n // 2\n"
+    assert verdict_of(source, "import random", "for n in range(9): assert candidate(double(n)) == n").passed
+
+
+def test_generators_keep_being_generators() -> None:
+    source = "def f(n):\n    yield from range(n)\n"
+    assert verdict_of(source, "assert list(candidate(3)) == [0, 1, 2]").passed
+    assert verdict_of(source, "assert candidate(3) == [0, 1, 2]").verdict == "fail_assert"
+
+
+@pytest.mark.parametrize(
+    ("test", "detail"),
+    [
+        ("def check(candidate)", "does not compile"),
+        ("x = 1", "no function check"),
+        ("def check(candidate): pass", "never calls"),
+    ],
+)
+def test_a_bad_test_is_nobodys_failure(test: str, detail: str) -> None:
+    bad, good = judge([program(test=test), program()], workers=1)
+    assert bad.verdict == "infra_error" and detail in bad.detail
+    assert good.passed
+
+
+def test_a_callable_argument_is_unsupported() -> None:
+    verdict = verdict_of("def f(g): return g()", "assert candidate(lambda: 1) == 1")
+    assert (verdict.verdict, verdict.detail) == ("unsupported_value", "the test passes a value of type 'function'")
+
+
+def test_descriptors_and_processes_stay_flat_over_many_programs() -> None:
+    me = psutil.Process()
+    seen: list[tuple[int, int, int, int]] = []
+
+    def look(_: int) -> None:
+        children = me.children()
+        seen.append(
+            (me.num_fds(), len(children), *(sum(c.num_fds() for c in children), len(me.children(recursive=True))))
+        )
+
+    before = me.num_fds()
+    wrong = "import os\nopen('left', 'w')\ndef f(n):\n    os._exit(3)\n"
+    verdicts = judge([program(), program(wrong), program("def f(n")] * 120, workers=2, progress=look)
+    assert [v.verdict for v in verdicts] == ["pass", "fail_exception", "fail_load"] * 120
+    settled = seen[20:-20]
+    assert len({fds for fds, *_ in settled}) == 1
+    assert {workers for _, workers, *_ in settled} == {2}
+    # a worker between two programs has seven descriptors; one that is busy has a few more
+    assert max(s[2] for s in settled) <= 2 * 16
+    assert max(s[3] for s in settled) <= 2 * 3
+    assert me.num_fds() == before
+    assert me.children() == []
+
+
+def test_a_killed_worker_costs_no_program() -> None:
+    countdown = [3]
+
+    def kill(_: int) -> None:
+        countdown[0] -= 1
+        if countdown[0] == 0:
+            psutil.Process().children()[0].kill()
+
+    verdicts = judge([program(name=str(i)) for i in range(12)], workers=2, progress=kill)
+    assert all(v.passed for v in verdicts)
+
+
+def test_workers_end_with_an_interrupted_judge() -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judge([program()] * 5, workers=2, progress=interrupt)
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.parametrize("limits", [{"cpu_s": 0}, {"cpu_s": 5, "wall_s": 1}, {"memory_bytes": 1}, {"message_bytes": 0}])
+def test_impossible_limits_are_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(limits))):
+        Limits(**limits)  # type: ignore[arg-type]
+
+
+_WITHOUT = """
+import ctypes, os, struct, sys
+sys.path.insert(0, sys.argv[1])
+from flab_deploy.errors import SandboxError
+from flab_deploy.sandbox import Program, describe_sandbox, judge, policy
+number = int(sys.argv[2])
+lines = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7fff0000)]
+policy._prctl(policy._PR_SET_NO_NEW_PRIVS, 1)
+policy._filter_syscalls(b"".join(struct.pack("=HBBI", *line) for line in lines))
+test = "def check(c): assert c(1) == 1"
+programs = [Program(program_id="p", source="def f(n): return n", test=test, entry_point="f")]
+try:
+    judge(programs)
+except SandboxError as error:
+    print(error)
+print(describe_sandbox()["tier"], judge(programs, allow_weak=True)[0].verdict)
+"""
+
+
+def test_a_machine_without_landlock_is_refused_unless_allowed() -> None:
+    """A kernel without Landlock is had by filtering the call that sets it up."""
+    result = subprocess.run(
+        [sys.executable, "-c", _WITHOUT, str(ROOT), "444"],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    assert result.stderr == ""
+    refused, weak = result.stdout.splitlines()
+    assert "landlock not in force" in refused
+    assert weak == "0 pass"

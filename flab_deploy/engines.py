@@ -38,6 +38,7 @@ Progress: TypeAlias = Callable[[str, float], None]
 """Called with what is being done and the share done, 0 to 1."""
 
 MARKER = "flab-engine.json"
+LOCKS = Path(str(files("flab_deploy"))) / "engine_locks"
 _PYTHONS = ((3, 11), (3, 14))
 _OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_CONSTRAINT", "PIP_REQUIREMENT")
 _PIP_OPTIONS = ("--no-deps", "--no-compile", "--no-input", "--progress-bar=off", "--disable-pip-version-check")
@@ -121,7 +122,7 @@ def read_pins(engine: Engine) -> list[str]:
 
     Raises ServingError if this release ships no such lock or a line is not an exact pin.
     """
-    lock = files("flab_deploy").joinpath("engine_locks", engine.lock)
+    lock = LOCKS / engine.lock
     if not lock.is_file():
         raise ServingError(
             f"this release pins no {engine.name} for NVIDIA GPUs ({engine.lock}); set {_override(engine.name)} to the"

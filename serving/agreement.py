@@ -64,7 +64,8 @@ def _compare(checkpoint: Path, prompts: Sequence[str], completions: Sequence[Com
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, local_files_only=True).eval()
+    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(checkpoint, local_files_only=True)
+    model.eval()
     num_equal = num_tokens = num_tokens_equal = num_same_encoding = 0
     largest_gap = 0.0
     for prompt, completion in zip(prompts, completions, strict=True):

@@ -209,7 +209,9 @@ class EnergyMeter:
             self.joules[counter.component] = self.joules.get(counter.component, 0.0) + grown
 
 
-def energy_block(meter: EnergyMeter, output_tokens: int, required: tuple[str, ...] = ("cpu_package",)) -> dict[str, Json]:
+def energy_block(
+    meter: EnergyMeter, output_tokens: int, required: tuple[str, ...] = ("cpu_package",)
+) -> dict[str, Json]:
     """The meter's figures: `measured` if every required component was, otherwise `unavailable` with the reason.
 
     `joules` is the sum of the measured components for the whole machine, idle power included.

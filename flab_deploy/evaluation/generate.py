@@ -11,10 +11,10 @@ Shapes: B rows, T tokens, H key-value heads, D head size, V vocabulary.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -67,11 +67,12 @@ class SpareLayer(DynamicLayer):
         """Append (B, H, T, D) keys and values; returns views of all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        old_keys, old_values = cast("Tensor", self.keys), cast("Tensor", self.values)
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
         if self._keys is None or self._values is None or end > self._keys.shape[-2]:
-            self._keys = self._roomier(self.keys, key_states, start, end)
-            self._values = self._roomier(self.values, value_states, start, end)
+            self._keys = self._roomier(old_keys, key_states, start, end)
+            self._values = self._roomier(old_values, value_states, start, end)
         self._keys[:, :, start:end] = key_states
         self._values[:, :, start:end] = value_states
         self.keys, self.values = self._keys[:, :, :end], self._values[:, :, :end]
@@ -87,8 +88,8 @@ class SpareLayer(DynamicLayer):
 
     def keep_rows(self, rows: Tensor, first: int) -> None:
         """Keep the given batch rows, and drop the leading `first` positions, which were padding in all of them."""
-        self.keys = self.keys[rows, :, first:].contiguous()
-        self.values = self.values[rows, :, first:].contiguous()
+        self.keys = cast("Tensor", self.keys)[rows, :, first:].contiguous()
+        self.values = cast("Tensor", self.values)[rows, :, first:].contiguous()
         self._keys = self._values = None
 
 
@@ -120,7 +121,9 @@ def generate(
     Raises ConfigError for a batch size or token limit below one, or an empty prompt.
     """
     if config.batch_size < 1 or config.max_new_tokens < 1:
-        raise ConfigError(f"batch_size={config.batch_size} and max_new_tokens={config.max_new_tokens} must be at least 1")
+        raise ConfigError(
+            f"batch_size={config.batch_size} and max_new_tokens={config.max_new_tokens} must be at least 1"
+        )
     encoded = _encode(tokenizer, prompts)
     ends, stops = _end_ids(model, tokenizer), _newline_ids(model, tokenizer) if config.stop_at_newline else None
     order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
@@ -135,9 +138,7 @@ def generate(
     texts = tokenizer.batch_decode(
         [found[i][0] for i in range(len(prompts))], skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
-    return [
-        Completion(text=text, ids=tuple(found[i][0]), truncated=found[i][1]) for i, text in enumerate(texts)
-    ]
+    return [Completion(text=text, ids=tuple(found[i][0]), truncated=found[i][1]) for i, text in enumerate(texts)]
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:
@@ -179,7 +180,9 @@ def _new_cache(model: PreTrainedModel) -> Cache:
 class _Batch:
     """Prompts of similar length being continued together."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[list[int]], ends: Tensor, stops: Tensor | None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[list[int]], ends: Tensor, stops: Tensor | None
+    ) -> None:
         self.model, self.ends, self.stops = model, ends, stops
         longest = max(len(ids) for ids in prompts)
         padded = [[0] * (longest - len(ids)) + ids for ids in prompts]
@@ -258,4 +261,3 @@ class _Batch:
             else:
                 layer.batch_select_indices(keep)  # type: ignore[union-attr]
         return token[keep]
-

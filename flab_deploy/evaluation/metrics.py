@@ -39,7 +39,9 @@ def pass_at_k(num_samples: ArrayLike, num_correct: ArrayLike, k: int) -> Floats:
 def _correct(values: ArrayLike, dimensions: int) -> Bools:
     array = np.asarray(values, dtype=bool)
     if array.ndim != dimensions or array.size == 0:
-        raise ConfigError(f"expected verdicts in {dimensions} dimensions and at least one problem, got shape {array.shape}")
+        raise ConfigError(
+            f"expected verdicts in {dimensions} dimensions and at least one problem, got shape {array.shape}"
+        )
     return array
 
 

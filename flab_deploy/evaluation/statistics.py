@@ -33,6 +33,19 @@ def wilson_interval(num_passed: int, num_problems: int, confidence: float = 0.95
     return float(bounds.low), float(bounds.high)
 
 
+def clustered_wilson_interval(passed: Sequence[bool], clusters: Sequence[str], confidence: float = 0.95) -> Interval:
+    """Wilson interval of a rate of clustered verdicts: the number of problems is divided by the design effect."""
+    if not passed:
+        return 0.0, 1.0
+    values = np.asarray(passed, dtype=np.float64)
+    size = len(values) / design_effect(values, cluster_index(clusters))
+    rate, z = float(values.mean()), float(stats.norm.ppf(0.5 + confidence / 2))
+    centre = rate + z * z / (2 * size)
+    half = z * math.sqrt(rate * (1 - rate) / size + z * z / (4 * size * size))
+    scale = 1 + z * z / size
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
 def mcnemar_exact(num_only_original: int, num_only_candidate: int) -> float:
     """Two-sided exact McNemar p-value for the two counts of problems that only one model solves."""
     total = num_only_original + num_only_candidate
@@ -61,12 +74,10 @@ class Paired:
             raise ConfigError(
                 f"paired verdicts need equal lengths above zero, got {len(original)}, {len(candidate)} and {len(names)}"
             )
-        own = [name or f"\0{i}" for i, name in enumerate(names)]
-        _, index = np.unique(own, return_inverse=True)
         return cls(
             original=np.asarray(original, dtype=np.float64),
             candidate=np.asarray(candidate, dtype=np.float64),
-            cluster=index.astype(np.int64),
+            cluster=cluster_index(names),
         )
 
     @property
@@ -76,14 +87,20 @@ class Paired:
 
     def sums(self, values: Floats) -> Floats:
         """Sum of per-problem values within each cluster, (G,)."""
-        return np.bincount(self.cluster, weights=values)
+        return np.asarray(np.bincount(self.cluster, weights=values), dtype=np.float64)
 
 
-def design_effect(paired: Paired, values: Floats) -> float:
-    """How much the clusters inflate the variance of the mean of `values` (P,); at least 1."""
+def cluster_index(names: Sequence[str]) -> NDArray[np.int64]:
+    """Cluster number of each problem, (P,), from 0; a problem without a name is a cluster of its own."""
+    own = [name or f"\0{i}" for i, name in enumerate(names)]
+    return np.unique(own, return_inverse=True)[1].astype(np.int64)
+
+
+def design_effect(values: Floats, cluster: NDArray[np.int64]) -> float:
+    """How much clusters (P,) inflate the variance of the mean of `values` (P,); at least 1."""
     centred = values - values.mean()
     plain = float((centred**2).sum())
-    sums = paired.sums(centred)
+    sums = np.bincount(cluster, weights=centred)
     groups = len(sums)
     if plain == 0 or groups < 2:
         return 1.0
@@ -103,7 +120,7 @@ def _adjusted(contrast: Floats, original_weight: float, paired: Paired) -> tuple
     more = np.concatenate([contrast, [1.0, -original_weight]])
     mean = float(more.mean())
     variance = float(((more - mean) ** 2).sum()) / len(more) ** 2
-    return mean, math.sqrt(variance * design_effect(paired, contrast))
+    return mean, math.sqrt(variance * design_effect(contrast, paired.cluster))
 
 
 def retention(paired: Paired) -> float | None:
@@ -130,7 +147,9 @@ def retention_interval(
     return _delta(paired, confidence)
 
 
-def _bootstrap(original: Floats, candidate: Floats, confidence: float, num_resamples: int, seed: int) -> Interval | None:
+def _bootstrap(
+    original: Floats, candidate: Floats, confidence: float, num_resamples: int, seed: int
+) -> Interval | None:
     def ratio(o: Floats, c: Floats, axis: int = -1) -> Floats:
         return np.asarray(c.sum(axis=axis) / o.sum(axis=axis))
 
@@ -160,7 +179,7 @@ def non_inferiority_p(paired: Paired, margin: float) -> float:
 
 
 def num_problems_needed(paired: Paired, margin: float, alpha: float = 0.05) -> int | None:
-    """Problems needed to show, with 80 % power, a candidate that truly equals the original, given how often they disagree.
+    """Problems needed to show an equal candidate with 80 % power, if the models disagree as often as here.
 
     None if the margin is 1 or more, or the original solves nothing: no number of problems would do.
     """
@@ -170,4 +189,5 @@ def num_problems_needed(paired: Paired, margin: float, alpha: float = 0.05) -> i
         return None
     _, deviation = _adjusted(paired.candidate - margin * paired.original, margin, paired)
     variance = deviation**2 * (paired.num_problems + 2)
-    return math.ceil((stats.norm.ppf(1 - alpha) + stats.norm.ppf(_POWER)) ** 2 * variance / effect**2)
+    quantiles = float(stats.norm.ppf(1 - alpha) + stats.norm.ppf(_POWER))
+    return math.ceil(quantiles**2 * variance / effect**2)

@@ -35,7 +35,9 @@ print("computed")
 
 def test_metrics_compute_with_the_network_blocked(tmp_path: Path) -> None:
     (tmp_path / "pass_at_k").mkdir()
-    (tmp_path / "pass_at_k" / "pass_at_k.py").write_text("raise SystemExit('a file planted in the working directory ran')")
+    (tmp_path / "pass_at_k" / "pass_at_k.py").write_text(
+        "raise SystemExit('a file planted in the working directory ran')"
+    )
     environment = {
         **os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_EVALUATE_OFFLINE": "1", "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),

@@ -67,7 +67,8 @@ def _methods() -> dict[str, Method]:
         Method(name="blank_lines", family="layout", promise="same_tree", rewrite=layout.blank_lines),
         Method(name="two_space_indent", family="layout", promise="same_tree", rewrite=layout.two_space_indent,
                fits_indentation=True),
-        Method(name="tab_indent", family="layout", promise="same_tree", rewrite=layout.tab_indent, fits_indentation=True),
+        Method(name="tab_indent", family="layout", promise="same_tree", rewrite=layout.tab_indent,
+               fits_indentation=True),
         Method(name="prompt_end_newline", family="prompt_end", promise="same_tree", rewrite=layout.prompt_end_newline,
                probe=True),
     ]  # fmt: skip

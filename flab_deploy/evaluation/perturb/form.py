@@ -216,7 +216,11 @@ def edited(form: Form, edits: Iterable[Edit]) -> Task:
     split = len(form.task.prompt)
     listed = list(edits)
     before = [e for e in listed if e.end <= split]
-    after = [Edit(start=e.start - split, end=e.end - split, text=e.text) for e in listed if e.start >= split and e.end > split]
+    after = [
+        Edit(start=e.start - split, end=e.end - split, text=e.text)
+        for e in listed
+        if e.start >= split and e.end > split
+    ]
     if len(before) + len(after) != len(listed):
         raise ValueError("an edit spans the end of the prompt")
     return replace(

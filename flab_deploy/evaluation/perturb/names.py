@@ -13,8 +13,16 @@ from random import Random
 
 from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.form import (
-    Edit, Form, Span, Token, apply_edits, code_tokens, edited, parse, usable_name,
-)  # fmt: skip
+    Edit,
+    Form,
+    Span,
+    Token,
+    apply_edits,
+    code_tokens,
+    edited,
+    parse,
+    usable_name,
+)
 from flab_deploy.evaluation.perturb.language import neighbour
 
 _AFFIXES = ("my_{}", "{}_impl", "do_{}", "{}_fn")
@@ -113,7 +121,9 @@ def parameter_rename(form: Form, rng: Random) -> Task | None:
 
 def _in_annotations(function: ast.FunctionDef, name: str) -> bool:
     arguments = [n for n in ast.walk(function.args) if isinstance(n, ast.arg)]
-    notes = [n for n in (*(a.annotation for a in arguments), *function.args.defaults, function.returns) if n is not None]
+    notes = [
+        n for n in (*(a.annotation for a in arguments), *function.args.defaults, function.returns) if n is not None
+    ]
     return any(isinstance(n, ast.Name) and n.id == name for note in notes for n in ast.walk(note))
 
 
@@ -144,7 +154,9 @@ def type_hints(form: Form, rng: Random) -> Task | None:
         edits.append(Edit(start=name_end, end=form.offset(argument.end_lineno, argument.end_col_offset), text=""))
     returns = form.function.returns
     if returns is not None and returns.end_lineno is not None and returns.end_col_offset is not None:
-        arrow = max(t.start for t in form.tokens if t.text == "->" and t.start < form.offset(returns.lineno, returns.col_offset))
+        arrow = max(
+            t.start for t in form.tokens if t.text == "->" and t.start < form.offset(returns.lineno, returns.col_offset)
+        )
         start = len(form.source[:arrow].rstrip())
         edits.append(Edit(start=start, end=form.offset(returns.end_lineno, returns.end_col_offset), text=""))
     return edited(form, edits)

@@ -1,0 +1,137 @@
+"""A suite: problems and perturbed problems whose canonical solutions pass in this machine's sandbox.
+
+Proving a suite takes as long as judging a model, so a proven one is kept under `$FLAB_HOME`
+and used again for the next model. Models are compared only on equal suites.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from flab_deploy.artifacts import Draft, json_digest, read_json, run_stage, write_json
+from flab_deploy.corpus import Task, corpus_digest, load_records, save_records
+from flab_deploy.errors import ConfigError
+from flab_deploy.evaluation.answers import value_verdict
+from flab_deploy.evaluation.perturb.catalogue import Drawn, Item, draw, method_named
+from flab_deploy.evaluation.progress import progress
+from flab_deploy.evaluation.tasks import SuiteConfig, choose, load_tasks, source_digest, suite_name
+from flab_deploy.home import flab_home
+from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodCount:
+    """What became of the tasks that a perturbation method was given."""
+
+    num_items: int
+    num_unchanged: int
+    """Tasks the method does not apply to or did not change."""
+    num_rejected: int
+    """Items that broke the method's promise or whose canonical solution failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Proven problems."""
+
+    name: str
+    digest: str
+    """SHA-256 over the problems and the perturbed problems."""
+    tasks: tuple[Task, ...]
+    items: tuple[Item, ...]
+    methods: dict[str, MethodCount]
+    excluded: tuple[dict[str, str], ...]
+    """`task_id` and `verdict` of problems whose own solution fails here."""
+    canonical_pass_rate: float
+    """Share of the problems whose canonical solution passes."""
+
+
+def prepare_suite(config: SuiteConfig, limits: Limits, workers: int = 0) -> Suite:
+    """The proven suite, from `$FLAB_HOME` if it was proven before.
+
+    Raises ConfigError for unknown methods or a suite without a single sound problem.
+    """
+    for name in config.perturbations:
+        method_named(name)
+    settings = {"suite": asdict(config), "limits": asdict(limits)}
+    parents = {"tasks": source_digest(config.tasks), "tier": str(describe_sandbox()["tier"])}
+    folder = flab_home() / "suites" / json_digest([settings, parents])[:24]
+    artifact = run_stage(
+        folder, kind="suite", module=__name__, parents=parents, config=settings,
+        work=lambda draft: _prove(draft, config, limits, workers),
+    )  # fmt: skip
+    return _load(artifact.path)
+
+
+def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> None:
+    tasks = load_tasks(config)
+    verdicts = canonical_verdicts(tasks, limits, workers, "canonical solutions")
+    sound = [task for task, verdict in zip(tasks, verdicts, strict=True) if verdict == "pass"]
+    if not sound:
+        counts = dict(Counter(verdicts))
+        raise ConfigError(
+            f"no canonical solution of {config.tasks} passes its own test here ({counts}); check the tasks"
+        )
+    excluded = [{"task_id": t.task_id, "verdict": v} for t, v in zip(tasks, verdicts, strict=True) if v != "pass"]
+    save_records(draft.path / "tasks.jsonl", sound)
+    functions = [task for task in sound if task.kind == "function_synthesis"]
+    methods, digests = {}, {}
+    chosen = choose(functions, config.num_robustness, config.seed)
+    drawn = {name: draw(method_named(name), chosen, config.seed) for name in config.perturbations}
+    proven = _proven(drawn, limits, workers)
+    for name, found in drawn.items():
+        kept = [item.task for item in proven if item.method == name]
+        save_records(draft.path / f"perturbed-{name}.jsonl", kept)
+        rejected = found.num_rejected + len(found.items) - len(kept)
+        methods[name] = {"num_items": len(kept), "num_unchanged": found.num_unchanged, "num_rejected": rejected}
+        digests[name] = corpus_digest(kept)
+    summary = {
+        "name": suite_name(config.tasks), "digest": json_digest({"tasks": corpus_digest(sound), "perturbed": digests}),
+        "methods": methods, "excluded": excluded, "canonical_pass_rate": len(sound) / len(tasks),
+    }  # fmt: skip
+    write_json(draft.path / "suite.json", summary)
+
+
+def _proven(drawn: dict[str, Drawn], limits: Limits, workers: int) -> list[Item]:
+    items = [item for found in drawn.values() for item in found.items]
+    verdicts = canonical_verdicts([item.task for item in items], limits, workers, "perturbed canonical solutions")
+    return [item for item, verdict in zip(items, verdicts, strict=True) if verdict == "pass"]
+
+
+def canonical_verdicts(tasks: Sequence[Task], limits: Limits, workers: int, label: str) -> list[str]:
+    """The verdict on each task's own solution: compared for output prediction, run in the sandbox otherwise."""
+    found = [value_verdict(t, t.canonical_solution) if t.kind == "output_prediction" else "" for t in tasks]
+    waiting = [i for i, verdict in enumerate(found) if not verdict]
+    programs = [program(str(i), tasks[i], tasks[i].prompt + tasks[i].canonical_solution) for i in waiting]
+    with progress(label, len(programs), "programs") as advance:
+        for i, verdict in zip(waiting, judge(programs, limits, workers, advance), strict=True):
+            found[i] = verdict.verdict
+    return found
+
+
+def program(program_id: str, task: Task, source: str) -> Program:
+    """A source as the sandbox takes it, with the task's test."""
+    return Program(program_id=program_id, source=source, test=task.test, entry_point=task.entry_point)
+
+
+def _load(folder: Path) -> Suite:
+    summary = cast("dict[str, Any]", read_json(folder / "suite.json"))
+    methods = {name: MethodCount(**counts) for name, counts in summary["methods"].items()}
+    items = [
+        Item(method=name, task=task)
+        for name, counts in methods.items()
+        if counts.num_items
+        for task in load_records(folder / f"perturbed-{name}.jsonl", Task)
+    ]
+    return Suite(
+        name=summary["name"], digest=summary["digest"], tasks=tuple(load_records(folder / "tasks.jsonl", Task)),
+        items=tuple(items), methods=methods, excluded=tuple(summary["excluded"]),
+        canonical_pass_rate=summary["canonical_pass_rate"],
+    )  # fmt: skip

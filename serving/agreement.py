@@ -62,7 +62,9 @@ def _complete(client: httpx.Client, model: str, prompt: str, max_new_tokens: int
 def _compare(checkpoint: Path, prompts: Sequence[str], completions: Sequence[Completion]) -> dict[str, Json]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
     model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(checkpoint, local_files_only=True)
     model.eval()

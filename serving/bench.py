@@ -225,7 +225,7 @@ def _measure(runs: list[Run], blocks: Sequence[Block], config: BenchConfig, prom
     mode = "compiled" if config.compiled else "eager"
     return {
         "engine": {"name": "vllm", "version": runs[0].endpoint.version, "device": device, "mode": mode},
-        "machine": machine, "models": {run.role: _figures(run, config) for run in runs},
+        "machine": machine, "models": {run.role: _figures(run, config) for run in runs}, "ratios": _ratios(*runs),
         "method": "both servers up, one loaded at a time; client on the same machine; latency from the scheduled time",
     }  # fmt: skip
 
@@ -262,6 +262,19 @@ def _round(outcomes: Sequence[Outcome], burst: Sequence[Outcome]) -> dict[str, J
         value = order_statistic([latency(outcome) if outcome.ok else math.inf for outcome in outcomes], 0.5)
         row[f"p50_{name}_ms"] = round(value, 3) if math.isfinite(value) else None
     return {**row, "burst_output_throughput": _capacity(burst)}
+
+
+def _ratios(original: Run, slimmed: Run) -> dict[str, Json]:
+    """Slimmed over original for each round figure, round by round: one number per pair measured back to back."""
+    names = dict.fromkeys(name for row in original.rounds if isinstance(row, dict) for name in row)
+    return {name: [_ratio(*pair, name) for pair in zip(original.rounds, slimmed.rounds, strict=True)] for name in names}
+
+
+def _ratio(original: Json, slimmed: Json, name: str) -> float | None:
+    if not isinstance(original, dict) or not isinstance(slimmed, dict):
+        return None
+    before, after = original[name], slimmed[name]
+    return round(after / before, 4) if isinstance(before, float) and isinstance(after, float) and before else None
 
 
 def _capacity(burst: Sequence[Outcome]) -> float | None:

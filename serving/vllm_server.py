@@ -22,7 +22,7 @@ from pathlib import Path
 
 import httpx
 
-from flab_deploy.checkpoint import check_files, resolve
+from flab_deploy.checkpoint import resolve
 from flab_deploy.engines import python_of
 from flab_deploy.errors import ConfigError, ServingError
 from flab_deploy.home import flab_home
@@ -105,7 +105,6 @@ def running(
     """
     config = config or ServeConfig()
     checkpoint = resolve(model)
-    check_files(checkpoint.path)
     port = _claim_port(config.port)
     key = os.environ.get(config.api_key_env) or secrets.token_urlsafe(24)
     python = python_of("vllm")

@@ -1,0 +1,153 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flab_deploy import engines
+from flab_deploy.errors import ArtifactError, ConfigError, ServingError
+from serving.agreement import agreement
+from serving.load import draw_plan, run_load
+from serving.scrape import counted, read_counters, scrape
+from serving.vllm_server import PortBusyError, ServeConfig, running, serve
+
+_SERVE = """
+import json, sys
+from serving.vllm_server import ServeConfig, serve
+def tell(end):
+    print(json.dumps([end.url, end.api_key, end.version, end.pid, str(end.log)]), flush=True)
+serve(sys.argv[1], ServeConfig(compiled=False, max_model_len=256), ready=tell)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FLAB_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_a_busy_port_is_seen_before_anything_is_done(tiny_checkpoint, home):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortBusyError, match=str(port)) as caught:
+            serve(tiny_checkpoint, ServeConfig(port=port))
+    assert caught.value.exit_code == 2
+    assert not home.exists()
+
+
+def test_bad_input_is_refused_before_anything_is_done(tiny_checkpoint, tmp_path, home):
+    with pytest.raises(ArtifactError), running(tmp_path / "nothing"):
+        pass
+    with pytest.raises(ConfigError, match="70000"), running(tiny_checkpoint, ServeConfig(port=70_000)):
+        pass
+    assert not home.exists()
+
+
+def test_an_engine_that_dies_is_told_with_its_last_words(tiny_checkpoint, home, tmp_path, monkeypatch):
+    engine = tmp_path / "engine"
+    engine.write_text("#!/bin/sh\necho 'ValueError: no such thing'\nexit 3\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("FLAB_ENGINE_VLLM", str(engine))
+    with pytest.raises(ServingError, match="code 3 at start: ValueError: no such thing"), running(tiny_checkpoint):
+        pass
+
+
+def test_an_engine_that_never_answers_is_stopped(tiny_checkpoint, home, tmp_path, monkeypatch):
+    engine = tmp_path / "engine"
+    engine.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("FLAB_ENGINE_VLLM", str(engine))
+    with pytest.raises(ServingError, match="within 1 s"), running(tiny_checkpoint, ServeConfig(startup_timeout_s=1)):
+        pass
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_the_server_dies_with_a_starter_that_is_killed(tiny_checkpoint, home, tmp_path, monkeypatch):
+    engine = tmp_path / "engine"
+    engine.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("FLAB_ENGINE_VLLM", str(engine))
+    starter = subprocess.Popen([sys.executable, "-c", _SERVE, str(tiny_checkpoint)])
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    pid = int((tmp_path / "pid").read_text())
+    starter.kill()
+    starter.wait()
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
+
+
+def test_counters_are_read_and_summed_over_labels():
+    page = (
+        '# HELP x\nvllm:request_success_total{finished_reason="stop",model_name="m"} 2.0\n'
+        'vllm:request_success_total{finished_reason="length",model_name="m"} 3.0\n'
+        'vllm:request_success_created{model_name="m"} 1.7e+09\nvllm:prompt_tokens_total{model_name="m"} 1e+02\n'
+    )
+    after = read_counters(page)
+    assert after == {"request_success_total": 5.0, "prompt_tokens_total": 100.0}
+    moved = counted({"request_success_total": 1.0}, after)
+    assert moved == {"request_success_total": 4, "prompt_tokens_total": 100, "generation_tokens_total": None}
+
+
+def wait_for(condition, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+@contextmanager
+def served(checkpoint: Path) -> Iterator[tuple[subprocess.Popen[str], list]]:
+    process = subprocess.Popen([sys.executable, "-c", _SERVE, str(checkpoint)], stdout=subprocess.PIPE, text=True)
+    try:
+        yield process, json.loads(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+def test_the_real_vllm_serves_counts_agrees_and_drains(tiny_checkpoint):
+    """Takes half a minute: one start of the real vLLM, used for everything."""
+    if {entry.name: entry.state for entry in engines.status()}["vllm"] not in ("installed", "external"):
+        pytest.skip("the vllm engine is not installed (flab engines install vllm)")
+    with served(tiny_checkpoint) as (process, (url, key, version, pid, log)):
+        headers = {"Authorization": f"Bearer {key}"}
+        assert version.startswith("0.32")
+        assert httpx.post(f"{url}/v1/completions", json={}, trust_env=False).status_code == 401
+
+        before = scrape(url)
+        plan = draw_plan(["def f(", "x ="], request_rate=20.0, num_requests=20, output_tokens=(2, 6), seed=0)
+        outcomes = run_load(url, "flab", headers, plan.requests)
+        assert [item.output_tokens for item in outcomes] == [request.output_tokens for request in plan.requests]
+        moved = counted(before, scrape(url))
+        assert moved["request_success_total"] == 20
+        assert moved["generation_tokens_total"] == sum(item.output_tokens for item in outcomes)
+
+        found = agreement(url, "flab", headers, tiny_checkpoint, ["def f(", "import os"], max_new_tokens=8)
+        assert found["num_prompts"] == found["num_same_encoding"] == 2
+        assert found["num_tokens_equal"] >= 0.9 * found["num_tokens"]
+
+        assert key not in Path(log).read_text()
+        assert key not in Path(f"/proc/{pid}/cmdline").read_text()
+
+        body = {"model": "flab", "prompt": "x", "max_tokens": 200, "ignore_eos": True, "stream": True}
+        tokens = 0
+        with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client, client.stream(
+            "POST", "/v1/completions", json=body
+        ) as answer:
+            for line in answer.iter_lines():
+                tokens += '"text"' in line
+                if tokens == 1:
+                    process.send_signal(signal.SIGTERM)
+        assert tokens >= 200
+        assert process.wait(60) == 0
+        assert not Path(f"/proc/{pid}").exists()

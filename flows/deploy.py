@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
@@ -92,7 +92,7 @@ def _check_schedule(cron: str, timezone: str) -> None:
 
     try:
         ZoneInfo(timezone)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZoneInfoNotFoundError):
         raise ConfigError(f"no time zone called {timezone!r}; give a name such as Europe/Berlin") from None
     try:
         CronSchedule(cron=cron, timezone=timezone)
@@ -101,16 +101,18 @@ def _check_schedule(cron: str, timezone: str) -> None:
 
 
 def _check_parameters(parameters: Mapping[str, Json]) -> None:
-    from prefect.exceptions import ParameterTypeError, SignatureMismatchError
+    from prefect.exceptions import ParameterTypeError
 
     from flows.parameters import PipelineConfig
     from flows.pipeline import pipeline
 
+    if unknown := sorted(set(parameters) - set(pipeline.parameters.properties)):
+        raise ConfigError(f"the pipeline has no parameter {unknown[0]!r}; it has {', '.join(pipeline.parameters.properties)}")
     try:
         values = pipeline.validate_parameters(dict(parameters))
-    except (ParameterTypeError, SignatureMismatchError) as error:
-        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:4]) or str(error)
-        raise ConfigError(f"the pipeline does not take these parameters ({reason}); see `flab run --help`") from None
+    except ParameterTypeError as error:
+        reason = "; ".join(line.strip(" -") for line in str(error).splitlines()[1:])
+        raise ConfigError(f"the pipeline does not take these parameters: {reason}") from None
     PipelineConfig(**{name: value for name, value in values.items() if name not in ("model", "out", "force")})
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from flab_deploy.evaluation.compare import CompareConfig
 from flab_deploy.evaluation.evaluate import EvaluateConfig
@@ -11,13 +12,15 @@ from flab_deploy.export.stage import ExportConfig
 from flab_deploy.importance.score import ScoreConfig
 from flab_deploy.pruning.plan import PlanConfig
 from flab_deploy.recovery.train import RecoverConfig
-from flows.parameters import PipelineConfig, SizeName
-from serving.bench import BenchConfig
+
+if TYPE_CHECKING:
+    from flows.parameters import PipelineConfig, SizeName
+    from serving.bench import BenchConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """The configuration of every stage of one run."""
+    """The configuration of every stage before the load test."""
 
     score: ScoreConfig
     """What importance is measured on."""
@@ -33,5 +36,54 @@ class Effort:
     """How size and memory are measured."""
     export: ExportConfig
     """Which formats are written, and how they are checked."""
-    bench: BenchConfig
-    """The load."""
+
+
+_SCORE: dict[SizeName, ScoreConfig] = {
+    "small": ScoreConfig(num_counted=500, num_calibration=8),
+    "demo": ScoreConfig(num_counted=20_000, num_calibration=64),
+    "full": ScoreConfig(num_counted=100_000, num_calibration=256),
+}
+_RECOVER: dict[SizeName, RecoverConfig] = {
+    "small": RecoverConfig(num_examples=64),
+    "demo": RecoverConfig(num_examples=4_000),
+    "full": RecoverConfig(num_examples=40_000),
+}
+_EVALUATE: dict[SizeName, EvaluateConfig] = {
+    "small": EvaluateConfig(
+        num_function_synthesis=8, num_output_prediction=4, num_chain_of_thought=4, num_robustness=2, max_new_tokens=64
+    ),
+    "demo": EvaluateConfig(
+        num_function_synthesis=400, num_output_prediction=200, num_chain_of_thought=200, num_robustness=50
+    ),
+    "full": EvaluateConfig(),
+}
+_FOOTPRINT: dict[SizeName, FootprintConfig] = {
+    "small": FootprintConfig(batch_size=1, context_tokens=64, repeats=1),
+    "demo": FootprintConfig(),
+    "full": FootprintConfig(repeats=5),
+}
+_EXPORT: dict[SizeName, ExportConfig] = {
+    "small": ExportConfig(num_prompts=4, num_new_tokens=8),
+    "demo": ExportConfig(),
+    "full": ExportConfig(),
+}
+
+
+def effort_of(config: PipelineConfig) -> Effort:
+    """The configuration of every stage before the load test."""
+    return Effort(
+        score=_SCORE[config.size],
+        plan=PlanConfig(reduction=config.reduction),
+        recover=replace(_RECOVER[config.size], seed=config.seed),
+        evaluate=replace(_EVALUATE[config.size], seed=config.seed),
+        compare=CompareConfig(),
+        footprint=_FOOTPRINT[config.size],
+        export=_EXPORT[config.size],
+    )
+
+
+def load_of(config: PipelineConfig) -> BenchConfig:
+    """The configuration of the load test."""
+    from serving.bench import BenchConfig
+
+    return BenchConfig(seed=config.seed)

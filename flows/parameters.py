@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
@@ -15,66 +15,63 @@ SizeName: TypeAlias = Literal["small", "demo", "full"]
 SMALLEST_REDUCTION, LARGEST_REDUCTION = 0.01, 0.6
 LARGEST_SEED = 2**31 - 1
 
+
+def _about(title: str, description: str, *, ge: float | None = None, le: float | None = None) -> Any:
+    """How the form shows a parameter. Prefect keeps its own title and description of a field, but not over these."""
+    return Field(ge=ge, le=le, json_schema_extra={"title": title, "description": description})
+
+
 Model: TypeAlias = Annotated[
     str,
-    Field(
-        title="Model",
-        description="The model to slim: 'reference' (comes with the program), a hub id such as org/name@revision, "
+    _about(
+        "Model",
+        "The model to slim: 'reference' (comes with the program), a hub id such as org/name@revision, "
         "or the path of a checkpoint directory on the machine that runs this.",
-        min_length=1,
     ),
 ]
 Out: TypeAlias = Annotated[
     str,
-    Field(
-        title="Output directory",
-        description="Where the results go. A relative path lies under 'runs' in the program's home. "
+    _about(
+        "Output directory",
+        "Where the results go. A relative path lies under 'runs' in the program's home. "
         "Stages that are finished there and unchanged are kept, not repeated.",
-        min_length=1,
     ),
 ]
 Reduction: TypeAlias = Annotated[
     float,
-    Field(
-        title="Reduction",
-        description="Share of the parameters to remove at least: 0.22 removes 22 %.",
+    _about(
+        "Reduction",
+        "Share of the parameters to remove at least: 0.22 removes 22 %.",
         ge=SMALLEST_REDUCTION,
         le=LARGEST_REDUCTION,
     ),
 ]
 Size: TypeAlias = Annotated[
     SizeName,
-    Field(
-        title="Effort",
-        description="How much is trained and measured: 'small' takes about a minute and proves only that all works, "
-        "'demo' takes minutes, 'full' judges enough problems for a claim about quality and takes hours without a GPU.",
+    _about(
+        "Effort",
+        "How much is trained and measured: 'small' takes about a minute and proves only that all works, 'demo' takes "
+        "minutes, 'full' judges enough problems for a claim about quality and takes hours without a GPU.",
     ),
 ]
 WithExport: TypeAlias = Annotated[
     bool,
-    Field(
-        title="Export",
-        description="Write the vLLM directory and the ONNX model, and compare both with the weights they come from.",
-    ),
+    _about("Export", "Write the vLLM directory and the ONNX model, and compare both with the weights they come from."),
 ]
 WithBench: TypeAlias = Annotated[
     bool,
-    Field(
-        title="Load test",
-        description="Serve both models with vLLM and measure latency, throughput and energy. Needs the export.",
+    _about(
+        "Load test",
+        "Serve both models with vLLM and measure latency, throughput and energy. Needs the export.",
     ),
 ]
 Seed: TypeAlias = Annotated[
     int,
-    Field(
-        title="Seed",
-        description="Start of every random choice. The same seed gives the same results.",
-        ge=0,
-        le=LARGEST_SEED,
-    ),
+    _about("Seed", "Start of every random choice. The same seed gives the same results.", ge=0, le=LARGEST_SEED),
 ]
 Force: TypeAlias = Annotated[
-    bool, Field(title="Start over", description="Repeat every stage, even those that are finished and unchanged.")
+    bool,
+    _about("Start over", "Repeat every stage, even those that are finished and unchanged."),
 ]
 
 

@@ -18,6 +18,7 @@ from flows.present import present
 
 if TYPE_CHECKING:
     from flows.effort import Effort
+    from serving.bench import BenchConfig
 
 REFERENCE = "reference"
 
@@ -52,7 +53,7 @@ def pipeline(
         install_engine(engine)
     record(model, run, config)
 
-    from flows.effort import effort_of  # the library's configurations need its heavy imports
+    from flows.effort import effort_of, load_of  # the library's configurations need its heavy imports
 
     line = Line(source=source, run=run, effort=effort_of(config), force=force)
     line.slim()
@@ -60,7 +61,7 @@ def pipeline(
     if with_export:
         line.ship()
     if with_bench:
-        line.measure()
+        line.measure(load_of(config))
     report = line.report()
     present(run, report.path / "report.html")
     get_run_logger().info("Report: %s", report.path / "report.html")
@@ -76,7 +77,7 @@ class Line:
     run: Path
     """The run directory."""
     effort: Effort
-    """Configuration of every stage."""
+    """Configuration of every stage before the load test."""
     force: bool
     """Whether to repeat what is finished."""
     artifacts: dict[str, Artifact] = field(default_factory=dict)
@@ -113,10 +114,10 @@ class Line:
         """Export the recovered model."""
         self._keep(stages.export(self._out("recovered"), self._out("export"), self.effort.export, force=self.force))
 
-    def measure(self) -> None:
+    def measure(self, load: BenchConfig) -> None:
         """Serve the original and the exported model under the same load."""
         exported = self._out("export") / "vllm"
-        self._keep(stages.bench(self.source, exported, self._out("bench"), self.effort.bench, force=self.force))
+        self._keep(stages.bench(self.source, exported, self._out("bench"), load, force=self.force))
 
     def report(self) -> Artifact:
         """Write the report."""

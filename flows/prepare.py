@@ -43,6 +43,8 @@ def check(
     """The run directory and the configuration. Raises a one-line error for values that do not go together."""
     config = PipelineConfig(reduction=reduction, size=size, with_export=with_export, with_bench=with_bench, seed=seed)
     run = run_directory(out)
+    if not out.strip():
+        raise ConfigError("the output directory is empty; give a name or a path")
     if run.exists() and not run.is_dir():
         raise ArtifactError(f"{run} is a file; give a directory for the results")
     if run.is_dir() and not force and not (run / RECORD).is_file() and any(run.iterdir()):

@@ -1,0 +1,164 @@
+"""A real Prefect server with a worker: the schedule fires by itself, and a run from the UI's form works too.
+
+This catches versions of Prefect's dependencies with which all looks healthy and no schedule ever fires.
+It takes minutes, because a server, a worker and two runs of the pipeline do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.deploy import DeployConfig, Deployment, deploy
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"size": "small", "with_export": False, "with_bench": False, "out": "scheduled"}
+_DONE = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def program(log: Path, environment: Mapping[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`prefect WORDS` in a process group of its own, gone at the end together with what it started."""
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *words], env=environment, cwd=log.parent,
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Server:
+    """What a browser would send to a Prefect server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def send(self, method: str, path: str, **body: Any) -> Any:
+        answer = httpx.request(method, f"{self.url}{path}", json=body or None, timeout=30, trust_env=False)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Runs that have begun, oldest first."""
+        found = self.send("POST", "/flow_runs/filter", sort="START_TIME_ASC", limit=50)
+        return [item for item in found if item["start_time"] is not None]
+
+    def logs(self, run: str) -> str:
+        wanted = {"flow_run_id": {"any_": [run]}}
+        return "\n".join(item["message"] for item in self.send("POST", "/logs/filter", logs=wanted, limit=200))
+
+
+def until(what: str, limit_s: float, ask: Callable[[], Any]) -> Any:
+    """The first answer that is not empty."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if answer := ask():
+            return answer
+        time.sleep(1)
+    pytest.fail(f"{what}: not within {limit_s:.0f} s")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A freshly started server and a worker; `flows` of this checkout use them too."""
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    port = free_port()
+    settings = {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "DO_NOT_TRACK": "1",
+        "FLAB_HOME": str(tmp_path / "flab"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    start = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+    with program(tmp_path / "server.log", os.environ.copy(), *start):
+        found = Server(settings["PREFECT_API_URL"])
+        until("the server answers", 120, lambda: _healthy(found))
+        yield found
+
+
+def _healthy(server: Server) -> bool:
+    try:
+        return bool(server.send("GET", "/health"))
+    except httpx.HTTPError:
+        return False
+
+
+def finished(server: Server, run: str) -> dict[str, Any]:
+    """The run, once it has ended; fails with its log unless it completed."""
+
+    def ended() -> dict[str, Any] | None:
+        found: dict[str, Any] = server.send("GET", f"/flow_runs/{run}")
+        return found if found["state_type"] in _DONE else None
+
+    found: dict[str, Any] = until(f"run {run} ends", 200, ended)
+    assert found["state_type"] == "COMPLETED", server.logs(run)
+    return found
+
+
+def pause(server: Server, deployment: Deployment) -> None:
+    """Switch the schedule off, as somebody would in the UI."""
+    (schedule,) = server.send("GET", f"/deployments/{deployment.id}/schedules")
+    server.send("PATCH", f"/deployments/{deployment.id}/schedules/{schedule['id']}", active=False)
+
+
+def test_the_schedule_fires_and_the_form_starts_runs(server: Server, tmp_path: Path) -> None:
+    config = DeployConfig(cron="* * * * *", parameters=SMALL)
+    deployment = deploy(config)
+    assert (deployment.name, deployment.timezone, deployment.active) == ("pipeline/nightly", "Etc/UTC", True)
+    with program(tmp_path / "worker.log", os.environ.copy(), "worker", "start", "--pool", deployment.work_pool):
+        first = until("a run begins that nobody started", 120, server.runs)[0]
+        assert first["auto_scheduled"] is True
+        pause(server, deployment)
+        with pytest.raises(httpx.HTTPStatusError, match="409|422"):
+            start(server, deployment, reduction=3)
+        asked = start(server, deployment, reduction=0.3)
+        assert finished(server, first["id"])["parameters"]["reduction"] == 0.22
+        assert finished(server, asked["id"])["parameters"]["reduction"] == 0.3
+    assert deploy(config).active is False, "deploying again switched a paused schedule on"
+    tasks = server.send("POST", "/task_runs/filter", flow_runs={"id": {"any_": [asked["id"]]}})
+    states = {task["name"]: task["state"]["name"] for task in tasks}
+    assert (states["scores"], states["evaluate-original"], states["plan"]) == ("Cached", "Cached", "Completed")
+    assert (tmp_path / "flab" / "runs" / "scheduled" / "report" / "report.html").is_file()
+
+
+def start(server: Server, deployment: Deployment, **changed: Any) -> Any:
+    """Start a run with changed parameters, as the UI's form does."""
+    shown = server.send("GET", f"/deployments/{deployment.id}")
+    return server.send(
+        "POST", f"/deployments/{deployment.id}/create_flow_run",
+        parameters=shown["parameters"] | changed, state={"type": "SCHEDULED"}, enforce_parameter_schema=True,
+    )  # fmt: skip

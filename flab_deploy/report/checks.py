@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from flab_deploy.artifacts import Json
 from flab_deploy.report.run import Run, mapping, pick
 from flab_deploy.report.verdict import engine
-from flab_deploy.report.wording import count, significant
+from flab_deploy.report.wording import bytes_, count, percent
 
 _MODELS = ("original", "pruned", "recovered")
 _SERVED = ("original", "slimmed")
 _DASH = "–"
+_AGREEMENT = "greedy_agreement"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Table:
 
 def check_tables(run: Run) -> list[Table]:
     """All tables of the small print, in the order of the page; a table of a stage that was not run has no lines."""
-    return [_health(run), _sandbox(run), _load_test(run), _energy(run), *_parity(run)]
+    return [_health(run), _sandbox(run), _load_test(run), _agreement(run), _energy(run), *_parity(run)]
 
 
 def _table(key: str, title: str, head: Sequence[str], lines: list[tuple[str, ...]], note: str = "") -> Table:
@@ -97,13 +98,18 @@ def _load_test(run: Run) -> Table:
     lines += _pairs("server counted: ", [block.get("server_metrics") for block in blocks])
     lines += _pairs("sending was late by, ms: ", [block.get("schedule_delay_ms") for block in blocks])
     lines += _pairs("load plan: ", [run.get("bench", "plan")] * 2)
-    lines += _pairs("", [_greedy(block) for block in blocks])
     note = "What the client saw beside what the server's own counters say; a sender that lags makes a test invalid."
     return _table("load", "Load test", ("", *_SERVED), lines, note)
 
 
-def _greedy(block: dict[str, Json]) -> Json:
-    return {name: value for name, value in block.items() if "greedy" in name or "agreement" in name}
+def _agreement(run: Run) -> Table:
+    """Counts per model, from each model's block or from one block of the bench for all models."""
+    found = {model: run.get("bench", "models", model, _AGREEMENT) for model in _SERVED}
+    found = {model: block for model, block in found.items() if block} or mapping(run.get("bench", _AGREEMENT))
+    note = "Whether the engine generates the very tokens that transformers does, always taking the most probable one."
+    return _table(
+        "agreement", "Greedy tokens: engine against transformers", ("", *found), _pairs("", [*found.values()]), note
+    )
 
 
 def _pairs(prefix: str, blocks: Sequence[Json]) -> list[tuple[str, ...]]:
@@ -161,9 +167,9 @@ def words(name: str) -> str:
     parts = name.replace(".", ": ").split("_")
     if parts[0].startswith("num") and len(parts) > 1:
         parts = [*parts[1:], "(count)"]
-    units = {"s": "(s)", "ms": "(ms)", "bytes": "(bytes)", "joules": "(J)"}
+    units = {"s": "(s)", "ms": "(ms)", "bytes": "", "joules": "(J)"}
     last = [units.get(parts[-1], parts[-1])] if len(parts) > 1 else parts[-1:]
-    return " ".join([*parts[:-1], *last])
+    return " ".join([*parts[:-1], *last]).strip()
 
 
 def text(value: Json, name: str = "") -> str:
@@ -182,8 +188,12 @@ def text(value: Json, name: str = "") -> str:
 
 
 def _number(value: float, name: str) -> str:
+    if name == "canonical_pass_rate":
+        return percent(value)
+    if name.endswith("_bytes"):
+        return bytes_(value)
     if "seed" in name or "rank" in name:
         return f"{value:g}"
     if float(value).is_integer() and abs(value) < 1e15:
         return count(value)
-    return f"{value:.2e}" if abs(value) < 1e-4 else significant(value, 4)
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"

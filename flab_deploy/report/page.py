@@ -12,8 +12,9 @@ from markupsafe import Markup
 from flab_deploy.artifacts import Json
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.charts.style import Chart
+from flab_deploy.report.checks import text, words
 from flab_deploy.report.run import TASK_LABELS, as_number, mapping, objects
-from flab_deploy.report.wording import between, count, probability, signed_percent, significant
+from flab_deploy.report.wording import count, probability, signed_percent, significant
 
 TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS = (
@@ -32,15 +33,18 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(between=between, count=count, probability=probability, pretty=_pretty, seconds=_seconds)
+    environment.filters.update(
+        count=count, probability=probability, pretty=_pretty, told=text, words=words, seconds=_seconds
+    )
     template = environment.get_template("page.html.j2")
     drawings = {key: Markup(chart.svg) for key, chart in charts.items() if chart is not None}
-    titles = {key: title for key, (title, _) in CHARTS.items()}
+    titles = {key: title for key, (title, _, _) in CHARTS.items()}
     return (
         template.render(
             report=document,
             drawings=drawings,
             chart_titles=titles,
+            chart_absence=_absence(document),
             sections=_SECTIONS,
             tiles=tiles(document),
             task_labels=TASK_LABELS,
@@ -49,6 +53,14 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
         .replace(" %", "&nbsp;%")
         + "\n"
     )
+
+
+def _absence(document: Mapping[str, Json]) -> dict[str, str]:
+    """Why each chart is not there: its stage was not run, or left too little to draw."""
+    stages = mapping(mapping(document["provenance"])["stages"])
+    done = {name for name, stage in stages.items() if mapping(stage)["status"] == "finished"}
+    missing = {key: [stage for stage in needed if stage not in done] for key, (_, needed, _) in CHARTS.items()}
+    return {key: "not run" if names else "unavailable: too few figures to draw" for key, names in missing.items()}
 
 
 def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
@@ -61,19 +73,12 @@ def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
         {
             "value": str(mapping(recovered["kept"])["text"]),
             "label": "of pass@1 kept",
-            "note": _kept_note(recovered),
+            "note": f"interval {told}" if (told := mapping(recovered["kept"])["interval_text"]) else "",
             "verdict": str(recovered["verdict"]),
         },
         _change_tile(rows["output_throughput"], "output tokens per second"),
         _change_tile(rows["energy_per_output_token_joules"], "energy per output token"),
     ]
-
-
-def _kept_note(recovered: Mapping[str, Json]) -> str:
-    bounds = mapping(recovered["kept"]).get("interval")
-    if not isinstance(bounds, list):
-        return ""
-    return f"interval {between((as_number(bounds[0]) or 0.0, as_number(bounds[1]) or 0.0))}"
 
 
 def _change_tile(row: Mapping[str, Json], label: str) -> dict[str, str]:

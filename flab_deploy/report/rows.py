@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 
 from flab_deploy.artifacts import Json
 from flab_deploy.report.run import TASK_LABELS, Run, as_number, interval, mapping, pick, read_run
-from flab_deploy.report.wording import FORMATS, between, count, percent, times
+from flab_deploy.report.wording import FORMATS, count, percent, span, times
 
 Status = Literal["measured", "computed", "estimated", "unavailable"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -30,6 +30,8 @@ class Cell:
     """Read from an instrument or a test, worked out from other figures, modelled, or not there."""
     interval: tuple[float, float] | None = None
     """Confidence interval in the row's unit."""
+    interval_text: str = ""
+    """The interval as shown."""
     reason: str | None = None
     """Why the figure is unavailable or estimated."""
 
@@ -101,7 +103,9 @@ def figure(
     value = as_number(pick(holder, name))
     if value is None:
         return absent(stage, run, pick(holder, f"{name}_reason"))
-    return Cell(value=value, text=FORMATS[unit](value), status=status, interval=interval(pick(holder, bounds)))
+    found = interval(pick(holder, bounds)) if bounds else None
+    told = span(found, unit) if found else ""
+    return Cell(value=value, text=FORMATS[unit](value), status=status, interval=found, interval_text=told)
 
 
 def quotient(original: Cell, slimmed: Cell) -> Cell:
@@ -126,17 +130,17 @@ def kept(run: Run, stage: str, part: Json, original: Cell, candidate: Cell) -> C
             return ratio
         why = f"not run: {stage}" if not run.has(stage) else "the comparison has no such figure"
         return Cell(value=ratio.value, text=percent(ratio.value), status="computed", reason=f"no interval ({why})")
-    return Cell(
-        value=value, text=percent(value), status="computed", interval=interval(pick(part, "retention_interval"))
-    )
+    bounds = interval(pick(part, "retention_interval"))
+    told = span(bounds, "share") if bounds else ""
+    return Cell(value=value, text=percent(value), status="computed", interval=bounds, interval_text=told)
 
 
 def _size_rows(run: Run) -> Iterator[Row]:
     specs: tuple[tuple[str, str, str, Status, str], ...] = (
         ("num_parameters", "parameters", "parameters", "computed", "counted from the tensors' shapes"),
-        ("bytes_on_disk", "size on disk", "bytes", "measured", "weights and tokenizer as saved"),
-        ("peak_memory_bytes", "peak memory", "bytes", "measured", "of a process that loads the model and runs it"),
-        ("forward_flops_per_token", "forward pass per token", "FLOP/token", "computed", "from the shapes"),
+        ("bytes_on_disk", "weights on disk", "bytes", "measured", "size of the weight files"),
+        ("peak_memory_bytes", "peak memory", "bytes", "measured", _memory_method(run)),
+        ("forward_flops_per_token", "forward pass per token", "FLOP/token", "computed", _flops_method(run)),
     )
     for name, label, unit, default, method in specs:
         status = _declared(run.get("footprint", "provenance", name), default)
@@ -155,6 +159,18 @@ def _size_rows(run: Run) -> Iterator[Row]:
             ratio=quotient(*cells),
             method=told if isinstance(told, str) else method,
         )
+
+
+def _memory_method(run: Run) -> str:
+    batch, tokens = (run.number("footprint", "config", name) for name in ("batch_size", "context_tokens"))
+    if batch is None or tokens is None:
+        return "of a fresh process that loads and runs the model"
+    return f"of a fresh process beyond its libraries, {count(batch)} × {count(tokens)} tokens"
+
+
+def _flops_method(run: Run) -> str:
+    tokens = run.number("footprint", "config", "context_tokens")
+    return "from the shapes" if tokens is None else f"from the shapes, at a context of {count(tokens)} tokens"
 
 
 _MODELS = ("original", "slimmed")
@@ -214,7 +230,8 @@ def _speed_rows(run: Run) -> Iterator[Row]:
 def _bench_row(
     run: Run, name: str, group: str, label: str, unit: str, better: Literal["lower", "higher"], method: str
 ) -> Row:
-    cells = [figure(run, "bench", run.get("bench", "models", model), name, unit) for model in _MODELS]
+    holders = [run.get("bench", "models", model) for model in _MODELS]
+    cells = [figure(run, "bench", holder, name, unit, bounds=f"{name}_interval") for holder in holders]
     return Row(
         key=name,
         group=group,
@@ -291,7 +308,7 @@ def _origin(cell: Cell) -> str:
 
 def shown(cell: Cell) -> str:
     """The cell as text, with its interval if it has one."""
-    return f"{cell.text} [{between(cell.interval)}]" if cell.interval else cell.text
+    return f"{cell.text} [{cell.interval_text}]" if cell.interval_text else cell.text
 
 
 _HEADINGS = ("", "original", "slimmed", "ratio", "provenance")

@@ -93,6 +93,15 @@ def between(bounds: tuple[float, float]) -> str:
     return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
 
 
+def span(bounds: tuple[float, float], unit: str) -> str:
+    """An interval in any unit as text, as in 30.1–32.4 ms."""
+    if unit == "share":
+        return between(bounds)
+    low, high = (FORMATS[unit](bound) for bound in bounds)
+    (low_number, _, low_unit), high_unit = low.partition(" "), high.partition(" ")[2]
+    return f"{low_number}–{high}" if low_unit == high_unit else f"{low}–{high}"
+
+
 def probability(value: float) -> str:
     """A p-value, as in p = 0.012; very small ones as p < 0.001."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

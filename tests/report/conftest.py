@@ -79,6 +79,7 @@ def scores() -> dict[str, object]:
             for i in range(NUM_LAYERS)
         ],
         "channels": {
+            "quantiles": [q / 10 for q in range(11)],
             "num_channels": CHANNELS,
             "mean_score_by_layer": [q[5] for q in quantiles],
             "quantiles_by_layer": quantiles,
@@ -90,14 +91,8 @@ def scores() -> dict[str, object]:
 def plan() -> dict[str, object]:
     keep = [i for i in range(NUM_LAYERS) if i not in (9, 11)]
     candidates = [
-        {
-            "num_layers": n,
-            "intermediate_size": 448 - 32 * c,
-            "num_parameters": 5_400_000 + 120_000 * n - 61_000 * c,
-            "kl_nats": round(0.02 * (15 - n) ** 2 * (1 + 0.4 * c), 5),
-        }
-        for n in range(9, 15)
-        for c in range(5)
+        {"num_layers": n, "intermediate_size": width, "vocab_size": 5312, "num_parameters": 5_263_104, "kl_nats": kl}
+        for n, width, kl in ((13, 336, 0.514), (12, 400, 0.231), (11, 432, 0.388), (10, 440, 0.902))
     ]
     return {
         "schema_version": 1,
@@ -132,6 +127,7 @@ def evaluation(digest: str, factor: float) -> dict[str, object]:
     perturbations = {
         name: {
             "family": family,
+            "probe": name == "tabs_for_spaces",
             "num_items": 300,
             "num_unchanged": 4,
             "num_rejected": 2,
@@ -227,6 +223,7 @@ def served(digest: str, factor: float) -> dict[str, object]:
             "prompt_tokens_total": 51_020,
             "generation_tokens_total": 23_260,
         },
+        "greedy_agreement": {"num_prompts": 50, "num_equal": 49, "num_tokens": 2400, "num_tokens_equal": 2391},
         "energy": {
             "status": "unavailable",
             "reason": "no readable power sensor (RAPL and NVML are missing)",
@@ -246,6 +243,8 @@ def served(digest: str, factor: float) -> dict[str, object]:
         figures[f"{stamp}_ms_curve"] = points = curve(middle * factor, spread)
         figures[f"p50_{stamp}_ms"], figures[f"p90_{stamp}_ms"] = points[25][1], points[45][1]
         figures[f"p99_{stamp}_ms"], figures[f"mean_{stamp}_ms"] = points[49][1], points[27][1]
+    figures["p50_ttft_ms_interval"] = [35.1 * factor, 41.2 * factor]
+    figures["p99_tpot_ms_interval"] = [18.0 * factor, None]
     figures["p99_ttft_ms"] = None
     figures["p99_ttft_ms_reason"] = "400 requests are too few for a 99th percentile (1,000 needed)"
     return figures
@@ -275,7 +274,8 @@ def footprint() -> dict[str, object]:
                 "peak_memory_bytes": 405_000_000,
                 "forward_flops_per_token": 10_520_000,
             },
-        }
+        },
+        "config": {"batch_size": 8, "context_tokens": 256, "repeats": 3},
     }
 
 
@@ -317,8 +317,12 @@ def partial_run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def complete_run(tmp_path: Path) -> Path:
-    """A run with every stage."""
-    run = tmp_path / "complete"
+    """A run with every stage, to change at will."""
+    return write_complete(tmp_path / "complete")
+
+
+def write_complete(run: Path) -> Path:
+    """Write a run with every stage to a new directory."""
     write_start(run)
     finished(run / "pruned", "pruned", {"config.json": {}}, parents={"plan": "b" * 64})
     loss = [[step, round(0.4 + 2.1 * math.exp(-step / 60), 4)] for step in range(0, 401, 10)]

@@ -11,23 +11,23 @@ from flab_deploy.report.charts.measured import LATENCIES, latency_chart, retenti
 from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.run import Run
 
-CHARTS: dict[str, tuple[str, Callable[[Run], Chart | None]]] = {
-    "retention": ("How much quality was kept", retention_chart),
-    "robustness": ("Quality when the task is put differently", robustness_chart),
-    "cut": ("Where the cut came from", cut_chart),
-    "candidates": ("Size against predicted damage", candidates_chart),
-    "layers": ("Importance of each layer", layer_chart),
-    "channels": ("Importance of feed-forward channels", channel_chart),
-    "tokens": ("How often each token is used", token_chart),
-    "recovery": ("Recovery training", recovery_chart),
+CHARTS: dict[str, tuple[str, tuple[str, ...], Callable[[Run], Chart | None]]] = {
+    "retention": ("How much quality was kept", ("compare-recovered",), retention_chart),
+    "robustness": ("Quality when the task is put differently", ("evaluate-original",), robustness_chart),
+    "cut": ("Where the cut came from", ("plan",), cut_chart),
+    "candidates": ("Ways to make the cut", ("plan",), candidates_chart),
+    "layers": ("Importance of each layer", ("scores",), layer_chart),
+    "channels": ("Importance of feed-forward channels", ("scores",), channel_chart),
+    "tokens": ("How often each token is used", ("scores",), token_chart),
+    "recovery": ("Recovery training", ("recovered",), recovery_chart),
     **{
-        f"latency-{stamp}": (words.capitalize(), partial(latency_chart, stamp=stamp))
+        f"latency-{stamp}": (words.capitalize(), ("bench",), partial(latency_chart, stamp=stamp))
         for stamp, words in LATENCIES.items()
     },
 }
-"""Title and drawing function by key."""
+"""Title, stages it is drawn from, and drawing function by key."""
 
 
 def draw_charts(run: Run) -> dict[str, Chart | None]:
     """Every chart by key; None where the run lacks the figures for it."""
-    return {key: draw(run) for key, (_, draw) in CHARTS.items()}
+    return {key: draw(run) for key, (_, _, draw) in CHARTS.items()}

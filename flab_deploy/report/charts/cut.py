@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from matplotlib.ticker import MaxNLocator
 
 from flab_deploy.report.charts.style import COLORS, Chart, canvas, inline_svg, legend_above, scale_y
 from flab_deploy.report.run import Run, as_number, numbers, objects, pick
 from flab_deploy.report.wording import millions, significant
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_NAMED = 12
 _PARTS = {"vocabulary": "vocabulary", "layers": "layers", "ffn": "feed-forward\nchannels"}
 
 
@@ -48,39 +55,68 @@ def cut_chart(run: Run) -> Chart | None:
 
 
 def candidates_chart(run: Run) -> Chart | None:
-    """Every cut the planner considered, by size and predicted damage; None without candidates."""
-    found = [c for c in objects(run.get("plan", "candidates")) if as_number(c.get("kl_nats")) is not None]
-    points = [(as_number(c.get("num_parameters")), as_number(c.get("kl_nats"))) for c in found]
-    pairs = [(size, damage) for size, damage in points if size is not None and damage is not None]
-    if not pairs:
+    """Every cut the planner considered, by layers kept and predicted damage; None without candidates."""
+    names = ("num_layers", "kl_nats", "intermediate_size")
+    rows = [[as_number(found.get(name)) for name in names] for found in objects(run.get("plan", "candidates"))]
+    points = [(layers, damage, width) for layers, damage, width in rows if layers is not None and damage is not None]
+    if not points:
         return None
-    size, damage = run.number("plan", "after", "num_parameters"), run.number("plan", "predicted_kl_nats")
-    alt = f"Scatter: {len(pairs)} candidate cuts by parameters and predicted divergence"
-    alt += f"; the chosen one has {millions(size)} parameters." if size is not None else "."
+    chosen = (run.number("plan", "after", "num_hidden_layers"), run.number("plan", "predicted_kl_nats"))
+    alt = f"Points: predicted divergence of {len(points)} cuts by layers kept"
+    alt += f"; the chosen one keeps {chosen[0]:.0f}." if chosen[0] is not None else "."
     with canvas() as (figure, axes):
-        axes.scatter(
-            [p[0] / 1e6 for p in pairs],
-            [p[1] for p in pairs],
-            s=26,
-            facecolors="none",
-            edgecolors=COLORS["original"],
+        axes.plot(
+            [p[0] for p in points],
+            [p[1] for p in points],
+            linestyle="none",
+            marker="o",
+            markersize=6.5,
+            markerfacecolor="none",
+            color=COLORS["original"],
             label="considered",
         )
-        if size is not None and damage is not None:
-            axes.scatter([size / 1e6], [damage], s=70, color=COLORS["slimmed"], marker="s", label="chosen")
-        scale_y(axes, [p[1] for p in pairs])
-        axes.set_xlabel("parameters of the slimmed model (millions)")
-        axes.set_ylabel("predicted KL divergence (nats per token)")
+        if chosen[0] is not None and chosen[1] is not None:
+            axes.plot(
+                chosen[0],
+                chosen[1],
+                color=COLORS["slimmed"],
+                marker="s",
+                markersize=8,
+                linestyle="none",
+                label="chosen",
+            )
+        if len({p[0] for p in points}) == len(points) <= _MOST_NAMED:
+            _name_widths(axes, points)
+        scale_y(axes, [p[1] for p in points])
+        axes.margins(0.09)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("layers kept (count)")
+        axes.set_ylabel("predicted KL divergence\n(nats per token)")
         legend_above(axes, 2)
         svg = inline_svg(figure, "candidates", alt)
     return Chart(
         key="candidates",
-        title="Size against predicted damage",
+        title="Ways to make the cut",
         alt=alt,
         svg=svg,
         data=run.get("plan", "candidates"),
-        caption="One mark per combination of layers and channels; lower is closer to the original's predictions.",
+        caption="Cuts that meet the size budget, before recovery; lower is closer to the original's predictions. "
+        "Numbers beside the points are feed-forward channels per layer.",
     )
+
+
+def _name_widths(axes: Axes, points: Sequence[tuple[float, float, float | None]]) -> None:
+    for layers, damage, width in points:
+        if width is not None:
+            axes.annotate(
+                f"{width:.0f}",
+                (layers, damage),
+                (0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8.5,
+                color=COLORS["muted"],
+            )
 
 
 def recovery_chart(run: Run) -> Chart | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -106,7 +107,8 @@ def token_chart(run: Run) -> Chart | None:
         title="How often each token is used",
         alt=alt,
         svg=svg,
-        caption="Tokens right of the dashed line are cut; bytes, special tokens and what merges need are always kept.",
+        caption="The dashed line is how many are kept: the most frequent, and also all bytes, special tokens and what "
+        "merges need.",
         data={
             "num_seen": len(counts),
             "vocab_size": size,
@@ -129,9 +131,11 @@ def _ranks(size: int) -> list[int]:
 def channel_chart(run: Run) -> Chart | None:
     """Range of channel scores in each layer, split where the plan cuts; None without scores."""
     layers = [numbers(row) for row in cast("list[Json]", run.get("scores", "channels", "quantiles_by_layer") or [])]
-    if not layers or any(len(row) < 2 for row in layers):
+    if not layers or len(layers[0]) < 2 or len({len(row) for row in layers}) > 1:
         return None
     total = run.number("scores", "channels", "num_channels") or 0
+    told = numbers(run.get("scores", "channels", "quantiles"))
+    levels = told if len(told) == len(layers[0]) else [i / (len(layers[0]) - 1) for i in range(len(layers[0]))]
     kept = _num_kept(run, len(layers), int(total))
     alt = (
         f"One upright bar per layer from the lowest to the highest of {count(total)} channel scores, split at the cut."
@@ -140,11 +144,11 @@ def channel_chart(run: Run) -> Chart | None:
     with canvas() as (figure, axes):
         for layer, row in enumerate(layers):
             share = 1.0 if kept is None else kept[layer] / total if total else 0.0
-            low, cut, high = row[0], _quantile(row, 1 - share), row[-1]
+            low, cut, high = row[0], _quantile(levels, row, 1 - share), row[-1]
             axes.bar(layer, cut - low, bottom=max(low, lowest), width=0.62, linewidth=1.0, **_DROPPED)
             if share > 0:
                 axes.bar(layer, high - cut, bottom=max(cut, lowest), width=0.62, linewidth=1.0, **_KEPT)
-            middle = max(_quantile(row, 0.5), lowest)
+            middle = max(_quantile(levels, row, 0.5), lowest)
             axes.plot([layer - 0.31, layer + 0.31], [middle, middle], color=COLORS["surface"], linewidth=1.6)
         scale_y(axes, [max(value, lowest) for row in layers for value in row])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -181,9 +185,6 @@ def _num_kept(run: Run, num_layers: int, total: int) -> list[int] | None:
     return [sizes[layer] if layer in keep and layer < len(sizes) else 0 for layer in range(num_layers)]
 
 
-def _quantile(row: list[float], level: float) -> float:
-    """Value at `level` of quantiles that are evenly spaced from 0 to 1."""
-    place = min(max(level, 0.0), 1.0) * (len(row) - 1)
-    low = int(place)
-    high = min(low + 1, len(row) - 1)
-    return row[low] + (place - low) * (row[high] - row[low])
+def _quantile(levels: list[float], row: list[float], level: float) -> float:
+    """Value at `level` of the quantiles `row` at `levels`, interpolated."""
+    return float(np.interp(level, levels, row))

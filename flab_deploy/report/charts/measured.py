@@ -117,7 +117,7 @@ def robustness_chart(run: Run) -> Chart | None:
         alt=alt,
         svg=svg,
         caption="Each rewording keeps the task's meaning: the right answer still passes. “As written” is the plain "
-        "prompt; “every way” counts a problem only if it is solved in all of them.",
+        "prompt; “every way” counts a problem only if it is solved in all of them, probes of the tokenizer aside.",
         data=cast("Json", models),
     )
 
@@ -134,7 +134,9 @@ def _family(models: dict[str, dict[str, Json]], name: str) -> str:
 def _row_label(models: dict[str, dict[str, Json]], name: str) -> str:
     family = _family(models, name)
     words = name.replace("_", " ")
-    return f"{words} ({family.replace('_', ' ')})" if family and family != name else words
+    probe = any(pick(block, "perturbations", name, "probe") is True for block in models.values())
+    notes = [note for note in (family.replace("_", " "), "probe" if probe else "") if note and note != words]
+    return f"{words} ({', '.join(notes)})" if notes else words
 
 
 def _robust_point(block: dict[str, Json], name: str) -> _Point | None:

@@ -10,7 +10,7 @@ Shapes: B rows, T tokens, H key-value heads, D head size, V vocabulary.
 
 from __future__ import annotations
 
-import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,6 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from transformers.utils import logging as transformers_logging
 
 from flab_deploy.errors import ConfigError, UnsupportedModel
-
-logger = logging.getLogger(__name__)
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 _SPARE_TOKENS = 48
@@ -126,8 +124,11 @@ def generate(
         )
     encoded = _encode(tokenizer, prompts)
     ends, stops = _end_ids(model, tokenizer), _newline_ids(model, tokenizer) if config.stop_at_newline else None
-    order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
-    found: dict[int, tuple[list[int], bool]] = {}
+    context = _context(model)
+    found: dict[int, tuple[list[int], bool]] = {i: ([], True) for i, ids in enumerate(encoded) if len(ids) >= context}
+    order = sorted((i for i in range(len(prompts)) if i not in found), key=lambda i: (len(encoded[i]), i))
+    if progress and found:
+        progress(len(found))
     with torch.inference_mode():
         for start in range(0, len(order), config.batch_size):
             rows = order[start : start + config.batch_size]
@@ -135,6 +136,8 @@ def generate(
             found.update(zip(rows, batch.run(config.max_new_tokens), strict=True))
             if progress:
                 progress(len(rows))
+    if not prompts:
+        return []
     texts = tokenizer.batch_decode(
         [found[i][0] for i in range(len(prompts))], skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
@@ -169,6 +172,11 @@ def _mask(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     return mask
 
 
+def _context(model: PreTrainedModel) -> int:
+    """Most tokens that prompt and completion may have together."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+
+
 def _new_cache(model: PreTrainedModel) -> Cache:
     text = model.config.get_text_config()
     layers = getattr(text, "layer_types", None) or []
@@ -192,17 +200,15 @@ class _Batch:
         self.positions = (self.mask.cumsum(1) - 1).clamp(min=0)  # (B, T)
         self.rows = torch.arange(len(prompts), device=model.device)
         self.cache = _new_cache(model)
-        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self.room = max(0, limit - longest) if limit else None
+        self.room = _context(model) - longest
         self.results: list[list[int]] = [[] for _ in prompts]
         self.truncated = [True] * len(prompts)
 
     def run(self, max_new_tokens: int) -> list[tuple[list[int], bool]]:
         """New ids and whether they were cut off, row by row."""
-        steps = max_new_tokens if self.room is None else min(max_new_tokens, self.room)
         chosen: list[Tensor] = []
         live = torch.ones(len(self.rows), dtype=torch.bool, device=self.rows.device)
-        for _ in range(steps):
+        for _ in range(min(max_new_tokens, self.room)):
             token = self._next()  # (B,)
             chosen.append(token)
             done = self.ends[token] if self.stops is None else self.ends[token] | self.stops[token]

@@ -9,7 +9,12 @@ from flab_deploy.evaluation.answers import parses, program_of, same_value, value
 from flab_deploy.evaluation.perturb.layout import fit_indentation
 
 VALUE = Task(
-    task_id="v", kind="output_prediction", prompt="assert f([1]) ==", canonical_solution=" [1]\n", test="[1]", entry_point="f"
+    task_id="v",
+    kind="output_prediction",
+    prompt="assert f([1]) ==",
+    canonical_solution=" [1]\n",
+    test="[1]",
+    entry_point="f",
 )
 FUNCTION = Task(
     task_id="f", kind="function_synthesis", prompt='def f(x):\n    """One."""', canonical_solution="\n    return 1\n",
@@ -19,7 +24,17 @@ FUNCTION = Task(
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [(True, 1), (1, 1.0), (0.0, -0.0), ([1], (1,)), ({1: 2}, {1: True}), ({1}, {True}), ("1", 1), (b"a", "a"), (None, 0)],
+    [
+        (True, 1),
+        (1, 1.0),
+        (0.0, -0.0),
+        ([1], (1,)),
+        ({1: 2}, {1: True}),
+        ({1}, {True}),
+        ("1", 1),
+        (b"a", "a"),
+        (None, 0),
+    ],
 )
 def test_values_of_different_types_differ(left: object, right: object) -> None:
     assert not same_value(left, right) and not same_value([left], [right])
@@ -37,9 +52,9 @@ def test_order_counts_in_lists_and_not_in_sets_and_dictionaries() -> None:
 
 @pytest.mark.parametrize(
     ("text", "verdict"),
-    [(" [1]\n", "pass"), (" [ 1 ]\nprint()", "pass"), (" [True]", "fail_assert"), (" [2]", "fail_assert"), ("", "fail_load"),
+    [(" [1]\n", "pass"), (" [ 1 ]\nprint()", "pass"), ("", "fail_load"), (" [True]", "fail_assert"), (" [2]", "fail_assert"),
      (" __import__('os').getcwd()", "fail_load"), (" f([1])", "fail_load"), (" " + "[" * 5000, "fail_load"),
-     (" mock.ANY", "fail_load"), (" 9" * 1 + "9" * 20_000, "fail_load")],
+     (" mock.ANY", "fail_load"), (" " + "9" * 20_000, "fail_load")],
 )  # fmt: skip
 def test_verdicts_on_values(text: str, verdict: str) -> None:
     assert value_verdict(VALUE, text) == verdict

@@ -1,0 +1,94 @@
+"""Own greedy loop against transformers' on a tiny random decoder."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from flab_deploy.errors import ConfigError
+from flab_deploy.evaluation.generate import GenerateConfig, generate, load_model
+
+PROMPTS = [
+    "def f(x):\n    return", "import os", "a", "for name in names:\n    print(name, file=sys.stderr)", "class A:",
+    "while True:\n    x = x + 1", "try:", "with open(path) as stream:\n    data = stream.read()", "x = [", "# Comment",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_checkpoint: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A random model that repeats itself less than a fresh one, so that completions differ."""
+    model, tokenizer = load_model(tiny_checkpoint, "float32")
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+    return model, tokenizer
+
+
+def _expected(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, limit: int) -> list[int]:
+    ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids
+    with torch.inference_mode():
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=limit)
+    new: list[int] = out[0, ids.shape[1] :].tolist()
+    return new
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10])
+def test_equals_transformers_one_by_one(
+    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase], batch_size: int
+) -> None:
+    model, tokenizer = loaded
+    found = generate(model, tokenizer, PROMPTS, GenerateConfig(batch_size=batch_size, max_new_tokens=70))
+    for prompt, completion in zip(PROMPTS, found, strict=True):
+        ids = _expected(model, tokenizer, prompt, 70)
+        ended = ids[-1] == tokenizer.eos_token_id
+        assert list(completion.ids) == (ids[:-1] if ended else ids)
+        assert completion.truncated is not ended and (ended or len(ids) == 70)
+        assert completion.text == tokenizer.decode(list(completion.ids))
+
+
+def test_rows_that_end_leave_the_batch_and_the_rest_goes_on(
+    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = loaded
+    alone = [_expected(model, tokenizer, prompt, 40) for prompt in PROMPTS]
+    # Tokens that some completions reach early and others late or never become ends of text.
+    ends = [ids[4 + 5 * (i % 4)] for i, ids in enumerate(alone)][:5]
+    monkeypatch.setattr(model.generation_config, "eos_token_id", ends)
+    found = generate(model, tokenizer, PROMPTS, GenerateConfig(batch_size=10, max_new_tokens=40))
+    lengths = set()
+    for ids, completion in zip(alone, found, strict=True):
+        stops = [*ends, tokenizer.eos_token_id]
+        first = next((i for i, token in enumerate(ids) if token in stops), None)
+        assert list(completion.ids) == ids[:first]
+        assert completion.truncated is (first is None)
+        lengths.add(first)
+    assert len(lengths) > 2
+
+
+def test_stops_after_the_first_line(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+    model, tokenizer = loaded
+    whole = generate(model, tokenizer, PROMPTS, GenerateConfig(max_new_tokens=120))
+    found = generate(model, tokenizer, PROMPTS, GenerateConfig(max_new_tokens=120, stop_at_newline=True))
+    assert any("\n" in completion.text for completion in found)
+    for completion, full in zip(found, whole, strict=True):
+        assert full.text.startswith(completion.text)
+        assert completion.truncated is ("\n" not in completion.text)
+        assert "\n" not in tokenizer.decode(list(completion.ids[:-1]))
+
+
+def test_a_full_context_truncates(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+    model, tokenizer = loaded
+    limit = model.config.max_position_embeddings
+    long = "x = 1\n" * limit
+    found = generate(model, tokenizer, ["a", long], GenerateConfig(max_new_tokens=5, batch_size=1))
+    assert [len(c.ids) for c in found] == [5, 0] and found[1].truncated
+
+
+def test_nothing_in_nothing_out(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+    assert generate(*loaded, []) == []
+    with pytest.raises(ConfigError, match="prompt 1 is empty"):
+        generate(*loaded, ["a", ""])
+    with pytest.raises(ConfigError, match="at least 1"):
+        generate(*loaded, ["a"], GenerateConfig(batch_size=0))

@@ -13,7 +13,7 @@ from flab_deploy.report.wording import bytes_, count, percent
 _MODELS = ("original", "pruned", "recovered")
 _SERVED = ("original", "slimmed")
 _DASH = "–"
-_AGREEMENT = "greedy_agreement"
+_AGREEMENT = "agreement"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,7 @@ _LOAD = {
     "failed": "requests failed",
     "request_throughput": "requests per second",
     "total_output_tokens": "output tokens received",
+    "output_throughput": "output tokens per second",
     "startup_s": "seconds until the server answered",
 }
 
@@ -95,7 +96,11 @@ def _load_test(run: Run) -> Table:
     lines.append(("verdict on the test itself", *(text(pick(block, "validity", "verdict")) for block in blocks)))
     lines.append(("reasons", *(text(pick(block, "validity", "reasons")) for block in blocks)))
     lines += [(label, *(text(block.get(name), name) for block in blocks)) for name, label in _LOAD.items()]
-    lines += _pairs("server counted: ", [block.get("server_metrics") for block in blocks])
+    counters = [mapping(block.get("server_metrics")) for block in blocks]
+    lines.append(("requests sent, with warm-up and burst", *(text(block.get("requests_sent")) for block in counters)))
+    lines += _pairs(
+        "server counted: ", [{k: v for k, v in block.items() if k != "requests_sent"} for block in counters]
+    )
     lines += _pairs("sending was late by, ms: ", [block.get("schedule_delay_ms") for block in blocks])
     lines += _pairs("load plan: ", [run.get("bench", "plan")] * 2)
     note = "What the client saw beside what the server's own counters say; a sender that lags makes a test invalid."
@@ -150,6 +155,11 @@ def lineage_warnings(run: Run) -> list[str]:
     suites = {str(run.get(f"evaluate-{model}", "suite", "digest")) for model in _MODELS if run.has(f"evaluate-{model}")}
     if len(suites) > 1:
         found.append("the models were judged on different problems")
+    served = [run.get("bench", "models", model, "model_digest") for model in _SERVED]
+    if served[0] and served[0] == served[1]:
+        found.append("the load test served the same model under both names")
+    if served[0] and judged and served[0] != judged:
+        found.append("the load test served another original than evaluate-original judged")
     return found
 
 

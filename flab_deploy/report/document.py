@@ -54,10 +54,10 @@ def _chart_json(chart: Chart | None) -> dict[str, object] | None:
 def provenance(run: Run) -> dict[str, Json]:
     """Command, machine, engine and, for each stage, digests, parents, configuration, versions and seconds."""
     record = mapping(run.record)
-    machine = record.get("machine") or run.get("bench", "machine") or _UNRECORDED
+    machine = {**mapping(run.get("bench", "machine")), **mapping(record.get("machine"))}
     return {
         "command": _command(record.get("command")),
-        "machine": machine,
+        "machine": machine or _UNRECORDED,
         "engine": engine(run) if run.has("bench") else None,
         "config": record.get("config"),
         "stages": {name: _stage(run, name) for name in DOCUMENTS},

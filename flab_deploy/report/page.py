@@ -76,7 +76,7 @@ def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
             "note": f"interval {told}" if (told := mapping(recovered["kept"])["interval_text"]) else "",
             "verdict": str(recovered["verdict"]),
         },
-        _change_tile(rows["output_throughput"], "output tokens per second"),
+        _change_tile(rows["burst_output_throughput"], "output tokens per second, at most"),
         _change_tile(rows["energy_per_output_token_joules"], "energy per output token"),
     ]
 

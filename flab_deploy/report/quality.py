@@ -90,12 +90,18 @@ def _robustness_row(run: Run) -> QualityRow:
     original = _solved(run, "original", where, "robust_pass_at_1")
     return QualityRow(
         key="robustness",
-        label="robust: solved in every way",
+        label="reworded tasks (robust)",
         original=original,
-        num_problems=run.number("evaluate-original", *where, "num_problems"),
+        num_problems=_rewordings(run),
         pruned=_retention(run, "pruned", where, original, _solved(run, "pruned", where, "robust_pass_at_1")),
         recovered=_retention(run, "recovered", where, original, _solved(run, "recovered", where, "robust_pass_at_1")),
     )
+
+
+def _rewordings(run: Run) -> float | None:
+    """Prompts that the robustness figures are over: one per problem and perturbation."""
+    found = [run.number("evaluate-original", "robustness", name) for name in ("num_items", "num_problems")]
+    return next((number for number in found if number is not None), None)
 
 
 def _overall_row(run: Run) -> QualityRow:

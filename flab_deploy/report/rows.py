@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from flab_deploy.artifacts import Json
-from flab_deploy.report.run import TASK_LABELS, Run, as_number, interval, mapping, pick, read_run
-from flab_deploy.report.wording import FORMATS, count, percent, span, times
+from flab_deploy.report.run import TASK_LABELS, Run, as_number, interval, mapping, numbers, pick, read_run
+from flab_deploy.report.wording import FORMATS, count, percent, significant, span, times
 
 Status = Literal["measured", "computed", "estimated", "unavailable"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -29,7 +29,7 @@ class Cell:
     status: Status
     """Read from an instrument or a test, worked out from other figures, modelled, or not there."""
     interval: tuple[float, float] | None = None
-    """Confidence interval in the row's unit."""
+    """Confidence interval in the row's unit; for ratios of speed, the spread between rounds."""
     interval_text: str = ""
     """The interval as shown."""
     reason: str | None = None
@@ -103,8 +103,9 @@ def figure(
     value = as_number(pick(holder, name))
     if value is None:
         return absent(stage, run, pick(holder, f"{name}_reason"))
-    found = interval(pick(holder, bounds)) if bounds else None
-    told = span(found, unit) if found else ""
+    pair = pick(holder, bounds) if bounds else None
+    found, low = interval(pair), as_number(pick(pair, 0))
+    told = span(found, unit) if found else f"at least {FORMATS[unit](low)}" if low is not None else ""
     return Cell(value=value, text=FORMATS[unit](value), status=status, interval=found, interval_text=told)
 
 
@@ -214,8 +215,9 @@ def _problems(run: Run, where: tuple[str, ...]) -> str:
         number = run.number("evaluate-recovered", *where, "num_problems")
     if number is None:
         return "greedy answers, executed"
+    items = run.number("evaluate-original", *where, "num_items")
     text = f"{count(number)} held-out problems"
-    return f"{text}, each put in every way tried" if where == ("robustness",) else text
+    return text if items is None else f"{count(items)} rewordings of {text}"
 
 
 def _speed_rows(run: Run) -> Iterator[Row]:
@@ -224,7 +226,12 @@ def _speed_rows(run: Run) -> Iterator[Row]:
         for prefix in _PREFIXES:
             label = f"{words}, {prefix}"
             yield _bench_row(run, f"{prefix}_{stamp}_ms", "Speed", label, "ms", "lower", method)
-    yield _bench_row(run, "output_throughput", "Speed", "output tokens per second", "tokens/s", "higher", method)
+    specs = (
+        ("burst_output_throughput", "output tokens per second, at most", "all requests sent at once"),
+        ("output_throughput", "output tokens per second, under the load", f"{method}; set by the load, not the model"),
+    )
+    for name, label, how in specs:
+        yield _bench_row(run, name, "Speed", label, "tokens/s", "higher", how)
 
 
 def _bench_row(
@@ -240,9 +247,17 @@ def _bench_row(
         better=better,
         original=cells[0],
         slimmed=cells[1],
-        ratio=quotient(*cells),
+        ratio=_spread(quotient(*cells), numbers(run.get("bench", "ratios", name))),
         method=method,
     )
+
+
+def _spread(ratio: Cell, rounds: list[float]) -> Cell:
+    """The ratio with the least and the largest of the ratios within one round, if there are several rounds."""
+    if ratio.value is None or len(rounds) < 2:
+        return ratio
+    low, high = min(rounds), max(rounds)
+    return replace(ratio, interval=(low, high), interval_text=f"{significant(low)}–{times(high)} by round")
 
 
 def _invalidity(run: Run) -> str:

@@ -98,18 +98,18 @@ def _robust(run: Run, row: QualityRow) -> Iterator[str]:
     if row.original.value is None or now.solved.value is None:
         return
     yield (
-        f"Asked for the same functions in other ways, it solves {now.solved.text} of the tasks in every way tried, "
+        f"When the tasks are put differently, without a change of meaning, it solves {now.solved.text}, "
         f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
     )
 
 
 def _speed(run: Run, rows: dict[str, Row]) -> Iterator[str]:
-    rate, first = rows["output_throughput"].ratio.value, rows["p50_ttft_ms"].ratio.value
+    rate, first = rows["burst_output_throughput"].ratio.value, rows["p50_ttft_ms"].ratio.value
     if rate is None and first is None:
         return
     facts = [
         f"its median time to the first token was {_changed(first, 'longer', 'shorter')}" if first is not None else "",
-        f"it put out {_changed(rate, 'more', 'fewer')} tokens per second" if rate is not None else "",
+        f"at most it put out {_changed(rate, 'more', 'fewer')} tokens per second" if rate is not None else "",
     ]
     yield f"Served by {engine(run)} under the same load as the original, {listed([fact for fact in facts if fact])}."
     yield invalid_sentence(run)
@@ -124,7 +124,9 @@ def engine(run: Run) -> str:
     name, version, device = (run.get("bench", "engine", key) for key in ("name", "version", "device"))
     words = " ".join(str(part) for part in (_engine_name(name), version) if part)
     where = str(device).upper() if device in ("cpu", "gpu", "cuda") else device
-    return f"{words} on {where}" if where else words
+    mode = run.get("bench", "engine", "mode")
+    place = f"{words} on {where}" if where else words
+    return f"{place} ({mode})" if mode else place
 
 
 def _engine_name(name: Json) -> str:

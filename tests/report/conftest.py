@@ -146,6 +146,8 @@ def evaluation(digest: str, factor: float) -> dict[str, object]:
         "robustness": {
             "task_kind": "function_synthesis",
             "num_problems": 300,
+            "num_items": 2083,
+            "worst_case_pass_at_1": 0.31 * factor,
             "nominal_pass_at_1": 0.842 * factor,
             "robust_pass_at_1": robust,
             "interval": bounds(robust, 300),
@@ -214,7 +216,8 @@ def served(digest: str, factor: float) -> dict[str, object]:
         "completed": 400,
         "failed": 0,
         "request_throughput": 3.98,
-        "output_throughput": 231.4 / factor,
+        "output_throughput": 231.4,
+        "burst_output_throughput": 1012.0 / factor,
         "total_output_tokens": 23_260,
         "schedule_delay_ms": {"p50": 0.3, "p99": 2.1, "max": 4.8},
         "startup_s": 41.2,
@@ -222,8 +225,9 @@ def served(digest: str, factor: float) -> dict[str, object]:
             "request_success_total": 400,
             "prompt_tokens_total": 51_020,
             "generation_tokens_total": 23_260,
+            "requests_sent": 400,
         },
-        "greedy_agreement": {"num_prompts": 50, "num_equal": 49, "num_tokens": 2400, "num_tokens_equal": 2391},
+        "agreement": {"num_prompts": 50, "num_equal": 49, "num_tokens": 2400, "num_tokens_equal": 2391},
         "energy": {
             "status": "unavailable",
             "reason": "no readable power sensor (RAPL and NVML are missing)",
@@ -255,6 +259,7 @@ def bench() -> dict[str, object]:
         "engine": {"name": "vllm", "version": "0.32.0", "device": "cpu"},
         "machine": {"cpu": "2 × x86-64", "memory_bytes": 8_000_000_000, "system": "Linux 6.1"},
         "plan": {"digest": "d" * 64, "request_rate": 4.0, "num_requests": 400, "seed": 7, "duration_s": 100.0},
+        "ratios": {"p50_ttft_ms": [0.79, 0.84], "burst_output_throughput": [1.21, 1.26]},
         "models": {"original": served("a" * 64, 1.0), "slimmed": served("r" * 64, 0.81)},
     }
 

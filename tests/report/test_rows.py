@@ -12,7 +12,8 @@ from flab_deploy.report.rows import Row, as_markdown, as_text, before_after_rows
 KEYS = [
     "num_parameters", "bytes_on_disk", "peak_memory_bytes", "forward_flops_per_token",
     "pass_at_1_function_synthesis", "pass_at_1_output_prediction", "pass_at_1_chain_of_thought", "robust_pass_at_1",
-    "p50_ttft_ms", "p99_ttft_ms", "p50_tpot_ms", "p99_tpot_ms", "output_throughput",
+    "p50_ttft_ms", "p99_ttft_ms", "p50_tpot_ms", "p99_tpot_ms", "burst_output_throughput",
+    "output_throughput",
     "energy_per_output_token_joules", "gco2e_per_million_tokens",
 ]  # fmt: skip
 
@@ -49,6 +50,14 @@ def test_latencies_carry_their_intervals(complete_run):
     rows = by_key(complete_run)
     assert rows["p50_ttft_ms"].original.interval_text == "35.1–41.2 ms"
     assert rows["p99_tpot_ms"].original.interval is None  # open above
+    assert rows["p99_tpot_ms"].original.interval_text == "at least 18.0 ms"
+
+
+def test_ratios_of_speed_carry_their_spread_over_rounds(complete_run):
+    rows = by_key(complete_run)
+    assert rows["p50_ttft_ms"].ratio.interval == (0.79, 0.84)
+    assert rows["burst_output_throughput"].ratio.interval_text == "1.21–1.26× by round"
+    assert rows["p50_tpot_ms"].ratio.interval is None
 
 
 def test_a_refused_percentile_says_why(complete_run):

@@ -88,7 +88,7 @@ def candidates_chart(run: Run) -> Chart | None:
         if len({p[0] for p in points}) == len(points) <= _MOST_NAMED:
             _name_widths(axes, points)
         scale_y(axes, [p[1] for p in points])
-        axes.margins(0.09)
+        axes.margins(0.13)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layers kept (count)")
         axes.set_ylabel("predicted KL divergence\n(nats per token)")

@@ -97,8 +97,8 @@ def robustness_chart(run: Run) -> Chart | None:
         return None
     names = list(dict.fromkeys(name for block in models.values() for name in mapping(block.get("perturbations"))))
     names.sort(key=lambda name: (_family(models, name), name))
-    rows = ["as written", *names, "every way"]
-    alt = f"Pass@1 of {', '.join(models)} under {len(names)} rewordings. " + _robust_words(models)
+    rows = [_PLAIN, *names, _ALL, _EVERY]
+    alt = f"Pass@1 of {', '.join(models)} under {len(names)} ways of putting it differently. " + _robust_words(models)
     with canvas(height=_robustness_height(len(names))) as (figure, axes):
         for place, name in enumerate(rows):
             for model, block in models.items():
@@ -116,14 +116,17 @@ def robustness_chart(run: Run) -> Chart | None:
         title="Quality when the task is put differently",
         alt=alt,
         svg=svg,
-        caption="Each rewording keeps the task's meaning: the right answer still passes. “As written” is the plain "
-        "prompt; “every way” counts a problem only if it is solved in all of them, probes of the tokenizer aside.",
+        caption="The right answer still passes after every change. “As written” is the plain prompt of the same tasks; "
+        "“right in all of them” counts a task only if it is solved each time. Probes stay out of the last two.",
         data=cast("Json", models),
     )
 
 
+_PLAIN, _ALL, _EVERY = "as written", "all together", "right in all of them"
+
+
 def _robustness_height(num_perturbations: int) -> float:
-    return 0.4 * (num_perturbations + 2) + 1.3
+    return 0.4 * (num_perturbations + 3) + 1.3
 
 
 def _family(models: dict[str, dict[str, Json]], name: str) -> str:
@@ -140,9 +143,11 @@ def _row_label(models: dict[str, dict[str, Json]], name: str) -> str:
 
 
 def _robust_point(block: dict[str, Json], name: str) -> _Point | None:
-    if name == "as written":
+    if name == _PLAIN:
         return _point(as_number(block.get("nominal_pass_at_1")), None)
-    if name == "every way":
+    if name == _EVERY:
+        return _point(as_number(block.get("worst_case_pass_at_1")), None)
+    if name == _ALL:
         return _point(as_number(block.get("robust_pass_at_1")), interval(block.get("interval")))
     found = pick(block, "perturbations", name)
     return _point(as_number(pick(found, "pass_at_1")), interval(pick(found, "interval")))
@@ -151,7 +156,7 @@ def _robust_point(block: dict[str, Json], name: str) -> _Point | None:
 def _robust_words(models: dict[str, dict[str, Json]]) -> str:
     values = {model: as_number(block.get("robust_pass_at_1")) for model, block in models.items()}
     told = [f"{model} {percent(value)}" for model, value in values.items() if value is not None]
-    return f"In every way: {', '.join(told)}." if told else ""
+    return f"Over all of them: {', '.join(told)}." if told else ""
 
 
 def latency_chart(run: Run, stamp: str) -> Chart | None:

@@ -52,9 +52,9 @@ def test_order_counts_in_lists_and_not_in_sets_and_dictionaries() -> None:
 
 @pytest.mark.parametrize(
     ("text", "verdict"),
-    [(" [1]\n", "pass"), (" [ 1 ]\nprint()", "pass"), ("", "fail_load"), (" [True]", "fail_assert"), (" [2]", "fail_assert"),
-     (" __import__('os').getcwd()", "fail_load"), (" f([1])", "fail_load"), (" " + "[" * 5000, "fail_load"),
-     (" mock.ANY", "fail_load"), (" " + "9" * 20_000, "fail_load")],
+    [(" [1]\n", "pass"), (" [ 1 ]\nprint()", "pass"), ("", "fail_load"), (" [True]", "fail_assert"),
+     (" [2]", "fail_assert"), (" __import__('os').getcwd()", "fail_load"), (" f([1])", "fail_load"),
+     (" " + "[" * 5000, "fail_load"), (" mock.ANY", "fail_load"), (" " + "9" * 20_000, "fail_load")],
 )  # fmt: skip
 def test_verdicts_on_values(text: str, verdict: str) -> None:
     assert value_verdict(VALUE, text) == verdict

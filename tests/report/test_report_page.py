@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import edit, write_complete
 from matplotlib.image import imread
+from synthetic_run import edit, write_complete
 
 from flab_deploy.artifacts import check_digest
 from flab_deploy.report.charts.all import CHARTS

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import edit
+from synthetic_run import edit
 
 from flab_deploy.errors import ArtifactError
 from flab_deploy.report.rows import Row, as_markdown, as_text, before_after_rows

@@ -24,7 +24,6 @@ from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, rema
 
 logger = logging.getLogger(__name__)
 _REWRITTEN = frozenset({"config.json", "generation_config.json", TOKENIZER_FILE, "tokenizer_config.json", "manifest.json"})
-_NUM_PROVEN = 2_000
 
 
 def prune(model: str | Path, plan: Path, out: Path, *, force: bool = False) -> Artifact:
@@ -62,9 +61,16 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan) -> None:
 
 
 def _prove(source: Path, out: Path, plan: PrunePlan) -> Proof:
-    examples: list[Instruction] = load_instructions("reference", _NUM_PROVEN, "prove")
+    """Show that every text of the plan's corpus reads as before. Raises PlanError if one does not."""
+    examples: list[Instruction] = load_instructions(plan.corpus, plan.num_counted, "score")
     texts = [text for example in examples for text in (example.prompt, example.completion)]
-    return prove(source, out, plan.keep_token_ids, texts)
+    proof = prove(source, out, plan.keep_token_ids, texts)
+    if not proof.num_identical == proof.num_lossless == proof.num_documents:
+        raise PlanError(
+            f"the smaller tokenizer reads {proof.num_documents - proof.num_identical} of {proof.num_documents} texts of "
+            f"{plan.corpus} differently; score and plan again on the present corpus"
+        )
+    return proof
 
 
 def _tensors(source: Path) -> Iterator[tuple[str, Tensor]]:

@@ -70,6 +70,10 @@ class PrunePlan:
     """Increasing layer indices of the source."""
     keep_channels: tuple[tuple[int, ...], ...]
     """For each kept layer, its increasing FFN channels; all of one length."""
+    corpus: str = "reference"
+    """Corpus whose token sequences must stay what they were."""
+    num_counted: int = 2_000
+    """Examples of the corpus that the tokens were counted on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,7 @@ def load_plan(path: Path) -> PrunePlan:
     return PrunePlan(
         source=data["source"], keep_token_ids=tuple(data["keep_token_ids"]), keep_layers=tuple(data["keep_layers"]),
         keep_channels=tuple(tuple(layer) for layer in data["keep_channels"]),
+        corpus=data["corpus"]["name"], num_counted=data["corpus"]["num_counted"],
     )  # fmt: skip
 
 
@@ -174,7 +179,8 @@ def _write_plan(draft: Draft, checkpoint: Checkpoint, scored: Artifact, config: 
     least = max(least_tokens(checkpoint.path, counts), 1)
     # The order of layers does not matter to whether a budget can be met: refuse before anything is measured.
     _candidates(base, per_layer, least, range(base.num_hidden_layers), config)
-    model, measure = _measured_model(checkpoint.path, cast("dict[str, Any]", scored.manifest["config"]))
+    score_config = cast("dict[str, Any]", scored.manifest["config"])
+    model, measure = _measured_model(checkpoint.path, score_config)
     first = {layer: float(kl) for layer, kl in enumerate(tensors["layer_kl"])}
     most = min(config.max_layers_dropped, base.num_hidden_layers - 1)
     order = [layer for layer, _ in greedy_drops(model, measure, most, first)]
@@ -186,6 +192,7 @@ def _write_plan(draft: Draft, checkpoint: Checkpoint, scored: Artifact, config: 
     keep_layers, keep_channels = _keep_of(chosen, base, channels)
     document = {
         "schema_version": _SCHEMA_VERSION, "source": checkpoint.digest,
+        "corpus": {"name": score_config["corpus"], "num_counted": score_config["num_counted"]},
         "budget": {"metric": "parameters", "reduction": config.reduction},
         "before": base.as_json(), "after": chosen.shape.as_json(), "predicted_kl_nats": divergences[best],
         "contribution": _contribution(base, per_layer, chosen), "num_tokens_needed": least,

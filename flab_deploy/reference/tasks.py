@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from flab_deploy.corpus import Instruction, Task, TaskKind
+from flab_deploy.corpus import TASK_KINDS, Instruction, Task, TaskKind
 from flab_deploy.reference.operations import ADJUST, CHANGE, KEEP, REDUCE, WORDS, Element, Step
 
 Split = Literal["train", "validation", "test"]
@@ -248,6 +248,11 @@ def _output_prediction(rng: Random, pipeline: Pipeline, parameter: str, lines: l
     )  # fmt: skip
 
 
+def _num_results(test: str) -> int:
+    """How many different results a test expects; few would let a constant pass."""
+    return len({line.rpartition(" == ")[2] for line in test.splitlines()[1:]})
+
+
 def make_tasks(split: Split, kind: TaskKind, count: int, seed: int = 0) -> list[Task]:
     """`count` different tasks of one kind and split; the same arguments give the same tasks."""
     tasks: list[Task] = []
@@ -257,17 +262,18 @@ def make_tasks(split: Split, kind: TaskKind, count: int, seed: int = 0) -> list[
         rng = Random(f"{split}|{kind}|{seed}|{index}")
         task = make_task(rng, split, kind, f"{split}/{kind}/{index}")
         index += 1
-        if task.prompt not in seen:
+        if task.prompt not in seen and (kind == "output_prediction" or _num_results(task.test) >= 3):
             seen.add(task.prompt)
             tasks.append(task)
     return tasks
 
 
-def stream_instructions(seed: str, split: Split = "train") -> Iterator[Instruction]:
-    """Endless training examples: 70 % function synthesis, 12 % output prediction, 18 % chain of thought."""
+def stream_instructions(
+    seed: str, split: Split = "train", shares: tuple[int, int, int] = (70, 12, 18)
+) -> Iterator[Instruction]:
+    """Endless training examples; `shares` weigh function synthesis, output prediction and chain of thought."""
     rng = Random(seed)
-    kinds: tuple[TaskKind, ...] = ("function_synthesis", "output_prediction", "chain_of_thought")
     while True:
-        kind = rng.choices(kinds, (70, 12, 18))[0]
+        kind = rng.choices(TASK_KINDS, shares)[0]
         task = make_task(rng, split, kind, "", num_hidden=0)
         yield Instruction(prompt=task.prompt, completion=task.canonical_solution)

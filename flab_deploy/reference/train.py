@@ -50,6 +50,8 @@ class TrainConfig:
     """Of matrices; none on norms and biases."""
     text_share: float = 0.04
     """Share of rows that are ordinary text from end to end."""
+    shares: tuple[int, int, int] = (70, 12, 18)
+    """Weights of function synthesis, output prediction and chain of thought among the examples."""
     seed: int = 0
     """Seed of the weights and of the data."""
 
@@ -64,9 +66,9 @@ def model_config() -> Qwen2Config:
     )  # fmt: skip
 
 
-def _encoded_examples(name: str, tokenizer: Tokenizer) -> Iterator[tuple[list[int], list[float]]]:
+def _encoded_examples(tokenizer: Tokenizer, config: TrainConfig) -> Iterator[tuple[list[int], list[float]]]:
     end = tokenizer.token_to_id(END_OF_TEXT)
-    for example in stream_instructions(name):
+    for example in stream_instructions(str(config.seed), shares=config.shares):
         prompt = tokenizer.encode(example.prompt).ids
         answer = [*tokenizer.encode(example.completion).ids, end]
         yield prompt + answer, [PROMPT] * len(prompt) + [ANSWER] * len(answer)
@@ -75,7 +77,7 @@ def _encoded_examples(name: str, tokenizer: Tokenizer) -> Iterator[tuple[list[in
 def rows(tokenizer: Tokenizer, text: NDArray[np.uint16], config: TrainConfig) -> Iterator[tuple[list[int], list[float]]]:
     """Endless rows of token ids (T,) and loss weights (T,): whole examples, longest that fits next, then text."""
     rng = Random(config.seed)
-    examples = _encoded_examples(str(config.seed), tokenizer)
+    examples = _encoded_examples(tokenizer, config)
     pool: list[tuple[list[int], list[float]]] = []
     length = config.row_length
     while True:
@@ -229,12 +231,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=TrainConfig.steps)
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
     parser.add_argument("--learning-rate", type=float, default=TrainConfig.learning_rate)
+    parser.add_argument("--shares", type=int, nargs=3, default=TrainConfig.shares, help="of the three task kinds")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     folder: Path = options.out
     if not (folder / "tokenizer.json").is_file():
         save_tokenizer(train_tokenizer(), folder)
-    config = TrainConfig(steps=options.steps, seed=options.seed, learning_rate=options.learning_rate)
+    config = TrainConfig(
+        steps=options.steps, seed=options.seed, learning_rate=options.learning_rate, shares=tuple(options.shares)
+    )
     model = train(folder, folder / "training.pt", config)
     model.save_pretrained(folder)
 

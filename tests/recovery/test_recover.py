@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from flab_deploy.artifacts import open_artifact
+from flab_deploy.decoder import load_model, model_shape, tensor_shapes
+from flab_deploy.errors import ConfigError, PlanError
+from flab_deploy.importance import ScoreConfig, score
+from flab_deploy.importance.calibration import encode, make_batches
+from flab_deploy.pruning import PlanConfig, plan, prune
+from flab_deploy.recovery import RecoverConfig, recover
+from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
+from flab_deploy.reference.corpus import load_instructions
+from tests.conftest import MakeCheckpoint
+
+CONFIG = RecoverConfig(num_examples=64, batch_size=8, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def pruned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pruned")
+    score(tiny_checkpoint, root / "scores", ScoreConfig(num_counted=40, num_calibration=8))
+    plan(tiny_checkpoint, root / "scores", root / "plan", PlanConfig(reduction=0.3))
+    prune(tiny_checkpoint, root / "plan", root / "pruned")
+    return root / "pruned"
+
+
+@pytest.fixture(scope="module")
+def recovered(pruned: Path, tiny_checkpoint: Path) -> Path:
+    return recover(pruned, tiny_checkpoint, pruned.parent / "recovered", CONFIG).path
+
+
+def test_the_loss_falls_and_the_shape_stays(recovered: Path, pruned: Path) -> None:
+    figures = open_artifact(recovered).figures
+    curve = figures["loss_curve"]
+    assert isinstance(curve, list)
+    losses = [step[1] for step in curve if isinstance(step, list)]
+    assert losses[-1] < losses[0]  # type: ignore[operator]
+    assert tensor_shapes(recovered) == tensor_shapes(pruned)
+    assert model_shape(recovered) == model_shape(pruned)
+
+
+def test_training_is_reproducible(recovered: Path, pruned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    again = recover(pruned, tiny_checkpoint, tmp_path / "again", CONFIG)
+    assert again.digest == open_artifact(recovered).digest
+
+
+def test_only_completions_carry_loss(tiny_checkpoint: Path) -> None:
+    examples = load_instructions("reference", 12, "mask")
+    end = 701
+    encoded = encode(tiny_checkpoint, examples, end, 512)
+    batches = make_batches(encoded, 4)
+    wanted = sorted(ids[start:] for ids, start in encoded)
+    found: list[list[int]] = []
+    for batch in batches:
+        rows = batch.positions // batch.input_ids.shape[1]
+        found += [batch.targets[rows == row].tolist() for row in range(len(batch.input_ids))]
+    assert sorted(found) == wanted
+    assert all(targets[-1] == end for targets in found)
+
+
+def test_a_model_has_no_divergence_from_itself(tiny_checkpoint: Path) -> None:
+    model = load_model(tiny_checkpoint, torch.float32)
+    vocab = model_shape(tiny_checkpoint).vocab_size
+    teacher = Teacher(model, original_ids(tiny_checkpoint, tiny_checkpoint, vocab))
+    (batch,) = make_batches(encode(tiny_checkpoint, load_instructions("reference", 4, "x"), 700, 512), 4)
+    with torch.no_grad():
+        assert float(recovery_loss(model, teacher, batch, 1.0)) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_models_that_do_not_belong_together_are_refused(pruned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="do not belong together"):
+        recover(tiny_checkpoint, pruned, tmp_path / "out", CONFIG)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_corpus_is_named_and_nothing_is_written(pruned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n{broken\n")
+    with pytest.raises(ConfigError, match=r"corpus.jsonl:2: not valid JSON"):
+        recover(pruned, tiny_checkpoint, tmp_path / "out", RecoverConfig(corpus=str(corpus)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_architecture_trains(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+    source = make_checkpoint("llama", tied=False, dtype=torch.bfloat16)
+    done = recover(source, source, tmp_path / "out", RecoverConfig(num_examples=8, batch_size=4))
+    assert load_model(done.path, torch.bfloat16).dtype == torch.bfloat16

@@ -10,6 +10,7 @@ import builtins
 import json
 import os
 import re
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -204,8 +205,10 @@ def _examine(session: Session, test: str, entry_point: str) -> None:
     except (SyntaxError, ValueError) as error:
         session.stop("infra_error", f"the test does not compile: {error}")
     session.await_load(entry_point)
-    for name in _names_in(code):  # tests may call other functions of the prompt, under their own names
-        if not hasattr(builtins, name):
+    for name in _names_in(code):  # tests may use the prompt's imports, and call its other functions
+        if name in sys.stdlib_module_names and name in sys.modules:
+            namespace[name] = sys.modules[name]
+        elif not hasattr(builtins, name):
             namespace[name] = session.function(name)
     namespace.pop("check", None)
     exec(code, namespace)

@@ -55,13 +55,14 @@ class _Worker:
         self._answer = bytearray()
         self._deadline = time.monotonic() + _START_WITHIN_S
         workdir = folder / "work"
-        workdir.mkdir(parents=True, mode=0o700)
+        folder.mkdir(mode=0o711)  # programs may run as another user, who must reach the directory by its name
+        workdir.mkdir(mode=0o700)
         self._log = folder / "log"
         here = Path(__file__).resolve().parent
         config = json.dumps({"limits": asdict(limits), "workdir": str(workdir)})
         self.control, control = socket.socketpair()
         self._tests, tests = socket.socketpair()
-        command = [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOT]
+        command = [sys.executable, "-P", "-s", "-S", "-X", "utf8", "-c", _BOOT]
         command += [str(here.parent), str(here), config]
         with control, tests, self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -233,6 +234,7 @@ def _pool(limits: Limits, allow_weak: bool) -> Iterator[_Pool]:
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"generated code cannot be isolated on {sys.platform}; run this in a Linux container")
     folder = Path(tempfile.mkdtemp(prefix="flab-sandbox-"))
+    folder.chmod(0o711)
     pool = _Pool(limits, folder)
     try:
         missing = [layer for layer in _REQUIRED_LAYERS if layer not in pool.layers()]

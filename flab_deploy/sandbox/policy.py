@@ -190,7 +190,7 @@ def prepare(
         syscalls=build_filter() if ctypes.sizeof(ctypes.c_void_p) == 8 else None,
         limits=limits,
         address_space_bytes=_baseline_bytes() + limits.memory_bytes,
-        num_threads=_NUM_THREADS if uid is not None else _threads_of_user() + 16 * _NUM_THREADS,
+        num_threads=_NUM_THREADS if uid is not None else _threads_of_user() + 8 * _NUM_THREADS,
         workdir=workdir,
         parent=os.getpid(),
     )

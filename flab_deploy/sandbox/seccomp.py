@@ -19,7 +19,7 @@ from typing import TypeAlias
 _Table: TypeAlias = "dict[str, tuple[int | None, int | None]]"
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the tables, AUDIT_ARCH_*
 
-_LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
+_LOAD, _AND, _JUMP, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x05, 0x15, 0x35, 0x06
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _EPERM, _ENOSYS = _ERRNO | 1, _ERRNO | 38
 _X32_BIT = 0x40000000
@@ -155,24 +155,32 @@ def _check(check: _Check, otherwise: int) -> list[bytes]:
     return [*lines, *(_instruction(_EQUAL, v, last - i) for i, v in enumerate(check.values)), refuse]
 
 
+def _blocks(column: int) -> list[tuple[int, list[bytes]]]:
+    """Call numbers in ascending order, each with the instructions that decide about it."""
+    kill, allow = [_instruction(_RETURN, _KILL)], [_instruction(_RETURN, _ALLOW)]
+    bodies = dict.fromkeys(_ALLOWED, allow) | dict.fromkeys(_HOSTILE, kill)
+    for name, rule in _RULES.items():
+        bodies[name] = [part for check in rule.checks for part in _check(check, rule.otherwise)] + allow
+    numbers = {name: row[column] for name, row in (_ALLOWED | _CHECKED_NUMBERS | _HOSTILE).items()}
+    return sorted((number, bodies[name]) for name, number in numbers.items() if number is not None)
+
+
+def _search(blocks: list[tuple[int, list[bytes]]]) -> list[bytes]:
+    """A binary search for the call's number: the kernel runs the filter once per call number to set it up."""
+    if len(blocks) > 4:
+        middle = len(blocks) // 2
+        low, high = _search(blocks[:middle]), _search(blocks[middle:])
+        return [_instruction(_AT_LEAST, blocks[middle][0], 0, 1), _instruction(_JUMP, len(low)), *low, *high]
+    lines = [part for number, body in blocks for part in (_instruction(_EQUAL, number, 0, len(body)), *body)]
+    return [*lines, _instruction(_RETURN, _EPERM)]
+
+
 def _build(column: int, audit_arch: int) -> bytes:
-    kill, allow = _instruction(_RETURN, _KILL), _instruction(_RETURN, _ALLOW)
+    kill = _instruction(_RETURN, _KILL)
     lines = [_instruction(_LOAD, 4), _instruction(_EQUAL, audit_arch, 1, 0), kill, _instruction(_LOAD, 0)]
     if column == 0:
         lines += [_instruction(_AT_LEAST, _X32_BIT, 0, 1), kill]
-
-    def numbers(table: _Table) -> list[tuple[str, int]]:
-        return [(name, row[column]) for name, row in table.items() if row[column] is not None]  # type: ignore[misc]
-
-    for _, number in numbers(_ALLOWED):
-        lines += [_instruction(_EQUAL, number, 0, 1), allow]
-    for name, number in numbers(_CHECKED_NUMBERS):
-        rule = _RULES[name]
-        body = [part for check in rule.checks for part in _check(check, rule.otherwise)] + [allow]
-        lines += [_instruction(_EQUAL, number, 0, len(body)), *body]
-    for _, number in numbers(_HOSTILE):
-        lines += [_instruction(_EQUAL, number, 0, 1), kill]
-    return b"".join([*lines, _instruction(_RETURN, _EPERM)])
+    return b"".join([*lines, *_search(_blocks(column))])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -209,6 +209,7 @@ HARM = [
         "fail_exception",
         "memory_limit",
         "timeout_cpu",
+        "timeout_wall",
     ),
     _attack("the parent probed", "import os; os.kill(os.getppid(), 0)", *VIOLATION),
     _attack("the parent killed", "import os; os.kill(os.getppid(), 9)", *VIOLATION),

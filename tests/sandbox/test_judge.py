@@ -103,6 +103,11 @@ def test_helpers_of_the_prompt_can_be_called_by_the_test() -> None:
     assert verdict_of(source, "import random", "for n in range(9): assert candidate(double(n)) == n").passed
 
 
+def test_imports_of_the_prompt_can_be_used_by_the_test() -> None:
+    source = "import math\nfrom math import sqrt\n\ndef f(n):\n    return math.pi * n\n"
+    assert verdict_of(source, "assert math.fabs(candidate(1) - 3.14159) < 1e-4", "assert sqrt(4) == 2").passed
+
+
 def test_generators_keep_being_generators() -> None:
     source = "def f(n):\n    yield from range(n)\n"
     assert verdict_of(source, "assert list(candidate(3)) == [0, 1, 2]").passed

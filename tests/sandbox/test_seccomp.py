@@ -31,6 +31,8 @@ def answer(machine: str, number: int, *args: int, arch: int | None = None) -> st
             (register,) = struct.unpack_from("<I", data, k)
         elif operation == 0x54:
             register &= k
+        elif operation == 0x05:
+            at += k
         elif operation == 0x06:
             return ANSWERS[k]
         else:

@@ -221,7 +221,7 @@ class _Batch:
                     break
                 token, live = self._compact(token, live), live[live]
             self._advance(token)
-        if len(live) and bool(live.any()):
+        if chosen:
             self._collect(chosen, torch.zeros_like(live))
         return list(zip(self.results, self.truncated, strict=True))
 

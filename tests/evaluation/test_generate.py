@@ -57,14 +57,18 @@ def test_rows_that_end_leave_the_batch_and_the_rest_goes_on(
     ends = [ids[4 + 5 * (i % 4)] for i, ids in enumerate(alone)][:5]
     monkeypatch.setattr(model.generation_config, "eos_token_id", ends)
     found = generate(model, tokenizer, PROMPTS, GenerateConfig(batch_size=10, max_new_tokens=40))
-    lengths = set()
+    firsts = []
     for ids, completion in zip(alone, found, strict=True):
         stops = [*ends, tokenizer.eos_token_id]
         first = next((i for i, token in enumerate(ids) if token in stops), None)
         assert list(completion.ids) == ids[:first]
         assert completion.truncated is (first is None)
-        lengths.add(first)
-    assert len(lengths) > 2
+        firsts.append(first)
+    assert len(set(firsts)) > 2
+    for limit in range(1, 40):
+        cut = generate(model, tokenizer, PROMPTS, GenerateConfig(batch_size=10, max_new_tokens=limit))
+        assert [c.ids for c in cut] == [c.ids[:limit] for c in found]
+        assert [c.truncated for c in cut] == [first is None or first >= limit for first in firsts]
 
 
 def test_stops_after_the_first_line(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:

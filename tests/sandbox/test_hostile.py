@@ -62,6 +62,7 @@ def _reachable_interpreter() -> str:
     pytest.skip("no Python 3.11 or newer that the user nobody can reach")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user; the suite ran as this one")
 @pytest.mark.parametrize(("user", "tier"), [(NOBODY, "1"), (0, "1r")])
 def test_attacks_fail_with_the_systems_interpreter(user: int, tier: str) -> None:

@@ -153,7 +153,9 @@ def check_digest(artifact: Artifact) -> None:
     """Raise ArtifactError unless the artifact's files are those its manifest describes."""
     found = tree_digest(artifact.path, exclude=_outside_digest(artifact.manifest))
     if found != artifact.digest:
-        raise ArtifactError(f"{artifact.path} was changed after it was made (digest {found[:12]}, manifest {artifact.digest[:12]})")
+        raise ArtifactError(
+            f"{artifact.path} was changed after it was made (digest {found[:12]}, manifest {artifact.digest[:12]})"
+        )
 
 
 def _outside_digest(manifest: Mapping[str, Json]) -> frozenset[str]:
@@ -234,7 +236,9 @@ def run_stage(
             logger.info("%s: unchanged, kept %s", kind, out)
             return open_artifact(out, kind)
         if not force and (previous is None or previous.get("kind") != kind):
-            raise ArtifactError(f"{out} already exists and is not a {kind} artifact; choose another --out or add --force")
+            raise ArtifactError(
+                f"{out} already exists and is not a {kind} artifact; choose another --out or add --force"
+            )
     started = time.monotonic()
     logger.info("%s: started, writing %s", kind, out)
     with replacing(out) as temporary:

@@ -96,7 +96,9 @@ def _check_whole(file: Path) -> None:
     with file.open("rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")
         if size < 8 or header_bytes > size - 8:
-            raise ArtifactError(f"{file} is truncated ({size} bytes, its header alone needs {header_bytes + 8}); download it again")
+            raise ArtifactError(
+                f"{file} is truncated ({size} bytes, its header alone needs {header_bytes + 8}); download it again"
+            )
         try:
             header = json.loads(stream.read(header_bytes))
         except ValueError:

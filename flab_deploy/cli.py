@@ -12,47 +12,80 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from cyclopts import App
 from cyclopts.config import Toml
 
 from flab_deploy import __version__
-from flab_deploy.artifacts import Artifact
 from flab_deploy.errors import FlabError
 
-_VERBS = {
-    "run": ("flows.verbs:run", "Slim, prove, ship and measure a model: all stages, resumable."),
-    "score": ("flab_deploy.verbs:score", "Measure the importance of every token, layer and FFN channel."),
-    "plan": ("flab_deploy.verbs:plan", "Decide what to cut for a budget."),
-    "prune": ("flab_deploy.verbs:prune", "Cut a checkpoint along a plan."),
-    "recover": ("flab_deploy.verbs:recover", "Post-train a pruned checkpoint with the original as teacher."),
-    "evaluate": ("flab_deploy.verbs:evaluate", "Solve programming tasks and judge the answers in a sandbox."),
-    "compare": ("flab_deploy.verbs:compare", "Test what a candidate kept of the original, problem by problem."),
-    "footprint": ("flab_deploy.verbs:footprint", "Measure size, memory and operations of two checkpoints."),
-    "export": ("flab_deploy.verbs:export", "Write a vLLM directory and an ONNX model, with parity shown."),
-    "serve": ("serving.verbs:serve", "Serve a model with vLLM over the OpenAI API on loopback."),
-    "bench": ("serving.verbs:bench", "Load two models with the same requests and compare latency, throughput, energy."),
-    "report": ("flab_deploy.verbs:report", "Write the HTML report and the figures of a run directory."),
-    "deploy": ("flows.verbs:deploy", "Register the scheduled pipeline with a Prefect server."),
-    "engines": ("flab_deploy.verbs:engines", "List or install the isolated toolchains (vLLM, ONNX export)."),
-}
+if TYPE_CHECKING:
+    from flab_deploy.artifacts import Artifact
+
+_SCORED = "flab score --out work/scores --num-calibration 16"
+_PLANNED = f"{_SCORED} && flab plan --scores work/scores --out work/plan"
+_FEW = "--num-function-synthesis 40 --num-output-prediction 20 --num-chain-of-thought 20 --num-robustness 10"
+_EVALUATED = f"flab evaluate reference --out work/evaluation {_FEW}"
+
+
+class Verb(NamedTuple):
+    """One verb: where it lives, what it does, and a command that works when pasted."""
+
+    target: str
+    summary: str
+    example: str
+
+
+VERBS = {
+    "run": Verb("flows.verbs:run", "Slim, prove, ship and measure a model: all stages in order, finished ones skipped.",
+                "flab run reference --out work/run --size small --no-with-export --no-with-bench"),
+    "score": Verb("flab_deploy.verbs:score", "Measure the importance of every token, layer and FFN channel.", _SCORED),
+    "plan": Verb("flab_deploy.verbs:plan", "Decide what to cut for a budget, in one reviewable file.", _PLANNED),
+    "prune": Verb("flab_deploy.verbs:prune", "Cut a checkpoint along a plan; the same plan gives the same bytes.",
+                  f"{_PLANNED} && flab prune --plan work/plan --out work/pruned"),
+    "recover": Verb("flab_deploy.verbs:recover", "Post-train a pruned checkpoint, with the original as teacher.",
+                    "flab recover reference --original reference --out work/trained --num-examples 64"),
+    "evaluate": Verb("flab_deploy.verbs:evaluate", "Solve programming tasks and judge answers in a sandbox.", _EVALUATED),
+    "compare": Verb("flab_deploy.verbs:compare", "Test what a candidate kept of the original, problem by problem.",
+                    f"{_EVALUATED} && flab compare work/evaluation work/evaluation --out work/comparison"),
+    "footprint": Verb("flab_deploy.verbs:footprint", "Measure size, peak memory and operations of two checkpoints.",
+                      "flab footprint reference reference --out work/footprint --repeats 1"),
+    "export": Verb("flab_deploy.verbs:export", "Write a vLLM directory and an ONNX model, with parity shown.",
+                   "flab export reference --out work/export"),
+    "serve": Verb("serving.verbs:serve", "Serve a model with vLLM over the OpenAI API on loopback until stopped.",
+                  "timeout --preserve-status 300 flab serve reference --no-compiled"),
+    "bench": Verb("serving.verbs:bench", "Send two models the same load on vLLM: latency, throughput, energy.",
+                  "flab bench reference reference --out work/bench --num-requests 40"),
+    "report": Verb("flab_deploy.verbs:report", "Write the HTML report and the figures of a run directory.",
+                   f"{_SCORED} && flab report work"),
+    "deploy": Verb("flows.verbs:deploy", "Register the scheduled pipeline with a running Prefect server.",
+                   'flab deploy --cron "0 3 * * *" --timezone Europe/Berlin'),
+    "engines": Verb("flab_deploy.verbs:engines", "List or install the isolated toolchains (vLLM, ONNX export).",
+                    "flab engines list"),
+}  # fmt: skip
 
 app = App(
     name="flab",
     help="Make a code language model smaller, prove what was kept, and put it into production.\n\n"
     "MODEL is a directory, a hub id such as org/name@revision, or `reference`. "
     "Options can also stand in flab.toml under the verb's name.",
+    help_format="plaintext",
     version=__version__,
     config=Toml("flab.toml", must_exist=False, search_parents=False),
 )
-for _name, (_target, _help) in _VERBS.items():
-    app.command(_target, name=_name, help=_help)
+for _name, _verb in VERBS.items():
+    app.command(_verb.target, name=_name, help=f"{_verb.summary}\n\nExample: {_verb.example}")
 
 
 def show(artifact: Artifact, *, as_json: bool) -> None:
     """Print a finished artifact on stdout: one JSON document, or a few readable lines."""
-    document = {"kind": artifact.kind, "path": str(artifact.path), "digest": artifact.digest, "figures": artifact.figures}
+    document = {
+        "kind": artifact.kind,
+        "path": str(artifact.path),
+        "digest": artifact.digest,
+        "figures": artifact.figures,
+    }
     if as_json:
         show_json(document)
         return
@@ -67,7 +100,13 @@ def show_json(document: object) -> None:
 
 
 def _short(value: object) -> str:
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = (
+        f"{value:,}"
+        if isinstance(value, int) and not isinstance(value, bool)
+        else f"{value:.6g}"
+        if isinstance(value, float)
+        else str(value)
+    )
     return text if len(text) <= 100 else text[:97] + "..."
 
 

@@ -57,7 +57,9 @@ class ModelShape:
         """The fields as a JSON object."""
         return asdict(self)
 
-    def resized(self, *, vocab_size: int, num_hidden_layers: int, intermediate_size: int, layer_parameters: int) -> ModelShape:
+    def resized(
+        self, *, vocab_size: int, num_hidden_layers: int, intermediate_size: int, layer_parameters: int
+    ) -> ModelShape:
         """The shape after a cut; `layer_parameters` is the size of one whole layer before it."""
         tables = 1 if self.tie_word_embeddings else 2
         per_channel = 3 * self.hidden_size

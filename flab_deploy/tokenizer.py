@@ -63,7 +63,9 @@ def _description(path: Path) -> dict[str, Any]:
     description = cast("dict[str, Any]", read_json(path / TOKENIZER_FILE))
     model = description["model"]
     if model.get("type") != "BPE" or model.get("byte_fallback"):
-        raise UnsupportedModel(f"{path / TOKENIZER_FILE} is {model.get('type')!r} without byte-level merges; supported: byte-level BPE")
+        raise UnsupportedModel(
+            f"{path / TOKENIZER_FILE} is {model.get('type')!r} without byte-level merges; supported: byte-level BPE"
+        )
     return description
 
 
@@ -96,7 +98,11 @@ class Derivations:
             return {token}
         pieces, used = list(text), {token}
         while len(pieces) > 1:
-            ranked = [(self.rank[pair], at) for at, pair in enumerate(zip(pieces, pieces[1:], strict=False)) if pair in self.rank]
+            ranked = [
+                (self.rank[pair], at)
+                for at, pair in enumerate(zip(pieces, pieces[1:], strict=False))
+                if pair in self.rank
+            ]
             if not ranked:
                 break
             _, at = min(ranked)
@@ -122,7 +128,9 @@ def choose_tokens(path: Path, counts: NDArray[np.int64], size: int) -> list[int]
     seen = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index] > 0]
     kept |= derivations.closure(seen)
     if len(kept) > size:
-        raise PlanError(f"the corpus needs {len(kept)} tokens but the budget leaves {size}; give a smaller reduction or corpus")
+        raise PlanError(
+            f"the corpus needs {len(kept)} tokens but the budget leaves {size}; give a smaller reduction or corpus"
+        )
     for token in range(len(counts)):
         if len(kept) >= size:
             break
@@ -174,7 +182,11 @@ def shrink(source: Path, out: Path, keep: Sequence[int]) -> None:
     model = description["model"]
     kept_vocab = {token: new_id[old] for token, old in model["vocab"].items() if old in new_id}
     merges = [list(pair) for pair in _merge_pairs(model) if {*pair, "".join(pair)} <= kept_vocab.keys()]
-    description["model"] = {**model, "vocab": dict(sorted(kept_vocab.items(), key=lambda item: item[1])), "merges": merges}
+    description["model"] = {
+        **model,
+        "vocab": dict(sorted(kept_vocab.items(), key=lambda item: item[1])),
+        "merges": merges,
+    }
     description["added_tokens"] = [{**entry, "id": new_id[int(entry["id"])]} for entry in description["added_tokens"]]
     if description.get("post_processor"):
         description["post_processor"] = _remap_processor(description["post_processor"], new_id)
@@ -195,7 +207,9 @@ def _remap_processor(processor: Any, new_id: Mapping[int, int]) -> Any:
     if not isinstance(processor, dict):
         return processor
     return {
-        key: [_renumber(item, new_id, "post_processor") for item in value] if key == "ids" else _remap_processor(value, new_id)
+        key: [_renumber(item, new_id, "post_processor") for item in value]
+        if key == "ids"
+        else _remap_processor(value, new_id)
         for key, value in processor.items()
     }
 

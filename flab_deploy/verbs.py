@@ -1,4 +1,4 @@
-"""Command-line verbs of the library's stages. Each docstring is that verb's help."""
+"""Command-line verbs of the library's stages."""
 
 from __future__ import annotations
 
@@ -41,8 +41,6 @@ def score(
 ) -> None:  # fmt: skip
     """Measure the importance of every token, layer and FFN channel.
 
-    Example: `flab score reference --out work/scores --num-calibration 16`
-
     Parameters
     ----------
     model
@@ -57,8 +55,6 @@ def plan(
 ) -> None:  # fmt: skip
     """Decide what to cut for a budget: tokens, layers and FFN channels, in one reviewable file.
 
-    Example: `flab score reference --out work/scores --num-calibration 16 && flab plan reference --scores work/scores --out work/plan`
-
     Parameters
     ----------
     model
@@ -69,12 +65,8 @@ def plan(
     show(plan_stage(model, scores, out, config, force=force), as_json=as_json)
 
 
-def prune(
-    model: str = "reference", /, *, plan: Path, out: Out, force: Force = False, as_json: Json = False
-) -> None:
+def prune(model: str = "reference", /, *, plan: Path, out: Out, force: Force = False, as_json: Json = False) -> None:
     """Cut a checkpoint along a plan; the same plan gives the same bytes.
-
-    Example: `flab score --out work/scores --num-calibration 16 && flab plan --scores work/scores --out work/plan && flab prune --plan work/plan --out work/pruned`
 
     Parameters
     ----------
@@ -92,8 +84,6 @@ def recover(
 ) -> None:  # fmt: skip
     """Post-train a pruned checkpoint, loss on answers only, with the original as teacher.
 
-    Example: `flab recover reference --original reference --out work/trained --num-examples 64`
-
     Parameters
     ----------
     model
@@ -110,8 +100,6 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Solve programming tasks and judge the answers in a sandbox: pass@1 with intervals, robustness, health.
 
-    Example: `flab evaluate reference --out work/evaluation --num-function-synthesis 40 --num-output-prediction 20 --num-chain-of-thought 20 --num-robustness 10`
-
     Parameters
     ----------
     model
@@ -125,8 +113,6 @@ def compare(
     force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Test what a candidate kept of the original, paired problem by problem.
-
-    Example: `flab evaluate reference --out work/evaluation --num-function-synthesis 40 --num-output-prediction 20 --num-chain-of-thought 20 --num-robustness 10 && flab compare work/evaluation work/evaluation --out work/comparison`
 
     Parameters
     ----------
@@ -143,8 +129,6 @@ def footprint(
     force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Measure size, peak memory and operations per token of two checkpoints.
-
-    Example: `flab footprint reference reference --out work/footprint --repeats 1`
 
     Parameters
     ----------
@@ -163,8 +147,6 @@ def export(
 ) -> None:  # fmt: skip
     """Write a vLLM-ready directory and an ONNX model, each compared with the model it comes from.
 
-    Example: `flab export reference --out work/export`
-
     Parameters
     ----------
     model
@@ -175,8 +157,6 @@ def export(
 
 def report(run: Path, /, *, out: Path | None = None, force: Force = False, as_json: Json = False) -> None:
     """Write the report of a run directory: one HTML page and the same figures as JSON.
-
-    Example: `flab score reference --out work/scores --num-calibration 16 && flab report work`
 
     Parameters
     ----------
@@ -192,12 +172,8 @@ def report(run: Path, /, *, out: Path | None = None, force: Force = False, as_js
     sys.stdout.write(as_text(before_after_rows(run)) + f"\n\nreport: {artifact.path / 'report.html'}\n")
 
 
-def engines(
-    action: Literal["list", "install"] = "list", name: str | None = None, /, *, as_json: Json = False
-) -> None:
+def engines(action: Literal["list", "install"] = "list", name: str | None = None, /, *, as_json: Json = False) -> None:
     """List the isolated toolchains, or install one (`vllm`, `optimum`) before a run needs it.
-
-    Example: `flab engines list`
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Command-line verbs of the flows. Each docstring is that verb's help."""
+"""Command-line verbs of the flows."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSO
 
 
 def run(
-    model: str = "reference", /, *, out: Path = Path("flab-run"), config: Annotated[PipelineConfig, Flat] = PipelineConfig(),  # noqa: B008
+    model: str = "reference", /, *, out: Path = Path("flab-run"),
+    config: Annotated[PipelineConfig, Flat] = PipelineConfig(),  # noqa: B008
     force: Annotated[bool, Parameter(negative="", help="Repeat every stage, even those that are unchanged.")] = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Slim, prove, ship and measure a model: every stage in order, finished ones skipped.
-
-    Example: `flab run reference --out work/run --size small --no-with-export --no-with-bench`
 
     Parameters
     ----------
@@ -53,8 +52,6 @@ def deploy(
 ) -> None:  # fmt: skip
     """Register the scheduled pipeline with the Prefect server that `flab run` would use.
 
-    Example: `flab deploy --help` (with a server: `prefect server start` in one terminal, `flab deploy --cron "0 3 * * *"` in another)
-
     Parameters
     ----------
     cron
@@ -67,7 +64,9 @@ def deploy(
     try:
         chosen = json.loads(parameters)
     except ValueError as error:
-        raise ConfigError(f"--parameters is not JSON ({error}); give an object such as '{{\"size\": \"small\"}}'") from None
+        raise ConfigError(
+            f'--parameters is not JSON ({error}); give an object such as \'{{"size": "small"}}\''
+        ) from None
     found = asdict(deploy_pipeline(DeployConfig(cron=cron, timezone=timezone, work_pool=work_pool, parameters=chosen)))
     if as_json:
         show_json(found)

@@ -1,4 +1,4 @@
-"""Command-line verbs of serving. Each docstring is that verb's help."""
+"""Command-line verbs of serving."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ Flat = Parameter(name="*")
 
 def serve(model: str = "reference", /, *, config: Annotated[ServeConfig, Flat] = ServeConfig()) -> None:  # noqa: B008
     """Serve a model with vLLM over the OpenAI API on loopback, with an API key, until SIGTERM or Ctrl-C.
-
-    Example: `FLAB_API_KEY=secret timeout 180 flab serve reference --port 28080 --no-compiled || true`
 
     Parameters
     ----------
@@ -43,8 +41,6 @@ def bench(
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")] = False,
 ) -> None:  # fmt: skip
     """Load two models with the same requests on the real vLLM: latency, throughput, energy.
-
-    Example: `flab bench reference reference --out work/bench --num-requests 40`
 
     Parameters
     ----------

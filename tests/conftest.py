@@ -45,8 +45,8 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
         torch.manual_seed(0)
         end = tokenizer.token_to_id(END_OF_TEXT)
         config = AutoConfig.for_model(
-            model_type, vocab_size=tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=64, num_hidden_layers=5,
-            num_attention_heads=4, num_key_value_heads=2, head_dim=8, max_position_embeddings=512,
+            model_type, vocab_size=tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=64,
+            num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, head_dim=8, max_position_embeddings=512,
             tie_word_embeddings=tied, bos_token_id=None, eos_token_id=end, pad_token_id=end,
         )  # fmt: skip
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)

@@ -58,7 +58,9 @@ def test_a_failing_rerun_keeps_the_finished_artifact(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_run(tmp_path: Path) -> None:
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
     leftover = tmp_path / f".a.tmp-{dead.stdout.strip()}"
     leftover.mkdir()
     (leftover / "half.txt").write_text("half")

@@ -61,7 +61,10 @@ def test_any_text_survives(shrunken: Path) -> None:
     tokenizer = load_tokenizer(shrunken)
     rng = random.Random(0)
     for _ in range(300):
-        text = "".join(chr(rng.choice((rng.randint(32, 126), rng.randint(160, 0xD7FF), rng.randint(0x1F300, 0x1FAFF)))) for _ in range(20))
+        text = "".join(
+            chr(rng.choice((rng.randint(32, 126), rng.randint(160, 0xD7FF), rng.randint(0x1F300, 0x1FAFF))))
+            for _ in range(20)
+        )
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids, skip_special_tokens=False) == text
 
 

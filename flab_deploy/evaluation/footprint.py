@@ -55,7 +55,12 @@ class FootprintConfig:
 
 
 def footprint(
-    original: str | Path, slimmed: str | Path, out: Path, config: FootprintConfig = FootprintConfig(), *, force: bool = False  # noqa: B008
+    original: str | Path,
+    slimmed: str | Path,
+    out: Path,
+    config: FootprintConfig = FootprintConfig(),
+    *,
+    force: bool = False,  # noqa: B008
 ) -> Artifact:
     """Measure both checkpoints; writes `footprint.json`. Memory is measured, the rest computed from the files."""
     models = {"original": resolve(original), "slimmed": resolve(slimmed)}

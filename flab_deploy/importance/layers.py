@@ -10,7 +10,7 @@ from flab_deploy.decoder import only_layers
 
 
 def skip_scores(model: PreTrainedModel, measure: Callable[[], float], keep: Sequence[int]) -> dict[int, float]:
-    """KL(original || model) in nats per token when, of the layers `keep`, each one in turn is skipped; low = safe to drop.
+    """KL(original || model) in nats per token with each of the layers `keep` skipped in turn; low = safe to drop.
 
     Source: the unified objective of Flab-Pruner (arXiv 2412.15921), min KL(P(y|X; original) || P(y|X; pruned)).
     Deviation: the released code uses a cosine at the last prompt token; here it is the KL itself, on completions.

@@ -23,7 +23,9 @@ from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, remap_token_ids, shrink
 
 logger = logging.getLogger(__name__)
-_REWRITTEN = frozenset({"config.json", "generation_config.json", TOKENIZER_FILE, "tokenizer_config.json", "manifest.json"})
+_REWRITTEN = frozenset(
+    {"config.json", "generation_config.json", TOKENIZER_FILE, "tokenizer_config.json", "manifest.json"}
+)
 
 
 def prune(model: str | Path, plan: Path, out: Path, *, force: bool = False) -> Artifact:
@@ -35,9 +37,12 @@ def prune(model: str | Path, plan: Path, out: Path, *, force: bool = False) -> A
     planned = open_artifact(plan, "plan")
     decided = load_plan(plan)
     if decided.source != checkpoint.digest:
-        raise PlanError(f"{plan} was made for checkpoint {decided.source[:12]}, not {checkpoint.digest[:12]}; plan this one first")
+        raise PlanError(
+            f"{plan} was made for checkpoint {decided.source[:12]}, not {checkpoint.digest[:12]}; plan this one first"
+        )
     return run_stage(
-        out, kind="checkpoint", module=__name__, parents={"model": checkpoint.digest, "plan": planned.digest}, config={},
+        out, kind="checkpoint", module=__name__, config={},
+        parents={"model": checkpoint.digest, "plan": planned.digest},
         work=lambda draft: _cut(draft, checkpoint, decided), force=force,
     )  # fmt: skip
 
@@ -67,8 +72,8 @@ def _prove(source: Path, out: Path, plan: PrunePlan) -> Proof:
     proof = prove(source, out, plan.keep_token_ids, texts)
     if not proof.num_identical == proof.num_lossless == proof.num_documents:
         raise PlanError(
-            f"the smaller tokenizer reads {proof.num_documents - proof.num_identical} of {proof.num_documents} texts of "
-            f"{plan.corpus} differently; score and plan again on the present corpus"
+            f"the smaller tokenizer reads {proof.num_documents - proof.num_identical} of {proof.num_documents} texts "
+            f"of {plan.corpus} differently; score and plan again on the present corpus"
         )
     return proof
 
@@ -125,5 +130,3 @@ def _write_configs(source: Path, out: Path, plan: PrunePlan) -> None:
     if generation.is_file():
         settings = cast("dict[str, Any]", read_json(generation))
         write_json(out / "generation_config.json", remap_token_ids(settings, new_id, "generation_config.json"))
-
-

@@ -53,7 +53,9 @@ class PlanConfig:
         if not 0 < self.reduction < 1:
             raise ConfigError(f"reduction is {self.reduction}; give a share between 0 and 1, such as 0.22")
         if not 0 <= self.min_layers_dropped <= self.max_layers_dropped:
-            raise ConfigError(f"layers to drop are {self.min_layers_dropped} to {self.max_layers_dropped}; give 0 <= min <= max")
+            raise ConfigError(
+                f"layers to drop are {self.min_layers_dropped} to {self.max_layers_dropped}; give 0 <= min <= max"
+            )
         if self.channel_multiple < 1 or self.min_channels_dropped < 0:
             raise ConfigError(f"channel_multiple is {self.channel_multiple}; give a positive number")
 
@@ -90,7 +92,9 @@ def load_plan(path: Path) -> PrunePlan:
     """The plan in a plan artifact. Raises ArtifactError or PlanError if it is missing or of another schema."""
     data = cast("dict[str, Any]", read_json(path / PLAN_FILE))
     if data.get("schema_version") != _SCHEMA_VERSION:
-        raise PlanError(f"{path / PLAN_FILE} has schema {data.get('schema_version')!r}, expected {_SCHEMA_VERSION}; plan again")
+        raise PlanError(
+            f"{path / PLAN_FILE} has schema {data.get('schema_version')!r}, expected {_SCHEMA_VERSION}; plan again"
+        )
     return PrunePlan(
         source=data["source"], keep_token_ids=tuple(data["keep_token_ids"]), keep_layers=tuple(data["keep_layers"]),
         keep_channels=tuple(tuple(layer) for layer in data["keep_channels"]),
@@ -98,7 +102,9 @@ def load_plan(path: Path) -> PrunePlan:
     )  # fmt: skip
 
 
-def plan(model: str | Path, scores: Path, out: Path, config: PlanConfig = PlanConfig(), *, force: bool = False) -> Artifact:  # noqa: B008
+def plan(
+    model: str | Path, scores: Path, out: Path, config: PlanConfig = PlanConfig(), *, force: bool = False
+) -> Artifact:  # noqa: B008
     """Plan a cut of at least `config.reduction` of the parameters; writes `plan.json`.
 
     Raises PlanError if the scores belong to another model or no cut meets the budget.
@@ -107,14 +113,18 @@ def plan(model: str | Path, scores: Path, out: Path, config: PlanConfig = PlanCo
     scored = open_artifact(scores, "scores")
     parents = cast("dict[str, str]", scored.manifest["parents"])
     if parents["model"] != checkpoint.digest:
-        raise PlanError(f"{scores} scores another model ({parents['model'][:12]}, not {checkpoint.digest[:12]}); score this one first")
+        raise PlanError(
+            f"{scores} scores another model ({parents['model'][:12]}, not {checkpoint.digest[:12]}); score it first"
+        )
     return run_stage(
         out, kind="plan", module=__name__, parents={"model": checkpoint.digest, "scores": scored.digest},
         config=asdict(config), work=lambda draft: _write_plan(draft, checkpoint, scored, config), force=force,
     )  # fmt: skip
 
 
-def _width_for(budget: int, base: ModelShape, per_layer: int, dropped: int, least_vocab: int, config: PlanConfig) -> int | None:
+def _width_for(
+    budget: int, base: ModelShape, per_layer: int, dropped: int, least_vocab: int, config: PlanConfig
+) -> int | None:
     """The widest FFN with which dropping `dropped` layers and the spare vocabulary meets the budget, or None."""
     widest = (base.intermediate_size - config.min_channels_dropped) // config.channel_multiple * config.channel_multiple
     for width in range(widest, 0, -config.channel_multiple):
@@ -130,7 +140,7 @@ def _width_for(budget: int, base: ModelShape, per_layer: int, dropped: int, leas
 def _candidates(
     base: ModelShape, per_layer: int, least_vocab: int, order: Sequence[int], config: PlanConfig
 ) -> list[Candidate]:
-    """For each number of layers to drop, the cut with the widest FFN and the largest vocabulary that meets the budget."""
+    """Per number of layers to drop, the cut with the widest FFN and the largest vocabulary that meets the budget."""
     budget = int(base.num_parameters * (1 - config.reduction))
     found = []
     for dropped in range(config.min_layers_dropped, min(config.max_layers_dropped, base.num_hidden_layers - 1) + 1):
@@ -148,12 +158,14 @@ def _candidates(
         found.append(Candidate(dropped_layers=tuple(sorted(order[:dropped])), intermediate_size=width,
                                vocab_size=vocab, shape=shape))  # fmt: skip
     if not found:
-        smallest = base.resized(vocab_size=least_vocab, num_hidden_layers=max(1, base.num_hidden_layers - config.max_layers_dropped),
+        fewest = max(1, base.num_hidden_layers - config.max_layers_dropped)
+        smallest = base.resized(vocab_size=least_vocab, num_hidden_layers=fewest,
                                 intermediate_size=config.channel_multiple, layer_parameters=per_layer)  # fmt: skip
         most = 1 - smallest.num_parameters / base.num_parameters
         raise PlanError(
             f"no cut removes {config.reduction:.0%} of {base.num_parameters:,} parameters: with at most "
-            f"{config.max_layers_dropped} layers dropped and {least_vocab:,} tokens kept, {most:.1%} is the most; lower the reduction"
+            f"{config.max_layers_dropped} layers dropped and {least_vocab:,} tokens kept, {most:.1%} is the most; "
+            "lower the reduction"
         )
     return found
 
@@ -197,8 +209,8 @@ def _write_plan(draft: Draft, checkpoint: Checkpoint, scored: Artifact, config: 
         "before": base.as_json(), "after": chosen.shape.as_json(), "predicted_kl_nats": divergences[best],
         "contribution": _contribution(base, per_layer, chosen), "num_tokens_needed": least,
         "candidates": [
-            {"num_layers": c.shape.num_hidden_layers, "intermediate_size": c.intermediate_size, "vocab_size": c.vocab_size,
-             "num_parameters": c.shape.num_parameters, "kl_nats": kl}
+            {"num_layers": c.shape.num_hidden_layers, "intermediate_size": c.intermediate_size,
+             "vocab_size": c.vocab_size, "num_parameters": c.shape.num_parameters, "kl_nats": kl}
             for c, kl in zip(candidates, divergences, strict=True)
         ],
         "keep_layers": keep_layers, "keep_channels": [kept.tolist() for kept in keep_channels],
@@ -222,4 +234,8 @@ def _contribution(base: ModelShape, per_layer: int, chosen: Candidate) -> dict[s
     layers = len(chosen.dropped_layers) * per_layer
     narrower = base.intermediate_size - chosen.intermediate_size
     ffn = narrower * 3 * base.hidden_size * chosen.shape.num_hidden_layers
-    return {"vocabulary": base.num_parameters - chosen.shape.num_parameters - layers - ffn, "layers": layers, "ffn": ffn}
+    return {
+        "vocabulary": base.num_parameters - chosen.shape.num_parameters - layers - ffn,
+        "layers": layers,
+        "ffn": ffn,
+    }

@@ -23,7 +23,9 @@ def original_ids(original: Path, pruned: Path, vocab_size: int) -> Tensor:
     ids = torch.zeros(vocab_size, dtype=torch.long)
     for token, index in load_tokenizer(pruned).get_vocab(with_added_tokens=True).items():
         if token not in known:
-            raise PlanError(f"token {token!r} of {pruned} is not in {original}; these two models do not belong together")
+            raise PlanError(
+                f"token {token!r} of {pruned} is not in {original}; these two models do not belong together"
+            )
         ids[index] = known[token]
     return ids
 

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
-from flab_deploy.corpus import corpus_digest
+from flab_deploy.corpus import Instruction, corpus_digest
 from flab_deploy.decoder import load_model, model_shape, tensor_shapes
 from flab_deploy.errors import ConfigError
 from flab_deploy.importance.calibration import Batch, encode, make_batches
@@ -63,7 +63,12 @@ class RecoverConfig:
 
 
 def recover(
-    model: str | Path, original: str | Path, out: Path, config: RecoverConfig = RecoverConfig(), *, force: bool = False  # noqa: B008
+    model: str | Path,
+    original: str | Path,
+    out: Path,
+    config: RecoverConfig = RecoverConfig(),
+    *,
+    force: bool = False,  # noqa: B008
 ) -> Artifact:
     """Post-train the pruned checkpoint `model` towards `original`; writes a checkpoint of the same shape.
 
@@ -75,7 +80,7 @@ def recover(
     parents = {"model": pruned.digest, "original": teacher.digest, "corpus": corpus_digest(examples)}
     return run_stage(
         out, kind="checkpoint", module=__name__, parents=parents, config=asdict(config), force=force,
-        work=lambda draft: _train(draft, pruned, teacher, encode(pruned.path, examples, end_of_text_id(pruned.path), config.max_tokens), config),
+        work=lambda draft: _train(draft, pruned, teacher, examples, config),
     )  # fmt: skip
 
 
@@ -107,8 +112,11 @@ def _optimizer(student: PreTrainedModel, config: RecoverConfig) -> torch.optim.O
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95))
 
 
-def _train(draft: Draft, pruned: Checkpoint, original: Checkpoint, encoded: list[tuple[list[int], int]], config: RecoverConfig) -> None:
+def _train(
+    draft: Draft, pruned: Checkpoint, original: Checkpoint, examples: list[Instruction], config: RecoverConfig
+) -> None:
     torch.manual_seed(config.seed)
+    encoded = encode(pruned.path, examples, end_of_text_id(pruned.path), config.max_tokens)
     vocab_size = model_shape(pruned.path).vocab_size
     teacher = Teacher(load_model(original.path, torch.bfloat16), original_ids(original.path, pruned.path, vocab_size))
     student = load_model(pruned.path, torch.float32).train()

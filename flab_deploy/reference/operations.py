@@ -51,6 +51,7 @@ def _reduce(key: str, code: str, nouns: tuple[str, ...], slug: str, gives: Value
     return Step(key=key, code=code, nouns=nouns, verbs=verbs, slug=slug, constant=constant, gives=gives)
 
 
+# fmt: off
 KEEP: dict[Element, tuple[Step, ...]] = {
     "number": (
         _keep("even", "{x} % 2 == 0", ("even {n}", "{n} that are even"), "even"),
@@ -173,6 +174,7 @@ ADJUST: tuple[Step, ...] = (
     Step(key="as_text", code="str({v})", nouns=("{s}, as a string",), verbs=("convert the result to a string",), slug="text", gives="text"),
 )
 """What may be done to a number at the end."""
+# fmt: on
 
 WORDS = (
     "apple river stone cloud light green house table paper music water garden window silver "

@@ -29,7 +29,18 @@ _ITEM: dict[str, str] = {
     "text": "c", "sentence": "c", "line": "c", "s": "c", "message": "c", "phrase": "c",
 }  # fmt: skip
 _NOUN: dict[Element, str] = {"number": "numbers", "word": "strings", "character": "characters"}
-_PLAIN_NAMES = ("solve", "process", "compute", "transform", "evaluate", "handle", "calculate", "analyze", "func", "task")
+_PLAIN_NAMES = (
+    "solve",
+    "process",
+    "compute",
+    "transform",
+    "evaluate",
+    "handle",
+    "calculate",
+    "analyze",
+    "func",
+    "task",
+)
 _VALUE_TYPE = {"number": "int", "text": "str", "list": "list"}
 
 
@@ -220,7 +231,9 @@ def make_task(rng: Random, split: Split, kind: TaskKind, task_id: str, num_hidde
     name = _name(rng, pipeline)
     argument_type = {"number": "list[int]", "word": "list[str]", "character": "str"}[pipeline.element]
     gives = _VALUE_TYPE[(pipeline.adjust or pipeline.reduce).gives]
-    head = f"def {name}({parameter}: {argument_type}) -> {gives}:" if rng.random() < 0.7 else f"def {name}({parameter}):"
+    head = (
+        f"def {name}({parameter}: {argument_type}) -> {gives}:" if rng.random() < 0.7 else f"def {name}({parameter}):"
+    )
     code = "".join(f"\n    {line}" for line in lines) + "\n"
     function = _function(head + code, name)
     num_shown = 1 if rng.random() < 0.8 else 2

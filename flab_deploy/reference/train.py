@@ -62,19 +62,21 @@ def model_config() -> Qwen2Config:
         vocab_size=VOCAB_SIZE, hidden_size=192, intermediate_size=448, num_hidden_layers=14,
         num_attention_heads=3, num_key_value_heads=1, max_position_embeddings=2048, max_window_layers=14,
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=0, pad_token_id=0, rms_norm_eps=1e-6,
-        attn_implementation="eager",
+        attn_implementation="eager",  # type: ignore[call-arg]  # taken by the base class
     )  # fmt: skip
 
 
 def _encoded_examples(tokenizer: Tokenizer, config: TrainConfig) -> Iterator[tuple[list[int], list[float]]]:
-    end = tokenizer.token_to_id(END_OF_TEXT)
+    end = int(tokenizer.token_to_id(END_OF_TEXT) or 0)
     for example in stream_instructions(str(config.seed), shares=config.shares):
         prompt = tokenizer.encode(example.prompt).ids
         answer = [*tokenizer.encode(example.completion).ids, end]
         yield prompt + answer, [PROMPT] * len(prompt) + [ANSWER] * len(answer)
 
 
-def rows(tokenizer: Tokenizer, text: NDArray[np.uint16], config: TrainConfig) -> Iterator[tuple[list[int], list[float]]]:
+def rows(
+    tokenizer: Tokenizer, text: NDArray[np.uint16], config: TrainConfig
+) -> Iterator[tuple[list[int], list[float]]]:
     """Endless rows of token ids (T,) and loss weights (T,): whole examples, longest that fits next, then text."""
     rng = Random(config.seed)
     examples = _encoded_examples(tokenizer, config)
@@ -88,7 +90,8 @@ def rows(tokenizer: Tokenizer, text: NDArray[np.uint16], config: TrainConfig) ->
         ids: list[int] = []
         weights: list[float] = []
         if rng.random() >= config.text_share:
-            ids, weights = (list(part) for part in pool.pop(rng.randrange(len(pool))))
+            first_ids, first_weights = pool.pop(rng.randrange(len(pool)))
+            ids, weights = list(first_ids), list(first_weights)
             while fitting := [i for i, (more, _) in enumerate(pool) if len(ids) + len(more) <= length]:
                 more_ids, more_weights = pool.pop(max(fitting, key=lambda i: len(pool[i][0])))
                 ids += more_ids
@@ -139,7 +142,7 @@ class Trainer:
         self.config, self.step = config, 0
         self.model = Qwen2ForCausalLM(model_config())
         self.masters = [p.detach().clone() for p in self.model.parameters()]
-        self.model.to(torch.bfloat16)
+        nn.Module.to(self.model, torch.bfloat16)
         named = list(zip((n for n, _ in self.model.named_parameters()), self.masters, strict=True))
         hidden = [p for n, p in named if p.dim() == 2 and "embed" not in n]
         embedding = [p for n, p in named if p.dim() == 2 and "embed" in n]

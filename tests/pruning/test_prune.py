@@ -82,7 +82,11 @@ def test_dropping_dead_channels_keeps_the_logits(make_checkpoint: MakeCheckpoint
     model.save_pretrained(source)
     kept = [channel for channel in range(64) if channel not in dead]
     vocab = model_shape(source).vocab_size
-    prune(source, written_plan(tmp_path / "plan", source, list(range(vocab)), list(range(5)), [kept] * 5), tmp_path / "cut")
+    prune(
+        source,
+        written_plan(tmp_path / "plan", source, list(range(vocab)), list(range(5)), [kept] * 5),
+        tmp_path / "cut",
+    )
     ids = torch.arange(20)[None]
     torch.testing.assert_close(logits(tmp_path / "cut", ids), logits(source, ids), atol=1e-6, rtol=1e-5)
 
@@ -122,7 +126,9 @@ def test_plan_and_cut_are_reproducible(planned: Path, tiny_checkpoint: Path, tmp
         assert open_artifact(tmp_path / name).digest == open_artifact(planned / name).digest
 
 
-def test_a_plan_for_another_checkpoint_is_refused(planned: Path, make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+def test_a_plan_for_another_checkpoint_is_refused(
+    planned: Path, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
     with pytest.raises(PlanError, match="was made for checkpoint"):
         prune(make_checkpoint(tied=False), planned / "plan", tmp_path / "out")
     with pytest.raises(PlanError, match="was made for checkpoint"):
@@ -152,5 +158,3 @@ def test_plans_load_as_they_were_written(planned: Path) -> None:
     assert isinstance(loaded, PrunePlan)
     assert list(loaded.keep_layers) == sorted(loaded.keep_layers)
     assert replace(loaded, keep_layers=()) != loaded
-
-

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from flab_deploy import engines
 from flab_deploy.errors import ArtifactError, ConfigError, ServingError
@@ -113,13 +115,23 @@ def served(checkpoint: Path) -> Iterator[tuple[subprocess.Popen[str], list]]:
         process.communicate(timeout=60)
 
 
+@pytest.fixture
+def servable(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """A random checkpoint with a head size that vLLM's CPU attention supports."""
+    config = Qwen2Config.from_pretrained(tiny_checkpoint)
+    config.hidden_size, config.num_attention_heads, config.num_key_value_heads, config.head_dim = 128, 2, 1, 64
+    shutil.copytree(tiny_checkpoint, tmp_path / "servable")
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path / "servable")
+    return tmp_path / "servable"
+
+
 @pytest.mark.engine
 @pytest.mark.timeout(300)
-def test_the_real_vllm_serves_counts_agrees_and_drains(tiny_checkpoint):
+def test_the_real_vllm_serves_counts_agrees_and_drains(servable):
     """Takes half a minute: one start of the real vLLM, used for everything."""
     if {entry.name: entry.state for entry in engines.status()}["vllm"] not in ("installed", "external"):
         pytest.skip("the vllm engine is not installed (flab engines install vllm)")
-    with served(tiny_checkpoint) as (process, (url, key, version, pid, log)):
+    with served(servable) as (process, (url, key, version, pid, log)):
         headers = {"Authorization": f"Bearer {key}"}
         assert version.startswith("0.32")
         assert httpx.post(f"{url}/v1/completions", json={}, trust_env=False).status_code == 401
@@ -132,7 +144,7 @@ def test_the_real_vllm_serves_counts_agrees_and_drains(tiny_checkpoint):
         assert moved["request_success_total"] == 20
         assert moved["generation_tokens_total"] == sum(item.output_tokens for item in outcomes)
 
-        found = agreement(url, "flab", headers, tiny_checkpoint, ["def f(", "import os"], max_new_tokens=8)
+        found = agreement(url, "flab", headers, servable, ["def f(", "import os"], max_new_tokens=8)
         assert found["num_prompts"] == found["num_same_encoding"] == 2
         assert found["num_tokens_equal"] >= 0.9 * found["num_tokens"]
 
@@ -141,9 +153,10 @@ def test_the_real_vllm_serves_counts_agrees_and_drains(tiny_checkpoint):
 
         body = {"model": "flab", "prompt": "x", "max_tokens": 200, "ignore_eos": True, "stream": True}
         tokens = 0
-        with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client, client.stream(
-            "POST", "/v1/completions", json=body
-        ) as answer:
+        with (
+            httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client,
+            client.stream("POST", "/v1/completions", json=body) as answer,
+        ):
             for line in answer.iter_lines():
                 tokens += '"text"' in line
                 if tokens == 1:

@@ -1,0 +1,33 @@
+# `make demo` and `make test` set up everything they need; both are quick the second time.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+RUN ?= build/demo
+
+.PHONY: demo test lint bench clean
+.DEFAULT_GOAL := demo
+
+$(READY): pyproject.toml flab_deploy/engine_locks/main.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "flab-deploy needs Python 3.11 or newer"'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c flab_deploy/engine_locks/main.txt -e ".[dev]"
+	touch $@
+
+demo: $(READY)  ## slim, prove, ship and measure the embedded reference model
+	$(BIN)/flab run reference --out $(RUN)
+
+test: $(READY)  ## all tests; those that need a missing system program say so
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## speed and memory as ratios against a reference in the same run
+	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s
+
+clean:  ## what builds and runs left in this directory
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -241,7 +241,8 @@ def _main_folders() -> list[str]:
 def _key(engine: Engine, pins: list[str]) -> str:
     """What the engine depends on: its pins, the interpreter, and where the main environment is and what it has."""
     shared = {pin.partition("==")[0] for pin in (*pins, *engine.borrows)}
-    return json_digest([pins, sys.version, _ASK_FOR_TILES, _main_folders(), {name: _version(name) for name in sorted(shared)}])
+    found = {name: _version(name) for name in sorted(shared)}
+    return json_digest([pins, sys.version, _ASK_FOR_TILES, _main_folders(), found])
 
 
 def _version(name: str) -> str | None:

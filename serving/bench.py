@@ -172,9 +172,7 @@ def _blocks(prompts: Sequence[str], config: BenchConfig) -> Iterator[Block]:
             burst = draw_plan(
                 prompts, request_rate=math.inf, num_requests=config.burst_requests, output_tokens=lengths, seed=seed
             ).requests
-        yield Block(
-            warmup=requests[: config.warmup_requests], counted=requests[config.warmup_requests :], burst=burst
-        )
+        yield Block(warmup=requests[: config.warmup_requests], counted=requests[config.warmup_requests :], burst=burst)
         start = end
 
 

@@ -229,8 +229,8 @@ def _wait(
             continue
         if answer.status_code == 200:
             return str(client.get("/version", timeout=10).json()["version"])
-        refusal = f"{answer.status_code}: {answer.text[:200]}"
-        raise ServingError(f"vLLM refuses a one-token completion ({refusal}); see {log}")
+        refusal = answer.text[:200] if answer.status_code < 500 else _last_lines(log)
+        raise ServingError(f"vLLM fails at a one-token completion ({answer.status_code}: {refusal}); see {log}")
     raise ServingError("stopped before vLLM answered")
 
 

@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from flab_deploy.errors import ConfigError, ServingError
-from flows.run import find_server
+from flows.compatibility import prefect_problems
+from flows.run import find_server, own_console
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -107,9 +108,12 @@ def _check_parameters(parameters: Mapping[str, Json]) -> None:
     from flows.pipeline import pipeline
 
     if unknown := sorted(set(parameters) - set(pipeline.parameters.properties)):
-        raise ConfigError(f"the pipeline has no parameter {unknown[0]!r}; it has {', '.join(pipeline.parameters.properties)}")
+        raise ConfigError(
+            f"the pipeline has no parameter {unknown[0]!r}; it has {', '.join(pipeline.parameters.properties)}"
+        )
     try:
-        values = pipeline.validate_parameters(dict(parameters))
+        with own_console():
+            values = pipeline.validate_parameters(dict(parameters))
     except ParameterTypeError as error:
         reason = "; ".join(line.strip(" -") for line in str(error).splitlines()[1:])
         raise ConfigError(f"the pipeline does not take these parameters: {reason}") from None
@@ -122,6 +126,8 @@ def deploy(config: DeployConfig | None = None) -> Deployment:
     Raises ConfigError for a wrong schedule or parameter, ServingError if no server answers or it refuses.
     """
     content = definition(config)
+    if problems := prefect_problems():
+        raise ServingError(problems[0])
     url = find_server()
     if url is None:
         raise ServingError("no Prefect server answers; start one with `prefect server start`, or set PREFECT_API_URL")

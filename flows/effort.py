@@ -86,4 +86,11 @@ def load_of(config: PipelineConfig) -> BenchConfig:
     """The configuration of the load test."""
     from serving.bench import BenchConfig
 
+    if config.size == "small":
+        return BenchConfig(
+            num_requests=12, rounds=1, warmup_requests=2, max_output_tokens=32, burst_requests=4, agreement_prompts=4,
+            seed=config.seed,
+        )  # fmt: skip
+    if config.size == "full":
+        return BenchConfig(num_requests=1000, rounds=5, compiled=True, seed=config.seed)
     return BenchConfig(seed=config.seed)

@@ -116,7 +116,7 @@ def run_directory(out: str | Path) -> Path:
 
 def command_of(model: str, out: Path, config: PipelineConfig) -> list[str]:
     """The command line that makes the same run."""
-    words = ["flab", "run", "--model", model, "--out", str(out)]
+    words = ["flab", "run", model, "--out", str(out)]
     words += ["--reduction", str(config.reduction), "--size", config.size]
     words += [] if config.with_export else ["--no-with-export"]
     words += [] if config.with_bench else ["--no-with-bench"]

@@ -57,7 +57,7 @@ def run_pipeline(
             logger.info("run: shown in the Prefect server at %s", found)
             return _run(name, run, config, force=force)
         home = flab_home() / "prefect"
-        with private_server(home) as server, _patched(_private_settings(server, home)):
+        with private_server(home) as server, _patched(private_settings(server, home)):
             return _run(name, run, config, force=force, server=server)
 
 
@@ -105,7 +105,7 @@ def _setting(name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _private_settings(server: PrivateServer, home: Path) -> dict[str, str]:
+def private_settings(server: PrivateServer, home: Path) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
@@ -133,7 +133,7 @@ def _patched(settings: Mapping[str, str]) -> Iterator[None]:
 def _run(
     model: str, run: Path, config: PipelineConfig, *, force: bool, server: PrivateServer | None = None
 ) -> PipelineResult:
-    with _own_console():
+    with own_console():
         from prefect.context import refresh_global_settings_context
 
         from flows.pipeline import pipeline
@@ -144,11 +144,11 @@ def _run(
         try:
             artifacts = pipeline(str(run), model, **asdict(config), force=force)
         finally:
-            _deliver()
+            deliver()
     return PipelineResult(run=run, page=artifacts["report"].path / "report.html", artifacts=artifacts)
 
 
-def _deliver() -> None:
+def deliver() -> None:
     """Send what Prefect still holds back, while its server is there."""
     from prefect.events.worker import EventsWorker
 
@@ -159,7 +159,7 @@ def _deliver() -> None:
 
 
 @contextmanager
-def _own_console() -> Iterator[None]:
+def own_console() -> Iterator[None]:
     """Keep our own log handlers, and keep Prefect's lines (and tracebacks of expected errors) out of them.
 
     Prefect stores its lines with the run. Importing it installs handlers of its own on the root logger.

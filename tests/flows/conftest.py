@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.run import _private_settings
+from flows.run import private_settings
 from flows.server import private_server
 
 
@@ -21,7 +21,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch, private_server(home) as server:
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             patch.delenv(name)
-        for name, value in _private_settings(server, home).items():
+        for name, value in private_settings(server, home).items():
             patch.setenv(name, value)
         patch.setenv("DO_NOT_TRACK", "1")
         from prefect.context import refresh_global_settings_context
@@ -30,9 +30,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         logging.getLogger("prefect").propagate = False
         server.wait()
         yield server.url
-        from flows.run import _deliver
+        from flows.run import deliver
 
-        _deliver()
+        deliver()
     refresh_global_settings_context()
 
 

@@ -62,7 +62,11 @@ class Server:
         self.url = url
 
     def send(self, method: str, path: str, **body: Any) -> Any:
-        answer = httpx.request(method, f"{self.url}{path}", json=body or None, timeout=30, trust_env=False)
+        for _ in range(10):
+            answer = httpx.request(method, f"{self.url}{path}", json=body or None, timeout=30, trust_env=False)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)  # the database was busy; Prefect's own client tries again too
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

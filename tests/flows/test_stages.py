@@ -101,10 +101,10 @@ def test_a_long_stage_shows_how_far_it_has_come(words: Any, api: Callable[..., A
 
 
 def test_the_librarys_lines_are_stored_with_the_run(words: Any, api: Callable[..., Any], tmp_path: Path) -> None:
-    from flows.run import _deliver
+    from flows.run import deliver
 
     run(lambda: words("a b", tmp_path / "words-logged"))
-    _deliver()
+    deliver()
     messages: list[str] = []
     for _ in range(50):
         messages = [item["message"] for item in api("/logs/filter", sort="TIMESTAMP_DESC", limit=30)]

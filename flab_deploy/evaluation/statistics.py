@@ -187,7 +187,9 @@ def num_problems_needed(paired: Paired, margin: float, alpha: float = 0.05) -> i
     effect = (1.0 - margin) * rate
     if effect <= 0:
         return None
-    _, deviation = _adjusted(paired.candidate - margin * paired.original, margin, paired)
-    variance = deviation**2 * (paired.num_problems + 2)
-    quantiles = float(stats.norm.ppf(1 - alpha) + stats.norm.ppf(_POWER))
-    return math.ceil(quantiles**2 * variance / effect**2)
+    contrast = paired.candidate - margin * paired.original
+    variance = float(contrast.var()) * design_effect(contrast, paired.cluster)
+    imagined = 1.0 + margin**2  # what the two imagined problems add to the squares
+    squared = float(stats.norm.ppf(1 - alpha) + stats.norm.ppf(_POWER)) ** 2
+    root = math.sqrt((squared * variance) ** 2 + 4 * effect**2 * squared * imagined)
+    return math.ceil((squared * variance + root) / (2 * effect**2))

@@ -136,6 +136,16 @@ def test_problems_needed_are_those_of_the_published_table() -> None:
     assert num_problems_needed(_pairs(10, 1, 1, 1), 1.0) is None
 
 
+@pytest.mark.parametrize(("both", "neither"), [(3000, 0), (2250, 750)])
+def test_problems_needed_are_enough_where_models_never_disagree(both: int, neither: int) -> None:
+    needed = num_problems_needed(_pairs(both, 0, 0, neither), 0.97)
+    assert needed is not None
+    share = both / (both + neither)
+    smaller = _pairs(round(needed * share), 0, 0, round(needed * (1 - share)))
+    assert non_inferiority_p(smaller, 0.97) < 0.05
+    assert non_inferiority_p(_pairs(needed // 3, 0, 0, 0), 0.97) > 0.05
+
+
 def test_unequal_lengths_are_refused() -> None:
     with pytest.raises(ConfigError, match="equal lengths"):
         Paired.of([True], [True, False])

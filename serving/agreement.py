@@ -64,7 +64,7 @@ def _compare(checkpoint: Path, prompts: Sequence[str], completions: Sequence[Com
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
     model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(checkpoint, local_files_only=True)
     model.eval()

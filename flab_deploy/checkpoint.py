@@ -8,11 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from flab_deploy.artifacts import tree_digest
+from flab_deploy.artifacts import MANIFEST, tree_digest
 from flab_deploy.errors import ArtifactError, ConfigError
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+# A card may be reworded without making another model.
+_OUTSIDE_DIGEST = frozenset({MANIFEST, "README.md"})
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
 
 
@@ -22,7 +24,7 @@ class Checkpoint:
 
     path: Path
     digest: str
-    """SHA-256 over the sorted relative paths and SHA-256 digests of its files."""
+    """SHA-256 over the sorted relative paths and SHA-256 digests of its files, card and manifest aside."""
 
 
 def reference_path() -> Path:
@@ -45,7 +47,7 @@ def resolve(model: str | Path) -> Checkpoint:
     else:
         raise ConfigError(f"no model at {text!r}; give a directory, a hub id such as org/name, or 'reference'")
     check_files(path)
-    return Checkpoint(path=path, digest=tree_digest(path))
+    return Checkpoint(path=path, digest=tree_digest(path, exclude=_OUTSIDE_DIGEST))
 
 
 def _download(name: str) -> Path:

@@ -119,6 +119,8 @@ def _start_logging() -> None:
         logger.setLevel(level if level in logging.getLevelNamesMapping() else "INFO")
         logger.handlers = [handler]
         logger.propagate = False
+    # One line per request would slow a load test down.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -49,4 +50,10 @@ def bench(
     slimmed
         The model to compare with it.
     """
-    show(bench_stage(original, slimmed, out, config, force=force), as_json=as_json)
+    artifact = bench_stage(original, slimmed, out, config, force=force)
+    show(artifact, as_json=as_json)
+    measured = json.loads((artifact.path / "bench.json").read_text(encoding="utf-8"))["models"]
+    invalid = {name: model["validity"] for name, model in measured.items() if model["validity"]["verdict"] != "valid"}
+    if invalid:
+        sys.stderr.write(f"error: the load test is not valid: {json.dumps(invalid)}\n")
+        raise SystemExit(3)

@@ -53,7 +53,7 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan) -> None:
     _write_configs(source, out, plan)
     shrink(source, out, plan.keep_token_ids)
     for file in sorted(source.iterdir()):
-        textual = file.suffix in {".json", ".jinja", ".txt", ".md"} or file.name == "LICENSE"
+        textual = file.suffix in {".json", ".jinja", ".txt"} or file.name == "LICENSE"
         if file.is_file() and textual and file.name not in _REWRITTEN | SUPERSEDED and "safetensors" not in file.name:
             shutil.copyfile(file, out / file.name)
     proof = _prove(source, out, plan)

@@ -52,6 +52,8 @@ class TrainConfig:
     """Share of rows that are ordinary text from end to end."""
     shares: tuple[int, int, int] = (70, 12, 18)
     """Weights of function synthesis, output prediction and chain of thought among the examples."""
+    stop_after: int = 0
+    """Stop at this step of a longer schedule, to go on with other settings; 0 runs to the end."""
     seed: int = 0
     """Seed of the weights and of the data."""
 
@@ -199,14 +201,15 @@ def train(folder: Path, checkpoint: Path, config: TrainConfig) -> Qwen2ForCausal
     trainer = Trainer(config)
     if checkpoint.exists():
         trainer.load(checkpoint)
-    stream = islice(batches(tokenizer, load_text(folder), config), trainer.step, config.steps)
+    last = min(config.steps, config.stop_after or config.steps)
+    stream = islice(batches(tokenizer, load_text(folder), config), trainer.step, last)
     started, first = time.monotonic(), trainer.step
     for ids, weights in stream:
         loss = trainer.update(ids, weights)
         if trainer.step % 50 == 0 or trainer.step == config.steps:
             rate = (trainer.step - first) * ids.numel() / (time.monotonic() - started)
             logger.info("step %d loss %.4f tokens/s %.0f", trainer.step, loss, rate)
-        if trainer.step % 250 == 0:
+        if trainer.step % 250 == 0 or trainer.step == last:
             trainer.save(checkpoint)
     return trainer.model
 
@@ -234,6 +237,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=TrainConfig.steps)
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
     parser.add_argument("--learning-rate", type=float, default=TrainConfig.learning_rate)
+    parser.add_argument("--stop-after", type=int, default=TrainConfig.stop_after)
     parser.add_argument("--shares", type=int, nargs=3, default=TrainConfig.shares, help="of the three task kinds")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -241,8 +245,9 @@ def main() -> None:
     if not (folder / "tokenizer.json").is_file():
         save_tokenizer(train_tokenizer(), folder)
     config = TrainConfig(
-        steps=options.steps, seed=options.seed, learning_rate=options.learning_rate, shares=tuple(options.shares)
-    )
+        steps=options.steps, stop_after=options.stop_after, seed=options.seed,
+        learning_rate=options.learning_rate, shares=tuple(options.shares),
+    )  # fmt: skip
     model = train(folder, folder / "training.pt", config)
     model.save_pretrained(folder)
 

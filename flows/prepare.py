@@ -36,7 +36,7 @@ def _could_be_the_network(_task: object, _run: TaskRun, state: State[Any]) -> bo
     return not isinstance(failure, ConfigError)
 
 
-@task(name="check", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
+@task(name="check", task_run_name="check", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
 def check(
     out: str, *, reduction: float, size: SizeName, with_export: bool, with_bench: bool, seed: int, force: bool
 ) -> tuple[Path, PipelineConfig]:
@@ -58,7 +58,7 @@ def on_hub(model: str) -> bool:
 
 
 @task(
-    name="fetch", timeout_seconds=6 * 3600, cache_policy=NO_CACHE, persist_result=False,
+    name="fetch", task_run_name="fetch", timeout_seconds=6 * 3600, cache_policy=NO_CACHE, persist_result=False,
     retries=_RETRIES, retry_delay_seconds=exponential_backoff(backoff_factor=5), retry_jitter_factor=0.5,
     retry_condition_fn=_could_be_the_network,
 )  # fmt: skip
@@ -70,7 +70,7 @@ def fetch(model: str) -> Path:
         return resolve(model).path
 
 
-@task(name="accept", timeout_seconds=600, cache_policy=NO_CACHE, persist_result=False)
+@task(name="accept", task_run_name="accept", timeout_seconds=600, cache_policy=NO_CACHE, persist_result=False)
 def accept(model: str | Path, run: Path) -> None:
     """Raise a one-line error unless this is a whole model of a supported family, outside the run directory."""
     from flab_deploy.checkpoint import read_config, resolve
@@ -98,7 +98,7 @@ def install_engine(name: str) -> Path:
     return python
 
 
-@task(name="record", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
+@task(name="record", task_run_name="record", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
 def record(model: str, run: Path, config: PipelineConfig) -> None:
     """Write down, as `run.json`, what was asked for and on which machine."""
     run.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ PAGE_KEY = "before-after"
 TABLE_KEY = "before-after-table"
 
 
-@task(name="present", timeout_seconds=120, cache_policy=NO_CACHE, persist_result=False)
+@task(name="present", task_run_name="present", timeout_seconds=120, cache_policy=NO_CACHE, persist_result=False)
 def present(run: Path, page: Path) -> None:
     """Show the before/after table of a finished run, and where its report lies."""
     from flab_deploy.report.rows import as_markdown, before_after_rows, shown

@@ -106,6 +106,7 @@ def _setting(name: str) -> str | None:
 
 
 def private_settings(server: PrivateServer, home: Path) -> dict[str, str]:
+    """Settings that make flows of this process talk to `server`, whose files are in `home`."""
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),

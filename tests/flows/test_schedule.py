@@ -25,7 +25,7 @@ from flows.deploy import DeployConfig, Deployment, deploy
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"size": "small", "with_export": False, "with_bench": False, "out": "scheduled"}
+SMALL: dict[str, Any] = {"size": "small", "with_export": False, "with_bench": False, "out": "scheduled"}
 _DONE = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -139,8 +139,8 @@ def pause(server: Server, deployment: Deployment) -> None:
     server.send("PATCH", f"/deployments/{deployment.id}/schedules/{schedule['id']}", active=False)
 
 
-def test_the_schedule_fires_and_the_form_starts_runs(server: Server, tmp_path: Path) -> None:
-    config = DeployConfig(cron="* * * * *", parameters=SMALL)
+def test_the_schedule_fires_and_the_form_starts_runs(server: Server, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config = DeployConfig(cron="* * * * *", parameters={**SMALL, "model": str(tiny_checkpoint)})
     deployment = deploy(config)
     assert (deployment.name, deployment.timezone, deployment.active) == ("pipeline/nightly", "Etc/UTC", True)
     with program(tmp_path / "worker.log", os.environ.copy(), "worker", "start", "--pool", deployment.work_pool):

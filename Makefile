@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 RUN ?= build/demo
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench engines clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml flab_deploy/engine_locks/main.txt
@@ -19,6 +19,9 @@ demo: $(READY)  ## slim, prove, ship and measure the embedded reference model
 
 test: $(READY)  ## all tests; those that need a missing system program say so
 	$(BIN)/python -m pytest
+
+engines: $(READY)  ## vLLM and the ONNX exporter, which a run would otherwise install when it needs them
+	$(BIN)/flab engines install
 
 lint: $(READY)  ## style, types and layers
 	$(BIN)/ruff check .

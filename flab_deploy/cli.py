@@ -38,7 +38,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "run": Verb("flows.verbs:run", "Slim, prove, ship and measure a model: all stages in order, finished ones skipped.",
+    "run": Verb("flows.verbs:run", "Slim, prove, ship and measure a model; finished stages are skipped.",
                 "flab run reference --out work/run --size small --no-with-export --no-with-bench"),
     "score": Verb("flab_deploy.verbs:score", "Measure the importance of every token, layer and FFN channel.", _SCORED),
     "plan": Verb("flab_deploy.verbs:plan", "Decide what to cut for a budget, in one reviewable file.", _PLANNED),
@@ -114,9 +114,10 @@ def _start_logging() -> None:
     level = os.environ.get("FLAB_LOG", "INFO").upper()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setLevel(level if level in logging.getLevelNamesMapping() else "INFO")
     for name in ("flab_deploy", "serving", "flows"):
         logger = logging.getLogger(name)
-        logger.setLevel(level if level in logging.getLevelNamesMapping() else "INFO")
+        logger.setLevel("INFO")
         logger.handlers = [handler]
         logger.propagate = False
     # One line per request would slow a load test down.

@@ -52,9 +52,7 @@ _EVALUATE: dict[SizeName, EvaluateConfig] = {
     "small": EvaluateConfig(
         num_function_synthesis=8, num_output_prediction=4, num_chain_of_thought=4, num_robustness=2, max_new_tokens=64
     ),
-    "demo": EvaluateConfig(
-        num_function_synthesis=400, num_output_prediction=200, num_chain_of_thought=200, num_robustness=50
-    ),
+    "demo": EvaluateConfig(num_robustness=100),
     "full": EvaluateConfig(),
 }
 _FOOTPRINT: dict[SizeName, FootprintConfig] = {

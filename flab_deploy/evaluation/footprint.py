@@ -16,23 +16,22 @@ from flab_deploy.errors import ArtifactError, ConfigError
 
 # Runs alone in a fresh interpreter: peak resident memory above the interpreter with its libraries loaded.
 _PROBE = """
-import json, resource, sys
+import json, sys
 import torch
 from transformers import AutoModelForCausalLM
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-def resident():
-    with open("/proc/self/statm") as stream:
-        return int(stream.read().split()[1]) * resource.getpagesize()
+def memory(name):
+    # Not getrusage: its maximum survives exec, so it would tell of the process that started this one.
+    with open("/proc/self/status") as stream:
+        return next(int(line.split()[1]) * 1024 for line in stream if line.startswith(name))
 torch.manual_seed(0)
 model_path, batch, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 import transformers.models.auto.modeling_auto, transformers.generation
-before = resident()
+before = memory("VmRSS:")
 model = AutoModelForCausalLM.from_pretrained(model_path, dtype="auto", use_safetensors=True)
 ids = torch.randint(0, model.config.vocab_size, (batch, tokens))
 with torch.inference_mode():
     model(input_ids=ids, use_cache=True)
-print(json.dumps({"peak": peak() - before}))
+print(json.dumps({"peak": memory("VmHWM:") - before}))
 """
 
 

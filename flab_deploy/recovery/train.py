@@ -43,7 +43,7 @@ class RecoverConfig:
     """Examples, each seen once."""
     batch_size: int = 32
     """Examples per optimizer step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """Peak; linear warm-up over 5 % of the steps, then a cosine to a tenth."""
     weight_decay: float = 0.01
     """Of matrices."""

@@ -8,6 +8,9 @@ from pathlib import Path
 from flab_deploy.corpus import Instruction, load_records
 from flab_deploy.reference.tasks import stream_instructions
 
+# Of function synthesis, output prediction and chain of thought: what the reference model last learnt from.
+_SHARES = (45, 35, 20)
+
 
 def load_instructions(corpus: str, count: int, seed: str) -> list[Instruction]:
     """`count` instructions: of the generated training split for `reference`, else the first of a JSON-lines file.
@@ -15,5 +18,5 @@ def load_instructions(corpus: str, count: int, seed: str) -> list[Instruction]:
     Raises ArtifactError or ConfigError, naming file and line, if the file is missing or broken.
     """
     if corpus == "reference":
-        return list(islice(stream_instructions(seed), count))
+        return list(islice(stream_instructions(seed, shares=_SHARES), count))
     return load_records(Path(corpus), Instruction)[:count]

@@ -46,7 +46,7 @@ VERBS = {
                   f"{_PLANNED} && flab prune --plan work/plan --out work/pruned"),
     "recover": Verb("flab_deploy.verbs:recover", "Post-train a pruned checkpoint, with the original as teacher.",
                     "flab recover reference --original reference --out work/trained --num-examples 64"),
-    "evaluate": Verb("flab_deploy.verbs:evaluate", "Solve programming tasks and judge answers in a sandbox.", _EVALUATED),
+    "evaluate": Verb("flab_deploy.verbs:evaluate", "Solve programming tasks; answers run in a sandbox.", _EVALUATED),
     "compare": Verb("flab_deploy.verbs:compare", "Test what a candidate kept of the original, problem by problem.",
                     f"{_EVALUATED} && flab compare work/evaluation work/evaluation --out work/comparison"),
     "footprint": Verb("flab_deploy.verbs:footprint", "Measure size, peak memory and operations of two checkpoints.",

@@ -45,7 +45,7 @@ _SCORE: dict[SizeName, ScoreConfig] = {
 }
 _RECOVER: dict[SizeName, RecoverConfig] = {
     "small": RecoverConfig(num_examples=64),
-    "demo": RecoverConfig(num_examples=4_000),
+    "demo": RecoverConfig(num_examples=8_000),
     "full": RecoverConfig(num_examples=40_000),
 }
 _EVALUATE: dict[SizeName, EvaluateConfig] = {

@@ -57,7 +57,7 @@ class SpareLayer(DynamicLayer):
     """A cache layer that writes new positions into spare room instead of copying all of it at every step."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._keys: Tensor | None = None
         self._values: Tensor | None = None
 

@@ -151,16 +151,21 @@ def test_the_real_vllm_serves_counts_agrees_and_drains(servable):
         assert key not in Path(log).read_text()
         assert key not in Path(f"/proc/{pid}/cmdline").read_text()
 
-        body = {"model": "flab", "prompt": "x", "max_tokens": 200, "ignore_eos": True, "stream": True}
-        tokens = 0
+        body = {
+            "model": "flab", "prompt": "x", "max_tokens": 200, "ignore_eos": True, "stream": True,
+            "stream_options": {"include_usage": True},
+        }  # fmt: skip
+        tokens, started = 0, False
         with (
             httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client,
             client.stream("POST", "/v1/completions", json=body) as answer,
         ):
             for line in answer.iter_lines():
-                tokens += '"text"' in line
-                if tokens == 1:
+                chunk = json.loads(line.removeprefix("data: ")) if line.startswith("data: {") else {}
+                if chunk and not started:
+                    started = True
                     process.send_signal(signal.SIGTERM)
-        assert tokens >= 200
+                tokens = (chunk.get("usage") or {}).get("completion_tokens", tokens)
+        assert tokens == 200
         assert process.wait(60) == 0
         assert not Path(f"/proc/{pid}").exists()

@@ -196,7 +196,9 @@ def _plan_record(blocks: Sequence[Block], config: BenchConfig) -> dict[str, Json
 
 
 def _start(servers: ExitStack, checkpoints: dict[Role, Checkpoint], config: BenchConfig) -> list[Run]:
-    serve_config = ServeConfig(compiled=config.compiled, kv_cache_gib=config.kv_cache_gib, served_name="bench")
+    serve_config = ServeConfig(
+        compiled=config.compiled, kv_cache_gib=config.kv_cache_gib, served_name="bench", niceness=10
+    )
     sources = find_sources()
     runs = []
     for role in ROLES:

@@ -65,6 +65,8 @@ class ServeConfig:
     """How long the server may take until it answers."""
     drain_s: int = 10
     """How long requests in flight may take to finish after SIGTERM."""
+    niceness: int = 0
+    """How far to lower the server's priority, 0 to 19; a load test on the same machine must not wait for its server."""
     api_key_env: str = "FLAB_API_KEY"
     """Environment variable that holds the API key; if it is not set a key is generated."""
 
@@ -184,7 +186,7 @@ def _start(python: Path, model: Path, port: int, key: str, config: ServeConfig, 
         command += ["--max-model-len", str(config.max_model_len)]
     if not config.compiled:
         command.append("--enforce-eager")
-    guarded = [sys.executable, "-I", "-c", _GUARD, str(os.getpid()), *command]
+    guarded = ["nice", "-n", str(config.niceness), sys.executable, "-I", "-c", _GUARD, str(os.getpid()), *command]
     logger.info("starting vLLM on %s (%s), log in %s", model, "compiled" if config.compiled else "eager", log)
     with log.open("wb") as output:
         return subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,7 +62,7 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan) -> None:
     draft.figures |= {
         "num_parameters": shape.num_parameters, "vocab_size": shape.vocab_size,
         "num_hidden_layers": shape.num_hidden_layers, "intermediate_size": shape.intermediate_size,
-        "tokenizer": {name: getattr(proof, name) for name in Proof.__dataclass_fields__},
+        "tokenizer": asdict(proof),
     }  # fmt: skip
 
 

@@ -145,14 +145,49 @@ def _target_logits(head: Head, targets: Tensor, states: Tensor) -> Tensor:
 @torch.no_grad()
 def errors_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
     """1 where the likeliest token is not the one that follows, else 0, as (n, P) float64."""
-    flat = states.float().flatten(0, 1)
-    best = torch.full(flat.shape[:1], -torch.inf, device=flat.device)
+    token = _likeliest(head, states.float().flatten(0, 1), None)
+    return (token.view(states.shape[:2]) != reference.targets).double()
+
+
+@torch.no_grad()
+def log_likelihood_gradient(head: Head, states: Tensor, tokens: Tensor) -> Tensor:
+    """Gradient (P, D) float32 of the log-probabilities of `tokens` (P,) with respect to the final `states` (P, D)."""
+    states = states.float()
+    normalizer = log_normalizer(head, states)
+    rows_of = head.weight[tokens].float() * head.scale
+    expected = torch.zeros_like(states)
+    if head.softcap is not None:
+        rows_of = rows_of * (1 - (_target_logits(head, tokens, states[None])[0] / head.softcap).square())[:, None]
+    for _, weight, bias in head.slices():
+        for at in range(0, len(states), _POSITIONS):
+            rows = slice(at, at + _POSITIONS)
+            logits = head.logits(states[rows], weight, bias)
+            likely = (logits - normalizer[rows, None]).exp_()
+            if head.softcap is not None:
+                likely *= 1 - (logits / head.softcap).square()
+            expected[rows].addmm_(likely, weight)
+    return rows_of - expected
+
+
+@torch.no_grad()
+def sampled_tokens(head: Head, states: Tensor, seed: int) -> Tensor:
+    """A token (P,) drawn from the prediction at each of the `states` (P, D); the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return _likeliest(head, states.float(), generator)
+
+
+def _likeliest(head: Head, states: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The token (P,) with the largest logit, or with Gumbel noise from `generator` a sample."""
+    best = torch.full(states.shape[:1], -torch.inf, device=states.device)
     token = torch.zeros_like(best, dtype=torch.long)
     for start, weight, bias in head.slices():
-        for at in range(0, len(flat), _POSITIONS):
+        for at in range(0, len(states), _POSITIONS):
             rows = slice(at, at + _POSITIONS)
-            peak, index = head.logits(flat[rows], weight, bias).max(1)
-            better = peak > best[rows]
-            token[rows] = torch.where(better, index + start, token[rows])
-            best[rows] = torch.where(better, peak, best[rows])
-    return (token.view(states.shape[:2]) != reference.targets).double()
+            logits = head.logits(states[rows], weight, bias)
+            if generator is not None:
+                noise = torch.empty(logits.shape).exponential_(generator=generator).log_()
+                logits -= noise.to(logits.device)
+            peak, index = logits.max(1)
+            token[rows] = torch.where(peak > best[rows], index + start, token[rows])
+            best[rows] = torch.maximum(peak, best[rows])
+    return token

@@ -120,7 +120,7 @@ class LayerSearch:
             inputs = self._inputs(index, trunk, position)
             path = [*inputs[: position + 1]]
             for layer in keep[position:]:
-                path.append(self.stack.run(layer, path[-1], self._arguments[index][layer]))
+                path.append(self.run(index, layer, path[-1]))
             total += self._costs(index, path[-1], 1, cost or self.cost)
             self.advance(1)
             if index in trunk.states:
@@ -160,9 +160,19 @@ class LayerSearch:
         for index, inputs in start.states.items():
             path = list(inputs[: min(shared, len(inputs) - 1) + 1])
             for layer in keep[len(path) - 1 : -1]:
-                path.append(self.stack.run(layer, path[-1], self._arguments[index][layer]))
+                path.append(self.run(index, layer, path[-1]))
             states[index] = path[: len(keep)]
         return Trunk(keep=keep, states=states)
+
+    def run(self, index: int, layer: int, states: Tensor, copies: int = 1) -> Tensor:
+        """What a layer makes of states (copies * B, T, D) of a batch."""
+        return self.stack.run(layer, states, self._arguments[index][layer], copies)
+
+    @torch.no_grad()
+    def states(self, index: int, trunk: Trunk) -> list[Tensor]:
+        """What every layer of a trunk reads from a batch, and what the last one writes."""
+        inputs = self._inputs(index, trunk, len(trunk.keep) - 1)
+        return [*inputs, self.run(index, trunk.keep[-1], inputs[-1])]
 
     @torch.no_grad()
     def _inputs(self, index: int, trunk: Trunk, last: int) -> list[Tensor]:
@@ -171,7 +181,7 @@ class LayerSearch:
             return trunk.states[index]
         path = [self._embedded[index]]
         for layer in trunk.keep[:last]:
-            path.append(self.stack.run(layer, path[-1], self._arguments[index][layer]))
+            path.append(self.run(index, layer, path[-1]))
         return path
 
     def _step(self, step: int, trunks: Sequence[Trunk], sums: dict[tuple[int, int], float]) -> None:
@@ -203,7 +213,7 @@ class LayerSearch:
         running, joined = inputs[positions[0]], 1
         for at in range(positions[0] + 1, len(trunk.keep)):
             layer = trunk.keep[at]
-            running = self.stack.run(layer, running, self._arguments[index][layer], joined)
+            running = self.run(index, layer, running, joined)
             if at in positions:
                 running, joined = torch.cat([running, inputs[at]]), joined + 1
         return self._costs(index, running, joined, self.cost)

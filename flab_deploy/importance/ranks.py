@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -39,6 +39,25 @@ class Ranks:
         found = torch.tensor(value, device=_device())
         dist.all_reduce(found, op=dist.ReduceOp.MAX)
         return int(found)
+
+    @contextmanager
+    def lead(self) -> Iterator[Callable[[], None]]:
+        """On the first rank: call what this yields to have the others join the work; they are let go otherwise."""
+        told: list[int] = []
+
+        def start() -> None:
+            told.append(1)
+            self.largest(1)
+
+        try:
+            yield start
+        finally:
+            if not told:
+                self.largest(0)
+
+    def called(self) -> bool:
+        """On the other ranks: wait, and say whether the first one has started the work."""
+        return self.largest(0) == 1
 
     def wait(self) -> None:
         """Return when all ranks have come here."""

@@ -105,7 +105,9 @@ def test_the_code_digest_covers_imported_modules() -> None:
     assert code_digest("flab_deploy.artifacts") != code_digest("flab_deploy.errors")
 
 
-def test_the_work_gets_an_absolute_path_even_for_a_relative_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_gets_an_absolute_path_even_for_a_relative_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     seen: list[Path] = []
     run_stage(Path("out"), kind="k", module="flab_deploy.errors", parents={}, config={},

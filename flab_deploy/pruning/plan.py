@@ -24,7 +24,6 @@ from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance.calibration import encode, kl_measure, make_batches
 from flab_deploy.importance.layers import greedy_drops
 from flab_deploy.importance.score import SCORES_FILE, end_of_text_id
-from flab_deploy.importance.units import best_channels
 from flab_deploy.pruning.plan_document import PLAN_FILE, SCHEMA_VERSION
 from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.tokenizer import choose_tokens, least_tokens
@@ -44,8 +43,8 @@ class PlanConfig:
     """Layers dropped at most."""
     min_channels_dropped: int = 16
     """FFN channels dropped per layer at least; 0 lets the planner leave width alone."""
-    channel_multiple: int = 16
-    """FFN width stays a multiple of this, as matrix units like it."""
+    channel_multiple: int = 32
+    """FFN width stays a multiple of this: bfloat16 matrix units work on blocks of 32."""
 
     def __post_init__(self) -> None:
         """Refuse budgets that make no sense."""

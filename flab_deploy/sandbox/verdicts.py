@@ -35,7 +35,8 @@ VerdictName = Literal[
 `infra_error`: the judge or the test is at fault; says nothing about the program.
 """
 VERDICT_NAMES: tuple[VerdictName, ...] = get_args(VerdictName)
-TIMEOUTS: frozenset[VerdictName] = frozenset({"timeout_cpu", "timeout_wall"})
+UNSURE: frozenset[VerdictName] = frozenset({"timeout_cpu", "timeout_wall", "infra_error"})
+"""What may be the machine's doing, so that it has to happen again before it counts."""
 MAX_SOURCE_BYTES = 1 << 20
 
 
@@ -51,6 +52,10 @@ class Program:
     """Source that defines `check(candidate)`; it never enters the program's process."""
     entry_point: str
     """Name of the function that `check` receives."""
+    prelude: str = ""
+    """The prompt, if the test takes helpers or imports from it; they run beside the test, from this text."""
+    cpu_s: float = 0.0
+    """Processor time for this program in seconds, such as `calibrated` gives; 0 means that of the limits."""
 
 
 @dataclass(frozen=True, kw_only=True)

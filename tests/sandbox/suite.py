@@ -26,7 +26,9 @@ def _filled(source: str, canary: Path, port: int) -> str:
         "{folder!r}": repr(str(canary.parent)),
         "{port}": str(port),
         "{judge}": str(os.getpid()),
-        "{bpf}": "280" if platform.machine() == "aarch64" else "321",
+        "{package!r}": repr(str(Path(__file__).parent)),
+        **({"{bpf}": "280", "{keyctl}": "219", "{userfaultfd}": "282"} if platform.machine() == "aarch64" else
+           {"{bpf}": "321", "{keyctl}": "250", "{userfaultfd}": "323"}),
     }
     for word, value in words.items():
         source = source.replace(word, value)

@@ -49,7 +49,7 @@ VERBS = {
     "recover": Verb("flab_deploy.verbs:recover", "Post-train a pruned checkpoint, with the original as teacher.",
                     "flab recover reference --original reference --out work/trained --num-examples 64"),
     "evaluate": Verb("flab_deploy.verbs:evaluate", "Solve programming tasks; answers run in a sandbox.", _EVALUATED),
-    "judge": Verb("flab_deploy.judging:judge", "Judge programs in HumanEval's format, isolated and apart from their tests.",
+    "judge": Verb("flab_deploy.judging:judge", "Judge programs in HumanEval's format, apart from their tests.",
                   f"printf '%s' '{_ROW}' > rows.jsonl && flab judge rows.jsonl --json"),
     "compare": Verb("flab_deploy.verbs:compare", "Test what a candidate kept of the original, problem by problem.",
                     f"{_EVALUATED} && flab compare work/evaluation work/evaluation --out work/comparison"),

@@ -86,6 +86,7 @@ def _document(verdicts: Sequence[Verdict], calibration: Calibration, limits: Lim
         passes[verdict.program_id].append(verdict.passed)
         missing = verdict.verdict == "fail_load" and verdict.detail.startswith("it defines no function ")
         undefined[verdict.program_id] = undefined.get(verdict.program_id, True) and missing
+    unjudged = any(v.verdict == "infra_error" for v in verdicts)
     return {
         "results": [
             {"task_id": v.program_id, "verdict": v.verdict, "detail": v.detail, "cpu_s": v.cpu_s,
@@ -94,7 +95,7 @@ def _document(verdicts: Sequence[Verdict], calibration: Calibration, limits: Lim
         ],
         "summary": {
             "num_programs": len(verdicts), "num_tasks": len(passes), "num_passed": sum(v.passed for v in verdicts),
-            "pass_at_1": fmean(map(fmean, passes.values())) if all(v.verdict != "infra_error" for v in verdicts) else None,
+            "pass_at_1": None if unjudged else fmean(map(fmean, passes.values())),
             "verdicts": dict(Counter(v.verdict for v in verdicts).most_common()),
         },
         "undefined_entry_points": [task_id for task_id, missing in undefined.items() if missing],
@@ -109,7 +110,11 @@ def _document(verdicts: Sequence[Verdict], calibration: Calibration, limits: Lim
 
 def _as_text(document: dict[str, Any]) -> str:
     summary, sandbox = document["summary"], document["sandbox"]
-    lines = [f"{printable(r['task_id'])}: {r['verdict']} {r['detail']}" for r in document["results"] if r["verdict"] != "pass"]
+    lines = [
+        f"{printable(r['task_id'])}: {r['verdict']} {r['detail']}"
+        for r in document["results"]
+        if r["verdict"] != "pass"
+    ]
     rate = "none, for some could not be judged" if summary["pass_at_1"] is None else f"{summary['pass_at_1']:.4f}"
     lines += [
         f"passed {summary['num_passed']} of {summary['num_programs']} programs of {summary['num_tasks']} tasks; "
@@ -117,7 +122,9 @@ def _as_text(document: dict[str, Any]) -> str:
         "verdicts " + ", ".join(f"{name} {count}" for name, count in summary["verdicts"].items()),
         f"sandbox tier {sandbox['tier']}: {', '.join(sandbox['layers'])}",
     ]
-    for name, found in (("no program defines the entry point of", document["undefined_entry_points"]),
-                        ("canonical solution fails for", [f["task_id"] for f in document["calibration"]["failed"]])):
+    for name, found in (
+        ("no program defines the entry point of", document["undefined_entry_points"]),
+        ("canonical solution fails for", [f["task_id"] for f in document["calibration"]["failed"]]),
+    ):
         lines += [f"{name} {printable(', '.join(found))}"] if found else []  # fmt: skip
     return "\n".join(lines) + "\n"

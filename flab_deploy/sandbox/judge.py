@@ -30,6 +30,7 @@ _START_WITHIN_S, _ANSWER_LATE_S = 60.0, 30.0
 _PATIENCE = 11.0  # times the wall time, for a program may have to wait for a processor
 _NUM_INFRA_REPEATS = 2
 _REQUIRED_LAYERS = ("landlock", "seccomp")
+_NAMESPACE_LAYERS = ("private_network", "limited_disk")
 # The package's modules without its `__init__` files, whose imports a worker has no use for.
 _BOOT = """
 import sys, types
@@ -305,10 +306,14 @@ def _repeated(pool: _Pool, programs: Sequence[Program], index: int, verdict: Ver
 
 
 def tier_of(layers: Sequence[str]) -> str:
-    """Name of the tier that some layers make: `1r` with a private user, `1`, or `0` for less than is required."""
+    """Name of the tier that some layers make.
+
+    `0` is less than is required, `1` what is required, `2` with a network and a disk of the worker's
+    own; an `r` follows where programs run as a private user.
+    """
     if any(layer not in layers for layer in _REQUIRED_LAYERS):
         return "0"
-    return "1r" if "private_user" in layers else "1"
+    return ("2" if set(_NAMESPACE_LAYERS) <= set(layers) else "1") + ("r" if "private_user" in layers else "")
 
 
 @lru_cache(maxsize=1)

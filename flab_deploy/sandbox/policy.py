@@ -15,7 +15,7 @@ import resource
 import signal
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +124,7 @@ class Confinement:
     ruleset_fd: int | None
     """Landlock rules, or None without Landlock."""
     watched: bool
-    """Whether the worker must be able to read what the child has written, which it may not of a process kept private."""
+    """Whether the child stays open to its user, since else a worker without privilege cannot see what it writes."""
     syscalls: SyscallFilter | None
     """System call filter, or None where no filter can be had."""
     limits: Limits
@@ -183,7 +183,7 @@ def private_uid() -> int | None:
     if os.geteuid() != 0:
         return None
     uid = _FIRST_PRIVATE_UID + 2 * (os.getpid() % (_NUM_PRIVATE_UIDS // 2))
-    return uid if _in_child(lambda: _become(uid, search=False)) else None
+    return uid if in_child(lambda: _become(uid, search=False)) else None
 
 
 def needs_search(uid: int | None, path: str) -> bool:
@@ -194,15 +194,15 @@ def needs_search(uid: int | None, path: str) -> bool:
             _become(uid, search=False)
         os.listdir(path)
 
-    return uid is not None and not _in_child(attempt)
+    return uid is not None and not in_child(attempt)
 
 
-def _in_child(attempt: object) -> bool:
+def in_child(attempt: Callable[[], object]) -> bool:
     """Whether a callable ends without an exception, tried in a forked child."""
     child = os.fork()
     if child == 0:
         try:
-            attempt()  # type: ignore[operator]
+            attempt()
             os._exit(0)
         except BaseException:
             os._exit(1)
@@ -297,15 +297,16 @@ def _filter_syscalls(code: bytes) -> None:
 def enter(confinement: Confinement, keep: Sequence[int], cpu_s: float) -> None:
     """Confine this process, a fresh child of the worker, for good; descriptors `keep` become 3, 4, ...
 
-    The kernel ends it soon after `cpu_s` seconds of processor time, if the worker has not done so. Raises OSError if a layer that was prepared cannot be entered; the child must then end.
+    The kernel ends it soon after `cpu_s` seconds of processor time, if the worker has not done so.
+    Raises OSError if a layer that was prepared cannot be entered; the child must then end.
     """
     os.setsid()
     os.chdir(confinement.workdir)
     _set_limits(confinement, cpu_s)
     if confinement.uid is not None:
         _become(confinement.uid, search=confinement.search)
-    elif os.geteuid() == 0:
-        _keep_capabilities(0)
+    else:
+        _keep_capabilities(0)  # those of root, or of the worker's user namespace
     _prctl(_PR_SET_DUMPABLE, 1 if confinement.watched else 0)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
     if os.getppid() != confinement.parent:

@@ -81,7 +81,7 @@ def _all_themselves(items: Iterable[object]) -> bool:
     """Whether every item is its own encoding; in C, for the long lists that tests like to pass."""
     kinds = set(map(type, items))
     if kinds == {int}:
-        return -_SMALL < min(items) and max(items) < _SMALL  # type: ignore[type-var]
+        return min(items) > -_SMALL and max(items) < _SMALL  # type: ignore[type-var]
     return kinds <= _THEMSELVES
 
 

@@ -26,6 +26,7 @@ from flab_deploy.sandbox import gauges, policy
 from flab_deploy.sandbox.candidate import OUT_OF_MEMORY_STATUS, run_candidate
 from flab_deploy.sandbox.channel import Closed, receive_frame, send_frame
 from flab_deploy.sandbox.examiner import GONE, LOADING, NOT_ENTERED, TEST_READ, Exam, printable, run_examiner
+from flab_deploy.sandbox.namespaces import enter_namespaces
 from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, UNSURE, Limits
 
 MAX_FRAME_BYTES = 8 * MAX_SOURCE_BYTES
@@ -120,6 +121,7 @@ class Worker:
         """A worker whose programs may leave files in `workdir`, which must be empty and theirs alone."""
         self._limits = limits
         self._workdir = workdir
+        self._namespaces = enter_namespaces(workdir, limits.file_bytes)
         uid = policy.private_uid()
         library = policy.find_library()
         search = policy.needs_search(uid, os.path.dirname(os.__file__))
@@ -198,7 +200,9 @@ class Worker:
                 continue
             wait_s = _LOOK_EVERY_S
             elapsed_s = time.monotonic() - started
-            stopped = _over_time(elapsed_s, candidate, examiner, cpu_limit_s, wall_limit_s) or self._over_size(candidate)
+            stopped = _over_time(elapsed_s, candidate, examiner, cpu_limit_s, wall_limit_s) or self._over_size(
+                candidate
+            )
             if stopped is not None:
                 break
         test_read = data.startswith(TEST_READ)
@@ -270,7 +274,7 @@ class Worker:
         if "syscalls" in layers:
             layers.remove("syscalls")
             layers += ["seccomp"] if end.status == -signal.SIGSYS else []
-        return layers
+        return layers + self._namespaces
 
 
 def _refused(attempt: Callable[[], object]) -> bool:

@@ -154,9 +154,7 @@ HARM = [
     attack("times changed", "import os; os.utime({canary!r}, (0, 0))", *VIOLATION),
     attack("a folder made outside", "import os; os.mkdir({folder!r} + '/new')", *VIOLATION),
     attack("written through a link", "import os; os.symlink({canary!r}, 'l'); open('l', 'w').write('x')", *VIOLATION),
-    attack(
-        "written through a hard link", "import os; os.link({canary!r}, 'l'); open('l', 'w').write('x')", *VIOLATION
-    ),
+    attack("written through a hard link", "import os; os.link({canary!r}, 'l'); open('l', 'w').write('x')", *VIOLATION),
     attack("a secret read from a file", "return open({canary!r}).read()", *VIOLATION),
     attack("accounts read", "return open('/etc/passwd').read()", *VIOLATION),
     attack(

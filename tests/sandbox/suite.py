@@ -27,8 +27,11 @@ def _filled(source: str, canary: Path, port: int) -> str:
         "{port}": str(port),
         "{judge}": str(os.getpid()),
         "{package!r}": repr(str(Path(__file__).parent)),
-        **({"{bpf}": "280", "{keyctl}": "219", "{userfaultfd}": "282"} if platform.machine() == "aarch64" else
-           {"{bpf}": "321", "{keyctl}": "250", "{userfaultfd}": "323"}),
+        **(
+            {"{bpf}": "280", "{keyctl}": "219", "{userfaultfd}": "282"}
+            if platform.machine() == "aarch64"
+            else {"{bpf}": "321", "{keyctl}": "250", "{userfaultfd}": "323"}
+        ),
     }
     for word, value in words.items():
         source = source.replace(word, value)

@@ -14,6 +14,7 @@ from flab_deploy.errors import ConfigError
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import VERDICT_NAMES, Limits, Program, Verdict, judge
 
+from .endurance import endure, spread
 from .hostile import HONEST, TEST
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,14 +147,19 @@ def test_functions_of_the_test_can_be_passed_and_called() -> None:
     checks = ["seen = []", "def g(x):", "    seen.append(x)", "    return -x", "xs = [1, 2, 3]"]
     checks += ["assert candidate(g, xs, key=lambda x: -x) == ([-3, -2, -1], g)", "assert seen == xs == [3, 2, 1]"]
     assert verdict_of(source, *checks).passed
-    assert verdict_of("def f(g, x): return g(x)", "assert candidate(int, '12') == 12 and candidate(len, 'ab') == 2").passed
+    assert verdict_of(
+        "def f(g, x): return g(x)", "assert candidate(int, '12') == 12 and candidate(len, 'ab') == 2"
+    ).passed
     raises = "def f(g):\n    try: g()\n    except ZeroDivisionError as e: return str(e)\n"
     assert verdict_of(raises, "assert candidate(lambda: 1 / 0) == 'division by zero'").passed
 
 
 def test_a_function_of_the_test_that_gives_no_plain_data_is_unsupported() -> None:
     verdict = verdict_of("def f(g): return g()", "assert candidate(lambda: object()) == 1")
-    assert (verdict.verdict, verdict.detail) == ("unsupported_value", "a function of the test gives a value of type 'object'")
+    assert (verdict.verdict, verdict.detail) == (
+        "unsupported_value",
+        "a function of the test gives a value of type 'object'",
+    )
     verdict = verdict_of("def f(g): return g(1)", "assert candidate(lambda n: candidate(n)) == 1")
     assert verdict.verdict == "unsupported_value"
 
@@ -191,27 +197,19 @@ def test_a_bad_test_is_nobodys_failure(test: str, detail: str) -> None:
     assert good.passed
 
 
-def test_descriptors_and_processes_stay_flat_over_many_programs(strangers: set[psutil.Process]) -> None:
+def test_nothing_grows_over_five_hundred_programs() -> None:
     me = psutil.Process()
-    seen: list[tuple[int, int, int, int]] = []
-
-    def look(_: int) -> None:
-        children = set(me.children()) - strangers
-        everyone = set(me.children(recursive=True)) - strangers
-        seen.append((me.num_fds(), len(children), sum(c.num_fds() for c in children), len(everyone)))
-
-    before = me.num_fds()
-    wrong = "import os\nopen('left', 'w')\ndef f(n):\n    os._exit(3)\n"
-    verdicts = judge([program(), program(wrong), program("def f(n")] * 120, workers=2, progress=look)
-    assert [v.verdict for v in verdicts] == ["pass", "fail_exception", "fail_load"] * 120
-    settled = seen[20:-20]
-    assert len({fds for fds, *_ in settled}) == 1
-    assert {workers for _, workers, *_ in settled} == {2}
-    # a worker between two programs has seven descriptors; one that is busy has a few more
-    assert max(s[2] for s in settled) <= 2 * 16
-    assert max(s[3] for s in settled) <= 2 * 3
-    assert me.num_fds() == before
-    assert set(me.children()) <= strangers
+    before = me.num_fds(), len(me.children(recursive=True))
+    seen, counts, odd = endure(500, every=20)
+    assert odd == [] and counts["infra_error"] == 0
+    assert spread(seen, "own_descriptors")[0] == spread(seen, "own_descriptors")[1]
+    # a worker between two programs has seven descriptors, two processes and four files; one that is busy a few more
+    assert spread(seen, "worker_descriptors")[1] <= 2 * 16
+    assert spread(seen, "processes")[1] <= 2 * 3
+    assert spread(seen, "temporary_files")[1] <= 2 * 8
+    low, high = spread(seen, "worker_rss_bytes")
+    assert high - low < 4 << 20
+    assert (me.num_fds(), len(me.children(recursive=True))) == before
 
 
 def test_a_killed_worker_costs_no_program(strangers: set[psutil.Process]) -> None:

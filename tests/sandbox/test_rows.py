@@ -130,7 +130,10 @@ def test_a_bad_line_is_named(tmp_path: Path, line: dict[str, Any] | str, told: s
     assert told in str(raised.value) and "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("content", "told"), [(b"", "no rows"), (b"\n\n", "no rows"), (b"\xff\xfe{", "cannot be read"), (b"\x1f\x8bx", "cannot be read")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "no rows"), (b"\n\n", "no rows"), (b"\xff\xfe{", "cannot be read"), (b"\x1f\x8bx", "cannot be read")],
+)
 def test_a_file_without_rows_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "rows.jsonl").write_bytes(content)
     with pytest.raises(ConfigError, match=told):

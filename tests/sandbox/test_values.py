@@ -80,7 +80,9 @@ def test_functions_stay_where_they_are() -> None:
     assert unpack(pack(remote), kept.__getitem__) == [len, {"key": str.upper}]
 
 
-@pytest.mark.parametrize("items", [[1, 2**60], [1, True], [1, "a", None, 2.5], [-0.0, 1e300], [True], ["\ud800"], [2**53]])
+@pytest.mark.parametrize(
+    "items", [[1, 2**60], [1, True], [1, "a", None, 2.5], [-0.0, 1e300], [True], ["\ud800"], [2**53]]
+)
 def test_lists_arrive_the_same_whether_or_not_they_take_the_short_way(items: list[Any]) -> None:
     got = carried({"k": (items, set(items))})["k"]
     assert repr(got[0]) == repr(items) and got[1] == set(items)

@@ -281,7 +281,7 @@ def run_examiner(fd: int, report_fd: int, exam: Exam, max_bytes: int) -> None:
     """Examine the program behind `fd`, write one line of JSON to `report_fd`, and end. Never returns."""
     session = Session(fd, max_bytes)
     outcome = ("pass", "")
-    reserve = bytearray(_RESERVE_BYTES)  # given up where memory has run out, to be able to say so
+    reserve = bytes(_RESERVE_BYTES)  # pages untouched; given up where memory has run out, to be able to say so
     try:
         _examine(session, exam)
     except _Stop:

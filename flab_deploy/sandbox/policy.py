@@ -55,6 +55,14 @@ def landlock_abi() -> int:
     return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
+# Types are made here, once: making one in every child takes longer than using it.
+_TwoWords, _SixWords = ctypes.c_uint32 * 2, ctypes.c_uint32 * 6
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
 class _Rule(ctypes.Structure):
     _pack_ = 1
     _fields_ = (("rights", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
@@ -241,8 +249,8 @@ def _become(uid: int, *, search: bool) -> None:
 
 
 def _keep_capabilities(mask: int) -> None:
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    data = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)  # effective, permitted, inheritable; low and high word
+    header = _TwoWords(_CAPABILITY_VERSION, 0)
+    data = _SixWords(mask, mask, 0, 0, 0, 0)  # effective, permitted, inheritable; low and high word
     if _libc.capset(header, data) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
@@ -284,12 +292,7 @@ def _above(fd: int, least: int) -> int:
 
 
 def _filter_syscalls(code: bytes) -> None:
-    instructions = ctypes.create_string_buffer(code, len(code))
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
-
-    program = Program(len(code) // 8, ctypes.addressof(instructions))
+    program = _FilterProgram(len(code) // 8, code)
     if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp filter")
 

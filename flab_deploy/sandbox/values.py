@@ -23,6 +23,9 @@ MAX_ITERATED = 10_000
 _SMALL = 1 << 53
 
 
+_to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
 class UnsupportedValue(Exception):
     """The value is not plain data."""
 
@@ -236,7 +239,7 @@ def unpack(packed: object, resolve: Callable[[int], object] | None = None) -> An
 
 def to_bytes(message: object, max_bytes: int) -> bytes:
     """A packed message as ASCII JSON. Raises TooLarge above `max_bytes`."""
-    data = json.dumps(message, separators=(",", ":")).encode()
+    data = _to_json(message).encode()
     if len(data) > max_bytes:
         raise TooLarge(f"{len(data)} bytes, and {max_bytes} are allowed")
     return data

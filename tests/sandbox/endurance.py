@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,17 +39,32 @@ class Holding:
     """Resident memory of the workers together."""
 
 
-def _look(strangers: set[psutil.Process], width: int) -> Holding:
+def _look(strangers: set[psutil.Process], width: int, folder: Path) -> Holding:
     me = psutil.Process()
     workers = [c for c in me.children() if c not in strangers][:width]
-    folders = Path(tempfile.gettempdir()).glob("flab-sandbox-*")
+    # a worker may have mounted a file system of its own there, which only its own view of the files shows
+    seen_from = [Path("/"), *(Path(f"/proc/{w.pid}/root") for w in workers)]
+    folders = [root / folder.relative_to("/") for root in seen_from]
     return Holding(
         own_descriptors=me.num_fds(),
         worker_descriptors=sum(w.num_fds() for w in workers),
         processes=len(set(me.children(recursive=True)) - strangers),
-        temporary_files=sum(1 for folder in folders for _ in folder.rglob("*")),
+        temporary_files=len({path.as_posix() for folder in folders for path in folder.rglob("*")}),
         worker_rss_bytes=sum(w.memory_info().rss for w in workers),
     )
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A place for temporary files that no other judge uses."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o711)
+        tempfile.tempdir = place
+        try:
+            yield Path(place)
+        finally:
+            tempfile.tempdir = before
 
 
 def endure(num_programs: int, *, every: int, width: int = 2) -> tuple[list[Holding], Counter[str], list[str]]:
@@ -65,9 +82,11 @@ def endure(num_programs: int, *, every: int, width: int = 2) -> tuple[list[Holdi
         nonlocal num_done
         num_done += 1
         if num_done % every == 0:
-            seen.append(_look(strangers, width))
+            seen.append(_look(strangers, width, folder))
 
-    verdicts = judge(programs, workers=width, progress=look)
+    with _temporary_folder() as folder:
+        verdicts = judge(programs, workers=width, progress=look)
+        assert list(folder.iterdir()) == []
     odd = [f"{v.program_id}: {v.verdict} ({v.detail})" for v in verdicts if v.verdict != v.program_id]
     return seen, Counter(v.verdict for v in verdicts), odd
 

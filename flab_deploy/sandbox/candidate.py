@@ -35,7 +35,7 @@ def run_candidate(fd: int, source: str, entry_point: str, max_bytes: int) -> Non
 
 def _load(fd: int, source: str, entry_point: str, max_bytes: int) -> dict[str, Any] | None:
     module = types.ModuleType("candidate")
-    builtins.exit = builtins.quit = sys.exit  # as `site` would have it
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # as `site` would have it
     sys.modules["candidate"] = module
     try:
         exec(compile(source, "<candidate>", "exec", dont_inherit=True), module.__dict__)

@@ -225,6 +225,8 @@ class Session:
             return "memory_limit", "comparing its answers ran out of memory"
         if isinstance(error, NameError):
             return "infra_error", f"the test uses what neither it nor the prompt defines: {text}"
+        if isinstance(error, ImportError):
+            return "infra_error", f"the test cannot import what it needs: {text}"
         return "fail_exception", f"{told} ({_line_of(error)})"
 
 

@@ -15,15 +15,19 @@ def cpu_s(pid: int) -> float:
 
 
 def waited_s(pid: int) -> float:
-    """Seconds that a process's main thread was ready to run and had no processor; 0 where the kernel does not say.
+    """Longest time in seconds that a thread of the process was ready to run and had no processor.
 
-    Second figure of /proc/PID/schedstat (the kernel's Documentation/scheduler/sched-stats).
+    Second figure of /proc/PID/task/TID/schedstat (the kernel's Documentation/scheduler/sched-stats);
+    0 where the kernel does not say.
     """
+    waited_ns = [0]
     try:
-        with open(f"/proc/{pid}/schedstat", encoding="ascii") as figures:
-            return int(figures.read().split()[1]) / 1e9
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as figures:
+                waited_ns.append(int(figures.read().split()[1]))
     except (OSError, ValueError, IndexError):
-        return 0.0
+        pass
+    return max(waited_ns) / 1e9
 
 
 def written_bytes(pid: int) -> int:

@@ -21,13 +21,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from flab_deploy.errors import SandboxError
+from flab_deploy.errors import ConfigError, SandboxError
 from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits, Program, Verdict, VerdictName
 
 logger = logging.getLogger(__name__)
 
 _START_WITHIN_S, _ANSWER_LATE_S = 60.0, 30.0
-_PATIENCE = 11.0  # times the wall time, for a program may have to wait for a processor
+_PATIENCE = 31.0  # times the wall time, for a program may have to wait for a processor
 _NUM_INFRA_REPEATS = 2
 _REQUIRED_LAYERS = ("landlock", "seccomp")
 _NAMESPACE_LAYERS = ("private_network", "limited_disk")
@@ -271,8 +271,11 @@ def judge(
     each program that is done, as `tqdm.update` wants it. A timeout counts only if it happens
     again with no other program running; an `infra_error` that is not the test's own fault is repeated
     up to two times.
-    Raises SandboxError if this machine cannot isolate programs, unless `allow_weak`.
+    Raises SandboxError if this machine cannot isolate programs, unless `allow_weak`; ConfigError
+    for less than 0 workers.
     """
+    if workers < 0:
+        raise ConfigError(f"workers is {workers}; give 0 for one per processor, or more")
     verdicts: list[Verdict | None] = [_refused(program) for program in programs]
     indices = [i for i, verdict in enumerate(verdicts) if verdict is None]
     tell = progress or (lambda _: None)

@@ -179,7 +179,7 @@ def find_library() -> Library:
     """The library of this interpreter and system, without the packages that are installed beside it."""
     paths = sysconfig.get_paths()
     own = {os.path.realpath(paths[name]) for name in ("stdlib", "platstdlib")}
-    own |= {os.path.realpath(entry) for entry in sys.path if entry and "site-packages" not in entry}
+    own |= {os.path.realpath(entry) for entry in sys.path if os.path.basename(entry) == "lib-dynload"}
     system = {os.path.realpath(path) for path in _SYSTEM_LIBRARIES}
     shared = [path for path in _entries(os.path.join(sys.base_prefix, "lib")) if ".so" in os.path.basename(path)]
     readable = [path for folder in sorted(own | system) for path in _entries(folder)]

@@ -16,7 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
 from types import GeneratorType, NoneType
-from typing import Any
+from typing import Any, cast
 
 MAX_DEPTH = 60
 MAX_ITERATED = 10_000
@@ -73,10 +73,10 @@ _SCALARS: dict[type, tuple[str, Callable[[Any], Any]]] = {
     timedelta: ("Y", lambda v: [v.days, v.seconds, v.microseconds]),
 }
 _THEMSELVES: frozenset[type] = frozenset({NoneType, bool, str, float})
-_TYPES: dict[object, str] = {
-    kind: kind.__name__
-    for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset, dict, range, object)
-} | {NoneType: "NoneType"}
+_SENDABLE: tuple[type, ...] = (
+    bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset, dict, range, object, NoneType
+)  # fmt: skip
+_TYPES: dict[object, str] = {kind: kind.__name__ for kind in _SENDABLE}
 _TYPE_NAMED = {name: kind for kind, name in _TYPES.items()}
 
 
@@ -84,7 +84,8 @@ def _all_themselves(items: Iterable[object]) -> bool:
     """Whether every item is its own encoding; in C, for the long lists that tests like to pass."""
     kinds = set(map(type, items))
     if kinds == {int}:
-        return min(items) > -_SMALL and max(items) < _SMALL  # type: ignore[type-var]
+        integers = cast("Iterable[int]", items)
+        return min(integers) > -_SMALL and max(integers) < _SMALL
     return kinds <= _THEMSELVES
 
 
@@ -122,7 +123,8 @@ def _pack_rare(value: object, kind: type, depth: int, functions: list[Callable[.
     if isinstance(value, (datetime, time)) and kind in (datetime, time) and value.tzinfo is None:
         return ["n" if kind is datetime else "N", value.isoformat(), value.fold]
     if _is_named_tuple(value, kind):
-        return _pack(tuple.__getitem__(value, slice(None)), depth, functions)  # type: ignore[arg-type]
+        plain: tuple[object, ...] = tuple.__getitem__(cast("tuple[object, ...]", value), slice(None))
+        return _pack(plain, depth, functions)
     if kind is type and value in _TYPES:
         return ["T", _TYPES[value]]
     if isinstance(value, Remote) and kind is Remote:

@@ -55,7 +55,12 @@ class Program:
     prelude: str = ""
     """The prompt, if the test takes helpers or imports from it; they run beside the test, from this text."""
     cpu_s: float = 0.0
-    """Processor time for this program in seconds, such as `calibrated` gives; 0 means that of the limits."""
+    """Processor time for this program in seconds, such as `calibrate` gives; 0 means that of the limits."""
+
+    def __post_init__(self) -> None:
+        """Refuse a time that is none."""
+        if not 0 <= self.cpu_s <= 3600:
+            raise ConfigError(f"program {self.program_id!r}: cpu_s is {self.cpu_s}; give 0 to 3600 seconds")
 
 
 @dataclass(frozen=True, kw_only=True)

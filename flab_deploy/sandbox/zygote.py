@@ -34,7 +34,7 @@ _FIRST_LOOK_S, _LOOK_EVERY_S, _END_WITHIN_S = 0.1, 0.05, 1.0
 _MAX_FILES = 1000
 # Unlinked files that are kept mapped are in no directory, so what goes through `write` is limited too.
 _MAX_WRITTEN_BYTES = 1 << 30
-_MAX_WAITED = 9.0  # a program that makes itself wait, by way of threads, gets this many times its wall time at most
+_MAX_WAITED = 29.0  # times the wall time that waiting for a processor may last, so that everything has an end
 _PRELOADED = [
     "abc", "array", "bisect", "cmath", "collections", "collections.abc", "contextlib", "copy", "dataclasses",
     "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math",

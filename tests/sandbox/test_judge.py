@@ -132,6 +132,13 @@ def test_a_name_that_only_the_program_defines_is_the_tests_fault() -> None:
     assert verdict.verdict == "infra_error" and "near" in verdict.detail
 
 
+def test_an_import_that_fails_in_the_test_is_the_tests_fault() -> None:
+    verdict = with_prompt("    return n\n", "import numpy.no_such_module", "assert candidate(1)")
+    assert verdict.verdict == "infra_error" and "numpy" in verdict.detail
+    own = with_prompt("    import numpy.no_such_module\n", "assert candidate(1)")
+    assert own.verdict == "fail_exception" and "numpy" in own.detail
+
+
 def test_a_name_error_of_the_program_is_not() -> None:
     assert with_prompt("    return m\n", "assert candidate(1)").verdict == "fail_exception"
 
@@ -231,6 +238,13 @@ def test_workers_end_with_an_interrupted_judge(strangers: set[psutil.Process]) -
     with pytest.raises(KeyboardInterrupt):
         judge([program()] * 5, workers=2, progress=interrupt)
     assert set(psutil.Process().children()) <= strangers
+
+
+def test_impossible_requests_are_refused() -> None:
+    with pytest.raises(ConfigError, match="workers is -1"):
+        judge([program()], workers=-1)
+    with pytest.raises(ConfigError, match="cpu_s is -1"):
+        Program(program_id="p", source="", test="", entry_point="f", cpu_s=-1)
 
 
 @pytest.mark.parametrize("limits", [{"cpu_s": 0}, {"cpu_s": 5, "wall_s": 1}, {"memory_bytes": 1}, {"message_bytes": 0}])

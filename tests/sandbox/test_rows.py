@@ -147,6 +147,13 @@ def test_bad_input_ends_with_two_and_one_line(tmp_path: Path) -> None:
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [("--cpu-s", "0"), ("--cpu-s", "-1"), ("--workers", "-2"), ("--memory-bytes", "1")])
+def test_impossible_options_end_with_two(tmp_path: Path, words: tuple[str, str]) -> None:
+    done = flab_judge(write(tmp_path / "rows.jsonl", ADD), *words)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert words[0].strip("-").replace("-", "_") in done.stderr.replace("-", "_") and "Traceback" not in done.stderr
+
+
 def test_rows_may_be_gzipped_and_hold_any_character(tmp_path: Path) -> None:
     row = {**ADD, "prompt": ADD["prompt"] + '    """a\u2028b \ud800"""\n'}
     packed = tmp_path / "rows.jsonl.gz"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import psutil
 from flab_deploy.sandbox import Program, judge
 
 from .hostile import HONEST, TEST
+from .suite import temporary_folder
 
 _KINDS = {
     HONEST: "pass",
@@ -54,19 +52,6 @@ def _look(strangers: set[psutil.Process], width: int, folder: Path) -> Holding:
     )
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A place for temporary files that no other judge uses."""
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o711)
-        tempfile.tempdir = place
-        try:
-            yield Path(place)
-        finally:
-            tempfile.tempdir = before
-
-
 def endure(num_programs: int, *, every: int, width: int = 2) -> tuple[list[Holding], Counter[str], list[str]]:
     """Judge `num_programs` of all kinds: what was held every so many programs, verdicts, and unexpected verdicts."""
     strangers = set(psutil.Process().children(recursive=True))
@@ -84,7 +69,7 @@ def endure(num_programs: int, *, every: int, width: int = 2) -> tuple[list[Holdi
         if num_done % every == 0:
             seen.append(_look(strangers, width, folder))
 
-    with _temporary_folder() as folder:
+    with temporary_folder() as folder:
         verdicts = judge(programs, workers=width, progress=look)
         assert list(folder.iterdir()) == []
     odd = [f"{v.program_id}: {v.verdict} ({v.detail})" for v in verdicts if v.verdict != v.program_id]

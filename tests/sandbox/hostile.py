@@ -250,7 +250,7 @@ BOMBS = [
         "unsupported_value",
         "output_limit",
     ),
-    attack("a huge text", "return 'x' * (200 << 20)", "output_limit", "memory_limit"),
+    attack("a huge text", "return 'x' * (200 << 20)", "output_limit", "memory_limit", *TIMEOUT),
     attack("a list too long", "return list(range(3_000_000))", "output_limit", "timeout_cpu"),
     attack("nested deeply", "v = []\nfor _ in range(100_000): v = [v]\nreturn v", "unsupported_value"),
     attack("a list in itself", "v = []\nv.append(v)\nreturn v", "unsupported_value"),

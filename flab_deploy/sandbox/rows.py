@@ -22,7 +22,7 @@ class Row:
     task_id: str
     """The task; several rows may be completions of one task, even equal ones."""
     prompt: str
-    """What the completion continues; the test may use its helpers and imports."""
+    """What the completion continues. The test may use its helpers and imports, so it is trusted as the test is."""
     completion: str
     """What is judged."""
     test: str

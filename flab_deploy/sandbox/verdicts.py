@@ -53,7 +53,7 @@ class Program:
     entry_point: str
     """Name of the function that `check` receives."""
     prelude: str = ""
-    """The prompt, if the test takes helpers or imports from it; they run beside the test, from this text."""
+    """The prompt, if the test takes helpers or imports from it; they run beside the test, and are trusted like it."""
     cpu_s: float = 0.0
     """Processor time for this program in seconds, such as `calibrate` gives; 0 means that of the limits."""
 

@@ -249,6 +249,7 @@ BOMBS = [
         "memory_limit",
         "unsupported_value",
         "output_limit",
+        *TIMEOUT,
     ),
     attack("a huge text", "return 'x' * (200 << 20)", "output_limit", "memory_limit", *TIMEOUT),
     attack("a list too long", "return list(range(3_000_000))", "output_limit", "timeout_cpu"),

@@ -34,6 +34,7 @@ def answer_sentences(found: Mapping[str, Json]) -> Iterator[str]:
         )
         yield from _perturbations(robust, float(cast("float", found["alpha"])))
     yield from _noise(cast("dict[str, Any] | None", found["noise"]), float(cast("float", found["alpha"])))
+    yield _health(*(cast("dict[str, dict[str, Any]]", found["health"])[role] for role in ("original", "candidate")))
 
 
 def claim_sentence(figures: Mapping[str, Any], margin: float) -> str:
@@ -91,6 +92,20 @@ def _noise(noise: Mapping[str, Any] | None, alpha: float) -> Iterator[str]:
     if (p := noise.get("more_disagreements_p")) is not None:
         above = "more often than" if p <= alpha else "not shown to differ more often than"
         yield f"The candidate differs from the original on {noise['num_disagreements']:,}: {above} that ({_p(p)})."
+
+
+def _health(original: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
+    """How sound the judging of both was."""
+    facts = {
+        "known answers that pass": "canonical_pass_rate", "left out": "num_excluded",
+        "not judged": "num_infrastructure_errors", "cut off": "num_truncated", "not valid Python": "num_unparsable",
+    }  # fmt: skip
+    told = []
+    for words, name in facts.items():
+        values = [block.get(name) for block in (original, candidate)]
+        shown = [_percent(v) if isinstance(v, float) else "-" if v is None else f"{v:,}" for v in values]
+        told.append(f"{words} {' / '.join(shown)}")
+    return f"Health of the judging (original / candidate): {', '.join(told)}."
 
 
 def answer_text(found: Mapping[str, Json]) -> str:

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from flab_deploy.artifacts import Json
 from flab_deploy.report.health import health_lines, health_sentence, judged_models
 from flab_deploy.report.run import MODELS, Run, mapping, pick
+from flab_deploy.report.table import Table
 from flab_deploy.report.verdict import engine
 from flab_deploy.report.wording import bytes_, count, percent
 
 _SERVED = ("original", "slimmed")
 _DASH = "–"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A titled table of texts."""
-
-    key: str
-    """Stable name."""
-    title: str
-    """What it lists."""
-    head: tuple[str, ...]
-    """Column headings; the first column holds labels."""
-    lines: tuple[tuple[str, ...], ...]
-    """Cells as shown."""
-    note: str = ""
-    """One sentence of explanation, or `not run`."""
 
 
 def check_tables(run: Run) -> list[Table]:

@@ -9,9 +9,10 @@ from evaluations import write_evaluation
 
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.answer import answer_text
-from flab_deploy.evaluation.claim import CompareConfig
+from flab_deploy.evaluation.claim import CompareConfig, claim_figures
 from flab_deploy.evaluation.compare import COMPARISON, compare
 from flab_deploy.evaluation.plan_claim import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.statistics import Paired
 
 
 def solved(number: int, wrong: range) -> list[bool]:
@@ -55,6 +56,20 @@ def test_few_problems_are_underpowered_with_the_number_that_is_not(tmp_path: Pat
     assert f"underpowered: needs about {needed:,} problems" in answer_text(found)
 
 
+@pytest.mark.parametrize(
+    ("kept", "lost", "gained", "verdict"),
+    [(1900, 10, 10, "shown"), (1600, 300, 10, "not shown"), (15, 1, 1, "underpowered"), (0, 0, 5, "not shown"),
+     (900, 40, 12, "not shown")],
+)  # fmt: skip
+def test_what_can_be_claimed(kept: int, lost: int, gained: int, verdict: str) -> None:
+    original = [1.0] * (kept + lost) + [0.0] * gained
+    candidate = [1.0] * kept + [0.0] * lost + [1.0] * gained
+    found = claim_figures(Paired.of(original, candidate), CompareConfig())
+    assert found["verdict"] == verdict
+    assert (found["num_only_original"], found["num_only_candidate"]) == (lost, gained)
+    json.dumps(found, allow_nan=False)
+
+
 def test_a_laxer_margin_is_easier_to_show(tmp_path: Path) -> None:
     assert (
         compared(tmp_path, solved(120, range(10)), solved(120, range(1, 13)), margin=0.8)["overall"]["verdict"]
@@ -78,7 +93,9 @@ def test_the_worst_perturbation_is_found_among_many(tmp_path: Path) -> None:
     )
     candidate = write_evaluation(
         tmp_path / "b", right, model="b",
-        perturbed={"char_case": [i % 4 > 0 for i in range(80)], "synonyms": noisy[::-1], "last_character": [False] * 80},
+        perturbed={
+            "char_case": [i % 4 > 0 for i in range(80)], "synonyms": noisy[::-1], "last_character": [False] * 80,
+        },
     )  # fmt: skip
     found = compare(original, candidate, tmp_path / "c").figures
     robust = found["robustness"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from synthetic_run import comparison, edit, finished, write_comparison, write_complete
+from synthetic_run import SHOWN, comparison, edit, finished, write_comparison, write_complete
 
 from flab_deploy.artifacts import check_digest
 from flab_deploy.errors import ArtifactError
@@ -233,7 +233,7 @@ def test_a_comparison_within_a_run_that_never_recovered_speaks_of_the_pruned_mod
 
 def test_several_comparisons_under_other_names_are_refused(tmp_path):
     run = write_comparison(tmp_path / "run")
-    finished(run / "another", "comparison", {"comparison.json": comparison("p" * 64, 1.0, {})})
+    finished(run / "another", "comparison", {"comparison.json": comparison("p" * 64, 1.0, SHOWN)})
     with pytest.raises(ArtifactError, match=r"several comparisons \(another, verdict\)"):
         report(run, tmp_path / "page")
     assert not (tmp_path / "page").exists()

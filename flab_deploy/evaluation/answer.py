@@ -39,7 +39,7 @@ def answer_sentences(found: Mapping[str, Json]) -> Iterator[str]:
 
 def claim_sentence(figures: Mapping[str, Any], margin: float) -> str:
     """Whether keeping `margin` is shown, not shown or underpowered, with the reason."""
-    claim, p, interval = f"That it keeps at least {_share(margin)}", figures["non_inferiority_p"], None
+    claim, p = f"That it keeps at least {_share(margin)}", figures["non_inferiority_p"]
     interval = figures["retention_interval"]
     if p is None or interval is None:
         return f"{claim} is not shown: the original solves nothing."

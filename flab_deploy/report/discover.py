@@ -17,11 +17,11 @@ def find_stages(path: Path, names: Collection[str]) -> dict[str, Artifact]:
     """
     found = {name: open_artifact(path / name) for name in names if (path / name / MANIFEST).is_file()}
     if not any(name.startswith("compare-") for name in found):
-        found |= _by_kind(path)
+        found |= _by_kind(path, found.get("evaluate-recovered"))
     return {name: found[name] for name in names if name in found}
 
 
-def _by_kind(path: Path) -> dict[str, Artifact]:
+def _by_kind(path: Path, recovered: Artifact | None) -> dict[str, Artifact]:
     folders = sorted(folder for folder in path.iterdir() if (folder / MANIFEST).is_file())
     artifacts = [open_artifact(folder) for folder in folders]
     comparisons = [artifact for artifact in artifacts if artifact.kind == "comparison"]
@@ -35,10 +35,10 @@ def _by_kind(path: Path) -> dict[str, Artifact]:
         )
     parents = comparisons[0].manifest["parents"]
     digests = parents if isinstance(parents, dict) else {}
-    roles = {str(digests.get("original")): "evaluate-original", str(digests.get("candidate")): "evaluate-pruned"}
-    evaluations = {
-        roles[artifact.digest]: artifact
-        for artifact in artifacts
-        if artifact.kind == "evaluation" and artifact.digest in roles
+    evaluations = {artifact.digest: artifact for artifact in artifacts if artifact.kind == "evaluation"}
+    slot = "recovered" if recovered is not None and recovered.digest == digests.get("candidate") else "pruned"
+    roles = {"evaluate-original": "original", f"evaluate-{slot}": "candidate"}
+    judged = {
+        name: evaluations[str(digests.get(role))] for name, role in roles.items() if digests.get(role) in evaluations
     }
-    return {"compare-pruned": comparisons[0], **evaluations}
+    return {f"compare-{slot}": comparisons[0], **judged}

@@ -48,10 +48,12 @@ def spread(values: Floats, cluster: Ints) -> Spread:
     A single cluster counts as a single problem.
     """
     size, groups = len(values), num_clusters(cluster)
+    if size == 0 or values.min() == values.max():
+        return Spread(0.0, float(size) if groups < 2 else 1.0, max(1.0, groups - 1.0))
+    if groups < 2:
+        return Spread(math.inf, float(size), 1.0)
     centred = values - values.mean()
     plain = float((centred**2).sum())
-    if plain == 0 or groups < 2:
-        return Spread(0.0 if plain == 0 else math.inf, float(size) if groups < 2 else 1.0, max(1.0, groups - 1.0))
     leverage = np.bincount(cluster) / size
     shares = (cluster_sums(centred, cluster) / (1 - leverage)) ** 2
     total = float(shares.sum())

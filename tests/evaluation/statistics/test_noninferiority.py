@@ -36,7 +36,7 @@ def test_false_positives_at_the_margin_are_at_most_five_per_cent(margin: float, 
 def test_the_region_for_planning_is_that_of_the_test() -> None:
     truth = at_margin(0.06, 0.97)
     tables = Tables.of(150, [truth], 0.97)
-    near = np.flatnonzero(np.abs(tables.score - 1.7) < 0.35)[::5]
+    near = np.flatnonzero(np.abs(tables.score - 1.7) < 0.35)[::2]
     single = [
         exact_p(Counts(int(tables.both[i]), int(tables.only_original[i]), int(tables.only_candidate[i]), 0), 0.97)
         <= 0.05
@@ -70,8 +70,8 @@ def test_simulated_false_positives_are_at_most_five_per_cent(world: World, numbe
 def test_clusters_do_not_raise_the_false_positives(copied: float) -> None:
     world = World(pass_rate=0.8, discordance=0.1, retention=0.9)
     sizes = np.random.default_rng(5).geometric(0.4, size=300)
-    shown = [non_inferiority_p(paired, 0.9) <= 0.05 for paired in world.clustered(sizes, copied, 250, seed=6)]
-    assert np.mean(shown) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 250)
+    shown = [non_inferiority_p(paired, 0.9) <= 0.05 for paired in world.clustered(sizes, copied, 200, seed=6)]
+    assert np.mean(shown) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
 
 
 def test_few_problems_prove_nothing_even_without_a_disagreement() -> None:
@@ -107,9 +107,9 @@ def test_many_samples_are_tested_by_their_means() -> None:
 
 
 EXPECTED = [
-    Assumptions(pass_rate=0.8, discordance=0.1),
+    Assumptions(pass_rate=0.8, discordance=0.1, margin=0.93),
     Assumptions(pass_rate=0.995, discordance=0.004),
-    Assumptions(pass_rate=0.86, discordance=0.03, true_retention=0.99),
+    Assumptions(pass_rate=0.86, discordance=0.03),
     Assumptions(pass_rate=0.24, discordance=0.05, margin=0.8),
 ]
 
@@ -119,7 +119,7 @@ def test_the_power_is_what_was_planned(assumed: Assumptions) -> None:
     number = problems_needed(assumed)
     assert number is not None
     world = World(pass_rate=assumed.pass_rate, discordance=assumed.discordance, retention=assumed.true_retention)
-    draws, num_draws = world.counts(number, 1200, seed=11), 1200
+    draws, num_draws = world.counts(number, 700, seed=11), 700
     shown = np.mean([exact(int(a), int(b), int(c), assumed.margin) <= 0.05 for a, b, c, _ in draws.T])
     planned = power(number, assumed)
     assert 0.79 <= planned <= 0.93  # whole problems: with few disagreements the power rises in steps

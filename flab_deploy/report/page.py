@@ -18,6 +18,7 @@ from flab_deploy.report.run import TASK_LABELS, as_number, mapping, objects
 from flab_deploy.report.wording import count, probability, signed_percent, significant
 
 TEMPLATES = Path(__file__).parent / "templates"
+_ASIDES = ("Health of the judging", "Not run")
 _CELLS = ("original", "slimmed")
 _SECTIONS = (
     ("quality", "What was kept, what was lost", ("retention", "robustness")),
@@ -38,6 +39,7 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
     environment.filters.update(
         count=count, probability=probability, pretty=_pretty, told=text, words=words, seconds=_seconds
     )
+    environment.tests["aside"] = lambda sentence: str(sentence).startswith(_ASIDES)
     template = environment.get_template("page.html.j2")
     drawings = {key: Markup(chart.svg) for key, chart in charts.items() if chart is not None}
     titles = {key: title for key, (title, _, _) in CHARTS.items()}
@@ -90,9 +92,26 @@ def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
         _change_tile(rows["burst_output_throughput"], "output tokens per second, at most"),
         _change_tile(rows["energy_per_output_token_joules"], "energy per output token"),
     ]
-    others = [_kept_tile(sets["robustness"], "of robust pass@1 kept"), _loss_tile(sets["overall"])]
-    spare = [tile for tile in others if tile["value"] != NOT_RUN]
-    return [spare.pop(0) if tile["value"] == NOT_RUN and spare else tile for tile in main]
+    kind, weakest = _weakest(document, sets)
+    others = [
+        _kept_tile(sets["robustness"], "of robust pass@1 kept"),
+        _kept_tile(weakest, f"of pass@1 kept in {kind}, the weakest part"),
+        _loss_tile(sets["overall"]),
+    ]
+    shown = [tile for tile in [*main, *others] if tile["value"] != NOT_RUN]
+    return [*shown, *(tile for tile in main if tile["value"] == NOT_RUN)][:4]
+
+
+def _weakest(document: Mapping[str, Json], sets: Mapping[str, Mapping[str, Json]]) -> tuple[str, Mapping[str, Json]]:
+    """Name and figures of the task kind of which the least was kept; those of all tasks if none was compared."""
+    shares = {
+        str(row["key"]): (as_number(mapping(sets[str(row["key"])]["kept"])["value"]), str(row["label"]))
+        for row in objects(document["quality"])
+        if row["key"] not in ("overall", "robustness")
+    }
+    known = {key: share for key, (share, _) in shares.items() if share is not None}
+    key = min(known, key=lambda name: known[name], default="overall")
+    return shares.get(key, (None, "all tasks"))[1], sets[key]
 
 
 def _kept_tile(found: Mapping[str, Json], label: str) -> dict[str, str]:

@@ -47,8 +47,9 @@ def _cut(run: Run) -> str:
 def _compared(run: Run) -> str:
     """Which models an evaluation without a cut is about."""
     names = [run.get(f"evaluate-{model}", "model", "name") for model in ("original", run.final)]
-    told = " and ".join(f"{role}: {name}" for role, name in zip(("original", "slimmed"), names, strict=True) if name)
-    return f"Two models on the same problems ({told})." if told else "Two models on the same problems."
+    if not all(names):
+        return "Two models were judged on the same problems."
+    return f"Two models were judged on the same problems: {names[0]} (the original) and {names[1]} (the slimmed one)."
 
 
 def _sources(run: Run) -> list[str]:

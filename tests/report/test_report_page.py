@@ -107,7 +107,7 @@ def test_the_verdict_is_in_words(written):
     assert "before any recovery, it kept 88.4 %" in words
     assert "vLLM 0.32.0 on CPU" in words
     assert "Energy is unavailable: no readable power sensor" in words
-    assert words in plain(text)
+    assert all(sentence in plain(text) for sentence in document["verdict"])
 
 
 @pytest.mark.parametrize(
@@ -208,10 +208,10 @@ def test_evaluations_and_their_comparison_are_a_report_of_their_own(tmp_path):
     page, words = plain(text), " ".join(document["verdict"])
     assert document["final"] == "pruned"
     assert document["headline"] == "94.0 % of pass@1 kept"
-    assert "(original: reference and slimmed: my-small-model)" in words
+    assert "reference (the original) and my-small-model (the slimmed one)" in words
     assert "it keeps 94.0 % (95 % interval" in words
     assert "That it keeps at least 97 % is not shown" in words
-    assert "It lost 61 problems that the original solves and gained 74." in words
+    assert re.search(r"It lost 61 problems that the original solves.* and gained 74\.", words)
     assert "Health of the judging: 100.0 % of the known right answers pass the judge" in words
     rows = Page(text).rows
     assert "row-pass_at_1_function_synthesis" in rows
@@ -219,8 +219,9 @@ def test_evaluations_and_their_comparison_are_a_report_of_their_own(tmp_path):
     assert "Nothing to show for size, speed, energy: not run." in page
     assert len(rows["quality-overall"]) == 7  # no columns of a recovered model
     assert rows["quality-overall"][-1].startswith("✗ not shown")
-    assert [tile for tile in re.findall(r'<div class="value[^>]*>([^<]*)<', text)] != ["not run"] * 4
-    assert "61 / 74" in plain(text)
+    tiles = re.findall(r'<div class="value[^>]*>([^<]*)<', text)
+    assert [plain(tile) for tile in tiles] == ["94.0 %", "94.0 %", "94.0 %", "61 / 74"]
+    assert "of pass@1 kept in" in page
 
 
 def test_a_comparison_within_a_run_that_never_recovered_speaks_of_the_pruned_model(complete_run):
@@ -250,7 +251,7 @@ def test_what_was_lost_is_listed(written):
     assert perturbed["dead code"][-2] == "p = 0.020"
     assert perturbed["dead code"][-1] == "4 / 2"
     assert perturbed["syntax (family)"][-2] == "p = 0.610"
-    assert tables["noise"] == [["one model judged twice", "2,400", "6", "0.3 %", "0.1–0.5 %"]]
+    assert tables["noise"] == [["one model judged twice", "2,400", "6", "0.2 %", "0.1–0.5 %"]]
     assert "test/function_synthesis/1" in text
 
 

@@ -1,6 +1,8 @@
 """Comparing two evaluations: the verdict, what was lost, perturbations, the noise floor, and refused input."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +176,24 @@ def test_a_plan_takes_its_expectations_from_a_comparison(tmp_path: Path) -> None
     assert f"needs about {found['num_problems_needed']:,} problems" in plan_text(found)
     hopeless = plan_claim(PowerConfig(margin=1.0, num_problems=100))
     assert "No number of problems" in plan_text(hopeless)
+
+
+def flab(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flab_deploy.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_the_verbs_answer_in_words_and_exit_codes(tmp_path: Path) -> None:
+    original = str(write_evaluation(tmp_path / "a", solved(60, range(10))))
+    candidate = str(write_evaluation(tmp_path / "b", solved(60, range(1, 11)), model="b"))
+    done = flab("compare", original, candidate, "--out", str(tmp_path / "c"), "--require-shown")
+    assert done.returncode == 3, done.stderr
+    assert "can be neither shown nor refuted: underpowered: needs about" in done.stdout
+    assert "Health of the judging" in done.stdout
+    planned = flab("power", "--like", str(tmp_path / "c"), "--num-problems", "60", "--json")
+    assert planned.returncode == 0, planned.stderr
+    found = json.loads(planned.stdout)
+    assert found["pass_rate"] == pytest.approx(50 / 60) and found["with"][0]["power"] < 0.5
+    refused = flab("power", "--pass-rate", "0.9", "--discordance", "0.5")
+    assert refused.returncode == 2
+    assert "give one from 0 to 0.2" in refused.stderr and "Traceback" not in refused.stderr

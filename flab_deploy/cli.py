@@ -53,6 +53,8 @@ VERBS = {
                   f"printf '%s' '{_ROW}' > rows.jsonl && flab judge rows.jsonl --json"),
     "compare": Verb("flab_deploy.verbs:compare", "Test what a candidate kept of the original, problem by problem.",
                     f"{_EVALUATED} && flab compare work/evaluation work/evaluation --out work/comparison"),
+    "power": Verb("flab_deploy.verbs:power", "Say how many problems a claim needs, before a model is run.",
+                  "flab power --margin 0.97 --pass-rate 0.8 --discordance 0.05"),
     "footprint": Verb("flab_deploy.verbs:footprint", "Measure size, peak memory and operations of two checkpoints.",
                       "flab footprint reference reference --out work/footprint --repeats 1"),
     "export": Verb("flab_deploy.verbs:export", "Write a vLLM directory and an ONNX model, with parity shown.",

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from flab_deploy.cli import show_json
-from flab_deploy.evaluation.progress import progress
+from flab_deploy.progress import progress
 from flab_deploy.sandbox import Calibration, Limits, Program, Row, Verdict, calibrate, describe_sandbox, load_rows
 from flab_deploy.sandbox import judge as judge_programs
 from flab_deploy.sandbox.examiner import printable

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SCORED = "flab score --out work/scores --num-calibration 16"
 _PLANNED = f"{_SCORED} && flab plan --scores work/scores --out work/plan"
 _FEW = "--num-function-synthesis 40 --num-output-prediction 20 --num-chain-of-thought 20 --num-robustness 10"
+_ROW = r"""{"task_id": "t", "prompt": "def f(n):\n", "completion": "    return n", "entry_point": "f", """
+_ROW += r""""test": "def check(candidate):\n    assert candidate(1) == 1"}"""
 _EVALUATED = f"flab evaluate reference --out work/evaluation {_FEW}"
 
 
@@ -47,8 +49,12 @@ VERBS = {
     "recover": Verb("flab_deploy.verbs:recover", "Post-train a pruned checkpoint, with the original as teacher.",
                     "flab recover reference --original reference --out work/trained --num-examples 64"),
     "evaluate": Verb("flab_deploy.verbs:evaluate", "Solve programming tasks; answers run in a sandbox.", _EVALUATED),
+    "judge": Verb("flab_deploy.judging:judge", "Judge programs in HumanEval's format, apart from their tests.",
+                  f"printf '%s' '{_ROW}' > rows.jsonl && flab judge rows.jsonl --json"),
     "compare": Verb("flab_deploy.verbs:compare", "Test what a candidate kept of the original, problem by problem.",
                     f"{_EVALUATED} && flab compare work/evaluation work/evaluation --out work/comparison"),
+    "power": Verb("flab_deploy.verbs:power", "Say how many problems a claim needs, before a model is run.",
+                  "flab power --margin 0.97 --pass-rate 0.8 --discordance 0.05"),
     "footprint": Verb("flab_deploy.verbs:footprint", "Measure size, peak memory and operations of two checkpoints.",
                       "flab footprint reference reference --out work/footprint --repeats 1"),
     "export": Verb("flab_deploy.verbs:export", "Write a vLLM directory and an ONNX model, with parity shown.",

@@ -2,150 +2,101 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, cast
 
-from flab_deploy.artifacts import Artifact, Draft, Json, check_digest, open_artifact, read_json, run_stage, write_json
+from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
 from flab_deploy.corpus import TASK_KINDS
-from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.evaluate import REPORT, VERDICTS
-from flab_deploy.evaluation.statistics import (
-    Paired,
-    difference_interval,
-    mcnemar_exact,
-    non_inferiority_p,
-    num_problems_needed,
-    retention,
-    retention_interval,
-)
+from flab_deploy.evaluation.answer import answer_sentences
+from flab_deploy.evaluation.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.noise import flips, noise_floor
+from flab_deploy.evaluation.perturbed_pairs import robustness_figures
+from flab_deploy.evaluation.statistics import holm
+from flab_deploy.evaluation.verdict_rows import Judged, Pair, pair_rows, paired, read_evaluation
 
-ClaimVerdict = Literal["shown", "not shown", "underpowered"]
+__all__ = ["COMPARISON", "CompareConfig", "compare", "make_comparison"]
 COMPARISON = "comparison.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CompareConfig:
-    """Which claim is tested."""
-
-    margin: float = 0.97
-    """Share of the original's pass rate that the candidate is claimed to keep; above 0."""
-    alpha: float = 0.05
-    """Chance of calling the claim shown where it is just not true."""
-    confidence: float = 0.95
-    """Confidence of the intervals."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Verdicts:
-    """What an evaluation found, ready for pairing."""
-
-    model_digest: str
-    suite_digest: str
-    nominal: dict[str, dict[str, Any]]
-    """Row by task id."""
-    perturbed: dict[tuple[str, str], dict[str, Any]]
-    """Row by task id and perturbation method, probes aside."""
-
-
 def compare(
-    original: Path, candidate: Path, out: Path, config: CompareConfig = CompareConfig(), *, force: bool = False
+    original: Path,
+    candidate: Path,
+    out: Path,
+    config: CompareConfig = CompareConfig(),  # noqa: B008
+    *,
+    repeat: Path | None = None,
+    force: bool = False,
 ) -> Artifact:
-    """The comparison of two evaluations, as `comparison.json`.
+    """The comparison of two evaluations, as `comparison.json`; `repeat` is a second evaluation of the original.
 
-    Raises ArtifactError if either is missing or was changed, ConfigError if they used different suites.
+    Raises ArtifactError if one is missing, was changed or cannot be read, ConfigError if they used different
+    suites or `repeat` is not of the original.
     """
-    if not (0 < config.margin <= 2 and 0 < config.alpha < 1 and 0 < config.confidence < 1):
-        raise ConfigError(f"margin, alpha and confidence must be shares above 0, got {asdict(config)}")
-    artifacts = {"original": open_artifact(original, "evaluation"), "candidate": open_artifact(candidate, "evaluation")}
-    for artifact in artifacts.values():
-        check_digest(artifact)
+    judged = {"original": read_evaluation(original), "candidate": read_evaluation(candidate)}
+    if repeat is not None:
+        judged["repeat"] = read_evaluation(repeat)
 
     def work(draft: Draft) -> None:
-        found = make_comparison(_read(original), _read(candidate), config)
+        found = make_comparison(judged["original"], judged["candidate"], config, judged.get("repeat"))
         write_json(draft.path / COMPARISON, found)
         draft.figures.update(found)
 
-    parents = {role: artifact.digest for role, artifact in artifacts.items()}
+    parents = {role: found.artifact.digest for role, found in judged.items()}
     return run_stage(
         out, kind="comparison", module=__name__, parents=parents, config=asdict(config), work=work, force=force
     )
 
 
-def _read(folder: Path) -> _Verdicts:
-    report = cast("dict[str, Any]", read_json(folder / REPORT))
-    rows = [json.loads(line) for line in (folder / VERDICTS).read_text(encoding="utf-8").splitlines()]
-    probes = {name for name, entry in report["robustness"]["perturbations"].items() if entry["probe"]}
-    judged = [row for row in rows if row["verdict"] != "infra_error"]
-    perturbed = [row for row in judged if row["perturbation"] is not None and row["perturbation"] not in probes]
-    return _Verdicts(
-        model_digest=report["model"]["digest"], suite_digest=report["suite"]["digest"],
-        nominal={row["task_id"]: row for row in judged if row["perturbation"] is None},
-        perturbed={(row["task_id"], row["perturbation"]): row for row in perturbed},
-    )  # fmt: skip
-
-
-def make_comparison(original: _Verdicts, candidate: _Verdicts, config: CompareConfig) -> dict[str, Json]:
-    """Both models' verdicts, paired by problem: by kind, over all, and under perturbation."""
-    if original.suite_digest != candidate.suite_digest:
-        raise ConfigError(
-            f"the evaluations used different suites ({original.suite_digest[:12]} and {candidate.suite_digest[:12]}); "
-            "evaluate both models with the same tasks, counts, seed and perturbations"
-        )
-    shared = [task_id for task_id in original.nominal if task_id in candidate.nominal]
-    pairs = [(original.nominal[i], candidate.nominal[i]) for i in shared]
-    kinds = {kind: [pair for pair in pairs if pair[0]["kind"] == kind] for kind in TASK_KINDS}
-    both = [key for key in original.perturbed if key in candidate.perturbed]
-    perturbed = [(original.perturbed[key], candidate.perturbed[key]) for key in both]
-    return {
-        "original": original.model_digest, "candidate": candidate.model_digest, "margin": config.margin,
-        "confidence": config.confidence, "suite": original.suite_digest,
-        "tasks": {kind: _compare_rows(found, config) for kind, found in kinds.items() if found},
-        "overall": _compare_rows(pairs, config),
-        "robustness": _compare_rows(perturbed, config) if perturbed else None,
-    }  # fmt: skip
-
-
-def _compare_rows(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], config: CompareConfig) -> dict[str, Json]:
-    """Figures for pairs of rows; rows of one composition, or else of one problem, are one cluster."""
-    clusters = [before["composition"] or before["task_id"] for before, _ in pairs]
-    return compare_pairs([bool(b["passed"]) for b, _ in pairs], [bool(a["passed"]) for _, a in pairs], clusters, config)
-
-
-def compare_pairs(
-    original: Sequence[bool], candidate: Sequence[bool], clusters: Sequence[str], config: CompareConfig
+def make_comparison(
+    original: Judged, candidate: Judged, config: CompareConfig, repeat: Judged | None = None
 ) -> dict[str, Json]:
-    """Rates, difference, retention and tests for verdicts on the same problems."""
-    paired = Paired.of(original, candidate, clusters)
-    only_original = sum(o and not c for o, c in zip(original, candidate, strict=True))
-    only_candidate = sum(c and not o for o, c in zip(original, candidate, strict=True))
-    before, after = float(paired.original.mean()), float(paired.candidate.mean())
-    kept, kept_interval = retention(paired), retention_interval(paired, config.confidence)
-    p_value = non_inferiority_p(paired, config.margin) if kept is not None else None
-    needed = num_problems_needed(paired, config.margin, config.alpha)
+    """Both models' verdicts, paired by problem: by kind, over all, and under perturbation; what was lost; health.
+
+    Raises ConfigError as `compare` does.
+    """
+    pairs = pair_rows(original, candidate)
+    nominal = [pair for pair in pairs if pair[0].perturbation is None]
+    methods = original.report["robustness"]["perturbations"]
+    found: dict[str, Json] = {
+        "original": original.model_digest, "candidate": candidate.model_digest,
+        "original_name": original.report["model"]["name"], "candidate_name": candidate.report["model"]["name"],
+        "margin": config.margin, "alpha": config.alpha, "confidence": config.confidence,
+        "suite": original.suite_digest,
+        "tasks": _by_kind(nominal, config), "overall": claim_figures(paired(nominal), config),
+        "robustness": robustness_figures(pairs, {name: entry["family"] for name, entry in methods.items()}, config),
+        "lost": _changed(nominal, lost=True), "gained": _changed(nominal, lost=False),
+        "noise": _noise(original, candidate, repeat, nominal, config),
+        "health": {"original": original.report["health"], "candidate": candidate.report["health"]},
+    }  # fmt: skip
+    return {"answer": list(answer_sentences(found)), **found}
+
+
+def _by_kind(nominal: Sequence[Pair], config: CompareConfig) -> Json:
+    """The claim per task kind; `holm_p` holds for calling it shown of *some* kind, the plain p-value of *each*."""
+    kinds = {kind: [pair for pair in nominal if pair[0].kind == kind] for kind in TASK_KINDS}
+    figures = {kind: claim_figures(paired(pairs), config) for kind, pairs in kinds.items() if pairs}
+    tested = [kind for kind, found in figures.items() if isinstance(found["non_inferiority_p"], float)]
+    adjusted = holm([float(str(figures[kind]["non_inferiority_p"])) for kind in tested])
     return {
-        "num_problems": paired.num_problems, "original_pass_at_1": before, "candidate_pass_at_1": after,
-        "difference": after - before, "difference_interval": list(difference_interval(paired, config.confidence)),
-        "retention": kept, "retention_interval": list(kept_interval) if kept_interval else None,
-        "num_only_original": only_original, "num_only_candidate": only_candidate,
-        "mcnemar_p": mcnemar_exact(only_original, only_candidate), "non_inferiority_p": p_value,
-        "verdict": _claim(paired, p_value, kept_interval, needed, config), "num_problems_needed": needed,
+        kind: {**found, "holm_p": dict(zip(tested, adjusted, strict=True)).get(kind)}
+        for kind, found in figures.items()
     }  # fmt: skip
 
 
-def _claim(
-    paired: Paired,
-    p_value: float | None,
-    interval: tuple[float, float] | None,
-    needed: int | None,
-    config: CompareConfig,
-) -> ClaimVerdict:
-    """`underpowered` if not even an equal model would likely have shown it, and the data does not rule it out."""
-    if p_value is None or interval is None:
-        return "not shown"
-    if p_value < config.alpha:
-        return "shown"
-    small = needed is not None and paired.num_problems < needed
-    return "underpowered" if small and interval[1] >= config.margin else "not shown"
+def _changed(nominal: Sequence[Pair], *, lost: bool) -> Json:
+    """Problems that only one of the models solves, with what the other's answer came to."""
+    found = [(b, a) if lost else (a, b) for b, a in nominal if (b.passed > a.passed if lost else a.passed > b.passed)]
+    return [{"task_id": right.task_id, "kind": right.kind, "verdict": wrong.verdict} for right, wrong in found]
+
+
+def _noise(
+    original: Judged, candidate: Judged, repeat: Judged | None, nominal: Sequence[Pair], config: CompareConfig
+) -> Json:
+    """The noise floor from a repeated evaluation, or from the pair itself if both are of one model; else None."""
+    if repeat is not None:
+        return noise_floor(original, repeat, nominal, config.confidence)
+    same = original.model_digest == candidate.model_digest
+    if same and original.artifact.path.resolve() != candidate.artifact.path.resolve():
+        return flips(nominal, config.confidence)
+    return None

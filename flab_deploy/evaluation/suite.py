@@ -118,7 +118,9 @@ def canonical_verdicts(tasks: Sequence[Task], limits: Limits, workers: int, labe
 
 def program(program_id: str, task: Task, source: str) -> Program:
     """A source as the sandbox takes it, with the task's test."""
-    return Program(program_id=program_id, source=source, test=task.test, entry_point=task.entry_point)
+    return Program(
+        program_id=program_id, source=source, test=task.test, entry_point=task.entry_point, prelude=task.prompt
+    )
 
 
 def _load(folder: Path) -> Suite:

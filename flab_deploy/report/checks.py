@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from flab_deploy.artifacts import Json
-from flab_deploy.report.run import Run, mapping, pick
+from flab_deploy.report.health import health_lines, health_sentence, judged_models
+from flab_deploy.report.run import MODELS, Run, mapping, pick
+from flab_deploy.report.table import Table
 from flab_deploy.report.verdict import engine
 from flab_deploy.report.wording import bytes_, count, percent
 
-_MODELS = ("original", "pruned", "recovered")
 _SERVED = ("original", "slimmed")
 _DASH = "–"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A titled table of texts."""
-
-    key: str
-    """Stable name."""
-    title: str
-    """What it lists."""
-    head: tuple[str, ...]
-    """Column headings; the first column holds labels."""
-    lines: tuple[tuple[str, ...], ...]
-    """Cells as shown."""
-    note: str = ""
-    """One sentence of explanation, or `not run`."""
 
 
 def check_tables(run: Run) -> list[Table]:
@@ -40,36 +24,13 @@ def _table(key: str, title: str, head: Sequence[str], lines: list[tuple[str, ...
     return Table(key=key, title=title, head=tuple(head), lines=tuple(lines), note=note if lines else "not run")
 
 
-_HEALTH = {
-    "canonical_pass_rate": "known right answers that pass the judge",
-    "num_excluded": "problems left out",
-    "num_truncated": "answers cut off at the length limit",
-    "num_unparsable": "answers that are not valid Python",
-    "num_infrastructure_errors": "answers the judge could not run",
-}
-
-
 def _health(run: Run) -> Table:
-    models = [model for model in _MODELS if run.has(f"evaluate-{model}")]
-    blocks = [mapping(run.get(f"evaluate-{model}", "health")) for model in models]
-    lines = [(label, *(text(block.get(name), name) for block in blocks)) for name, label in _HEALTH.items()]
-    verdicts = dict.fromkeys(name for block in blocks for name in mapping(block.get("verdicts")))
-    lines += [
-        (f"verdict: {name.replace('_', ' ')}", *(text(pick(block, "verdicts", name) or 0) for block in blocks))
-        for name in verdicts
-    ]
-    lines.append(("problem suite", *(_suite(run, model) for model in models)))
-    note = "A judge that fails known right answers would make every score too low."
-    return _table("health", "Judging", ("", *models), lines if models else [], note)
-
-
-def _suite(run: Run, model: str) -> str:
-    name, digest = (run.get(f"evaluate-{model}", "suite", key) for key in ("name", "digest"))
-    return f"{name or _DASH} ({str(digest or '')[:12]})"
+    note = f"{health_sentence(run)} A judge that fails known right answers would make every score too low.".strip()
+    return _table("health", "Health of the judging", ("", *judged_models(run)), health_lines(run), note)
 
 
 def _sandbox(run: Run) -> Table:
-    models = [model for model in _MODELS if run.has(f"evaluate-{model}")]
+    models = judged_models(run)
     blocks = [dict(flat(run.get(f"evaluate-{model}", "sandbox"))) for model in models]
     names = dict.fromkeys(name for block in blocks for name in block)
     lines = [(words(name), *(block.get(name, _DASH) for block in blocks)) for name in names]
@@ -141,7 +102,7 @@ def _parity(run: Run) -> Iterator[Table]:
 def lineage_warnings(run: Run) -> list[str]:
     """Places where figures of one run speak of different models or problems; empty if all fits together."""
     found: list[str] = []
-    for model in _MODELS[1:]:
+    for model in MODELS[1:]:
         stage = f"compare-{model}"
         for role, evaluated in (("original", "evaluate-original"), ("candidate", f"evaluate-{model}")):
             digest, expected = run.get(stage, role), run.get(evaluated, "model", "digest")
@@ -150,7 +111,7 @@ def lineage_warnings(run: Run) -> list[str]:
     source, judged = run.get("plan", "source"), run.get("evaluate-original", "model", "digest")
     if source and judged and source != judged:
         found.append("the plan was made for another model than evaluate-original judged")
-    suites = {str(run.get(f"evaluate-{model}", "suite", "digest")) for model in _MODELS if run.has(f"evaluate-{model}")}
+    suites = {str(run.get(f"evaluate-{model}", "suite", "digest")) for model in MODELS if run.has(f"evaluate-{model}")}
     if len(suites) > 1:
         found.append("the models were judged on different problems")
     served = [run.get("bench", "models", model, "model_digest") for model in _SERVED]

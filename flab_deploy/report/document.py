@@ -10,6 +10,8 @@ from typing import cast
 from flab_deploy.artifacts import Json
 from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.checks import check_tables, lineage_warnings
+from flab_deploy.report.health import health_sentence, health_warnings
+from flab_deploy.report.losses import loss_tables
 from flab_deploy.report.quality import confidence, margin, quality_rows
 from flab_deploy.report.rows import Row, rows_of, shown
 from flab_deploy.report.run import DOCUMENTS, Run, mapping
@@ -25,9 +27,12 @@ def report_document(run: Run, charts: Mapping[str, Chart | None]) -> dict[str, J
         "schema_version": SCHEMA_VERSION,
         "headline": headline(run),
         "verdict": verdict_sentences(run),
-        "warnings": [*lineage_warnings(run), *filter(None, [invalid_sentence(run)])],
+        "warnings": [*lineage_warnings(run), *health_warnings(run), *filter(None, [invalid_sentence(run)])],
         "before_after": [row_json(row) for row in rows_of(run)],
         "quality": [asdict(row) for row in quality_rows(run)],
+        "final": run.final,
+        "losses": [asdict(table) for table in loss_tables(run)],
+        "health": health_sentence(run),
         "margin": margin(run),
         "confidence": confidence(run),
         "charts": {key: _chart_json(chart) for key, chart in charts.items()},

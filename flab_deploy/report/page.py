@@ -13,12 +13,15 @@ from flab_deploy.artifacts import Json
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.checks import text, words
+from flab_deploy.report.rows import NOT_RUN
 from flab_deploy.report.run import TASK_LABELS, as_number, mapping, objects
 from flab_deploy.report.wording import count, probability, signed_percent, significant
 
 TEMPLATES = Path(__file__).parent / "templates"
+_ASIDES = ("Health of the judging", "Not run")
+_CELLS = ("original", "slimmed")
 _SECTIONS = (
-    ("quality", "Quality before and after recovery", ("retention", "robustness")),
+    ("quality", "What was kept, what was lost", ("retention", "robustness")),
     ("cut", "What was cut, and why", ("cut", "candidates", "layers", "channels", "tokens", "recovery")),
     ("serving", "Serving", ("latency-ttft", "latency-tpot", "latency-e2el")),
 )
@@ -36,6 +39,7 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
     environment.filters.update(
         count=count, probability=probability, pretty=_pretty, told=text, words=words, seconds=_seconds
     )
+    environment.tests["aside"] = lambda sentence: str(sentence).startswith(_ASIDES)
     template = environment.get_template("page.html.j2")
     drawings = {key: Markup(chart.svg) for key, chart in charts.items() if chart is not None}
     titles = {key: title for key, (title, _, _) in CHARTS.items()}
@@ -46,6 +50,8 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
             chart_titles=titles,
             chart_absence=_absence(document),
             sections=_SECTIONS,
+            groups_not_run=groups_not_run(document),
+            judged=_judged(document),
             tiles=tiles(document),
             task_labels=TASK_LABELS,
         )
@@ -53,6 +59,19 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
         .replace(" %", "&nbsp;%")
         + "\n"
     )
+
+
+def groups_not_run(document: Mapping[str, Json]) -> list[str]:
+    """Groups of the before/after table of which nothing was run."""
+    rows = objects(document["before_after"])
+    ran = {row["group"] for row in rows for name in _CELLS if mapping(row[name])["text"] != NOT_RUN}
+    return [str(group) for group in dict.fromkeys(row["group"] for row in rows) if group not in ran]
+
+
+def _judged(document: Mapping[str, Json]) -> list[str]:
+    """The models after the original that the quality table has columns for."""
+    final = str(document["final"])
+    return ["pruned", "recovered"] if final == "recovered" else [final]
 
 
 def _absence(document: Mapping[str, Json]) -> dict[str, str]:
@@ -64,21 +83,49 @@ def _absence(document: Mapping[str, Json]) -> dict[str, str]:
 
 
 def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
-    """The four figures at the top of the page."""
+    """The four figures at the top of the page: the main ones, others in place of what was not run."""
     rows = {str(row["key"]): row for row in objects(document["before_after"])}
-    overall = next(row for row in objects(document["quality"]) if row["key"] == "overall")
-    recovered = mapping(overall["recovered"])
-    return [
+    sets = {str(row["key"]): mapping(row[str(document["final"])]) for row in objects(document["quality"])}
+    main = [
         _change_tile(rows["num_parameters"], "parameters"),
-        {
-            "value": str(mapping(recovered["kept"])["text"]),
-            "label": "of pass@1 kept",
-            "note": f"interval {told}" if (told := mapping(recovered["kept"])["interval_text"]) else "",
-            "verdict": str(recovered["verdict"]),
-        },
+        _kept_tile(sets["overall"], "of pass@1 kept"),
         _change_tile(rows["burst_output_throughput"], "output tokens per second, at most"),
         _change_tile(rows["energy_per_output_token_joules"], "energy per output token"),
     ]
+    kind, weakest = _weakest(document, sets)
+    others = [
+        _kept_tile(sets["robustness"], "of robust pass@1 kept"),
+        _kept_tile(weakest, f"of pass@1 kept in {kind}, the weakest part"),
+        _loss_tile(sets["overall"]),
+    ]
+    shown = [tile for tile in [*main, *others] if tile["value"] != NOT_RUN]
+    return [*shown, *(tile for tile in main if tile["value"] == NOT_RUN)][:4]
+
+
+def _weakest(document: Mapping[str, Json], sets: Mapping[str, Mapping[str, Json]]) -> tuple[str, Mapping[str, Json]]:
+    """Name and figures of the task kind of which the least was kept; those of all tasks if none was compared."""
+    shares = {
+        str(row["key"]): (as_number(mapping(sets[str(row["key"])]["kept"])["value"]), str(row["label"]))
+        for row in objects(document["quality"])
+        if row["key"] not in ("overall", "robustness")
+    }
+    known = {key: share for key, (share, _) in shares.items() if share is not None}
+    key = min(known, key=lambda name: known[name], default="overall")
+    return shares.get(key, (None, "all tasks"))[1], sets[key]
+
+
+def _kept_tile(found: Mapping[str, Json], label: str) -> dict[str, str]:
+    kept = mapping(found["kept"])
+    note = f"interval {told}" if (told := kept["interval_text"]) else ""
+    return {"value": str(kept["text"]), "label": label, "note": note, "verdict": str(found["verdict"])}
+
+
+def _loss_tile(found: Mapping[str, Json]) -> dict[str, str]:
+    lost, gained = (as_number(found[f"num_only_{model}"]) for model in ("original", "candidate"))
+    if lost is None or gained is None:
+        return {"value": NOT_RUN, "label": "problems lost and gained", "note": "", "verdict": ""}
+    label = "problems lost and gained"
+    return {"value": f"{count(lost)} / {count(gained)}", "label": label, "note": "same problems", "verdict": ""}
 
 
 def _change_tile(row: Mapping[str, Json], label: str) -> dict[str, str]:

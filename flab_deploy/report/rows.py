@@ -149,17 +149,28 @@ def _size_rows(run: Run) -> Iterator[Row]:
         cells = [
             figure(run, "footprint", run.get("footprint", "models", m), name, unit, status=status) for m in _MODELS
         ]
-        yield Row(
-            key=name,
-            group="Size",
-            label=label,
-            unit=unit,
-            better="lower",
-            original=cells[0],
-            slimmed=cells[1],
-            ratio=quotient(*cells),
-            method=told if isinstance(told, str) else method,
-        )
+        how = told if isinstance(told, str) else method
+        yield _row(cells, key=name, group="Size", label=label, unit=unit, method=how)
+
+
+def _row(
+    cells: Sequence[Cell],
+    *,
+    key: str,
+    group: str,
+    label: str,
+    unit: str,
+    method: str,
+    better: Literal["lower", "higher"] = "lower",
+    ratio: Cell | None = None,
+    verdict: str | None = None,
+) -> Row:
+    """The row of two cells, original and slimmed; without a ratio it is their quotient."""
+    original, slimmed = cells
+    return Row(
+        key=key, group=group, label=label, unit=unit, better=better, original=original, slimmed=slimmed,
+        ratio=ratio or quotient(original, slimmed), verdict=verdict, method=method,
+    )  # fmt: skip
 
 
 def _memory_method(run: Run) -> str:
@@ -191,28 +202,21 @@ def _quality_rows(run: Run) -> Iterator[Row]:
 
 def quality_row(run: Run, key: str, label: str, where: tuple[str, ...], name: str, compared: tuple[str, ...]) -> Row:
     """The row of one share of problems solved, with what the paired comparison says about keeping it."""
-    stages = ("evaluate-original", "evaluate-recovered")
+    stages = ("evaluate-original", f"evaluate-{run.final}")
     cells = [figure(run, stage, run.get(stage, *where), name, "share", bounds="interval") for stage in stages]
-    part = run.get("compare-recovered", *compared)
+    compare = f"compare-{run.final}"
+    part = run.get(compare, *compared)
     verdict = pick(part, "verdict")
-    return Row(
-        key=key,
-        group="Quality",
-        label=label,
-        unit="share",
-        better="higher",
-        original=cells[0],
-        slimmed=cells[1],
-        ratio=kept(run, "compare-recovered", part, *cells),
-        verdict=verdict if isinstance(verdict, str) else None,
-        method=_problems(run, where),
-    )
+    return _row(
+        cells, key=key, group="Quality", label=label, unit="share", better="higher", method=_problems(run, where),
+        ratio=kept(run, compare, part, *cells), verdict=verdict if isinstance(verdict, str) else None,
+    )  # fmt: skip
 
 
 def _problems(run: Run, where: tuple[str, ...]) -> str:
     number = run.number("evaluate-original", *where, "num_problems")
     if number is None:
-        number = run.number("evaluate-recovered", *where, "num_problems")
+        number = run.number(f"evaluate-{run.final}", *where, "num_problems")
     if number is None:
         return "greedy answers, executed"
     items = run.number("evaluate-original", *where, "num_items")
@@ -239,17 +243,8 @@ def _bench_row(
 ) -> Row:
     holders = [run.get("bench", "models", model) for model in _MODELS]
     cells = [figure(run, "bench", holder, name, unit, bounds=f"{name}_interval") for holder in holders]
-    return Row(
-        key=name,
-        group=group,
-        label=label,
-        unit=unit,
-        better=better,
-        original=cells[0],
-        slimmed=cells[1],
-        ratio=_spread(quotient(*cells), numbers(run.get("bench", "ratios", name))),
-        method=method,
-    )
+    ratio = _spread(quotient(*cells), numbers(run.get("bench", "ratios", name)))
+    return _row(cells, key=name, group=group, label=label, unit=unit, better=better, method=method, ratio=ratio)
 
 
 def _spread(ratio: Cell, rounds: list[float]) -> Cell:
@@ -279,17 +274,8 @@ def _energy_rows(run: Run) -> Iterator[Row]:
     )
     for block, name, label, unit in specs:
         cells = [_energy_cell(run, run.get("bench", "models", model, block), name, unit) for model in _MODELS]
-        yield Row(
-            key=name,
-            group="Energy",
-            label=label,
-            unit=unit,
-            better="lower",
-            original=cells[0],
-            slimmed=cells[1],
-            ratio=quotient(*cells),
-            method="during the load test" + _invalidity(run),
-        )
+        how = "during the load test" + _invalidity(run)
+        yield _row(cells, key=name, group="Energy", label=label, unit=unit, method=how)
 
 
 def _energy_cell(run: Run, block: Json, name: str, unit: str) -> Cell:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from flab_deploy.artifacts import MANIFEST, Artifact, Json, check_digest, json_digest, open_artifact, read_json
+from flab_deploy.artifacts import Artifact, Json, check_digest, json_digest, read_json
 from flab_deploy.errors import ArtifactError
+from flab_deploy.report.discover import find_stages
 
 DOCUMENTS: dict[str, str | None] = {
     "scores": "scores.json",
@@ -27,9 +29,13 @@ DOCUMENTS: dict[str, str | None] = {
 TASK_LABELS = {
     "function_synthesis": "writing functions",
     "output_prediction": "predicting outputs",
+    "input_prediction": "predicting inputs",
     "chain_of_thought": "planning, then writing",
 }
 """Task kinds in the order of the report, in a reader's words."""
+
+MODELS = ("original", "pruned", "recovered")
+"""Models that a run evaluates."""
 
 _RUN_RECORD = "run.json"
 
@@ -59,6 +65,13 @@ class Run:
         """A number of a stage's document, or None if it is missing or not a number."""
         return as_number(self.get(stage, *keys))
 
+    @property
+    def final(self) -> Literal["pruned", "recovered"]:
+        """The slimmed model: the recovered one, or the pruned one where that is as far as the run got."""
+        judged = any(self.has(f"{stage}-pruned") for stage in ("evaluate", "compare"))
+        recovered = any(self.has(name) for name in ("evaluate-recovered", "compare-recovered"))
+        return "pruned" if judged and not recovered else "recovered"
+
     def digest(self) -> str:
         """SHA-256 over everything the report is made from, measurements included."""
         manifests = {name: artifact.manifest for name, artifact in self.artifacts.items()}
@@ -69,7 +82,7 @@ def read_run(path: Path) -> Run:
     """The run at `path`. Raises ArtifactError if there is none, or if a document is damaged or was changed."""
     if not path.is_dir():
         raise ArtifactError(f"no run at {path}; give the --out directory of `flab run`")
-    artifacts = {name: open_artifact(path / name) for name in DOCUMENTS if (path / name / MANIFEST).is_file()}
+    artifacts = find_stages(path, DOCUMENTS)
     if not artifacts:
         raise ArtifactError(f"{path} holds no finished stage; start one with `flab run --out {path}`")
     documents: dict[str, Json] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flab_deploy.artifacts import Json
+from flab_deploy.report.health import health_sentence
+from flab_deploy.report.losses import loss_sentences
 from flab_deploy.report.quality import QualityRow, Retention, confidence, margin, quality_rows
 from flab_deploy.report.rows import Row, rows_of
 from flab_deploy.report.run import DOCUMENTS, Run, pick
@@ -25,18 +27,29 @@ def verdict_sentences(run: Run) -> list[str]:
     rows = {row.key: row for row in rows_of(run)}
     quality = {row.key: row for row in quality_rows(run)}
     parts = [_cut(run), *_kept(run, quality["overall"]), *_robust(run, quality["robustness"])]
+    parts += [health_sentence(run)]
     return [sentence for sentence in [*parts, *_speed(run, rows), *_energy(rows), *_missing(run)] if sentence]
 
 
 def _cut(run: Run) -> str:
     before, after = (run.number("plan", when, "num_parameters") for when in ("before", "after"))
     if before is None or after is None or before == 0:
+        if run.has(f"compare-{run.final}"):
+            return _compared(run)
         return "Nothing has been cut yet: the plan was not run."
     verb = "Pruning took" if run.has("pruned") else "The plan, not yet carried out, takes"
     change = signed_percent(after / before - 1)
     whole = f"{verb} the model from {millions(before)} to {millions(after)} parameters ({change})"
     sources = _sources(run)
     return f"{whole}; of the cut, {listed(sources)}." if sources else f"{whole}."
+
+
+def _compared(run: Run) -> str:
+    """Which models an evaluation without a cut is about."""
+    names = [run.get(f"evaluate-{model}", "model", "name") for model in ("original", run.final)]
+    if not all(names):
+        return "Two models were judged on the same problems."
+    return f"Two models were judged on the same problems: {names[0]} (the original) and {names[1]} (the slimmed one)."
 
 
 def _sources(run: Run) -> list[str]:
@@ -62,7 +75,8 @@ def _change(run: Run, field: str, unit: str) -> str:
 
 
 def _kept(run: Run, row: QualityRow) -> Iterator[str]:
-    now, then = row.recovered, row.pruned
+    now: Retention = getattr(row, run.final)
+    then = row.pruned
     if row.original.value is not None and now.solved.value is None:
         yield f"The original solves {row.original.text} of {count(row.num_problems or 0)} held-out problems."
     if row.original.value is not None and now.solved.value is not None:
@@ -70,7 +84,8 @@ def _kept(run: Run, row: QualityRow) -> Iterator[str]:
             f"Of {count(row.num_problems or 0)} held-out problems the slimmed model solves {now.solved.text}, "
             f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
         )
-    if then.kept.value is not None:
+        yield from loss_sentences(run)
+    if then.kept.value is not None and run.final == "recovered":
         yield f"Right after the cut, before any recovery, it kept {then.kept.text}{_bounds(run, then)}."
 
 
@@ -94,7 +109,7 @@ def _claim(found: Retention, bound: float) -> str:
 
 
 def _robust(run: Run, row: QualityRow) -> Iterator[str]:
-    now = row.recovered
+    now: Retention = getattr(row, run.final)
     if row.original.value is None or now.solved.value is None:
         return
     yield (
@@ -163,9 +178,11 @@ def _missing(run: Run) -> Iterator[str]:
 
 def headline(run: Run) -> str:
     """One line for the title of the page."""
+    overall = next(row for row in quality_rows(run) if row.key == "overall")
+    kept = getattr(overall, run.final).kept
+    told = [f"{kept.text} of pass@1 kept"] if kept.value is not None else []
     before, after = (run.number("plan", when, "num_parameters") for when in ("before", "after"))
-    if not before or after is None:
-        return "A model before slimming"
-    smaller = f"{significant(100 * (1 - after / before))} % fewer parameters{'' if run.has('pruned') else ' planned'}"
-    found = next(row.recovered for row in quality_rows(run) if row.key == "overall")
-    return f"{smaller}, {found.kept.text} of pass@1 kept" if found.kept.value is not None else smaller
+    if before and after is not None:
+        planned = "" if run.has("pruned") else " planned"
+        told.insert(0, f"{significant(100 * (1 - after / before))} % fewer parameters{planned}")
+    return ", ".join(told) or "A model before slimming"

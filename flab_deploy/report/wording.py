@@ -88,6 +88,11 @@ def signed_percent(value: float) -> str:
     return f"{sign}{abs(100 * value):.1f} %"
 
 
+def points(value: float) -> str:
+    """A difference of shares in percentage points with its sign, as in −1.3."""
+    return f"{'−' if round(100 * value, 1) < 0 else '+'}{abs(100 * value):.1f}"
+
+
 def between(bounds: tuple[float, float]) -> str:
     """An interval of shares as text, as in 82.9–86.1 %."""
     return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"

@@ -1,21 +1,24 @@
 """The process that holds the test: it runs `check` with stand-ins for the program's functions.
 
 It alone knows the expected values and it alone reports. What arrives from the program's process
-is data: decoded into new builtin objects, matched to its call by a nonce.
+is data: decoded into new builtin objects, matched to its call by a nonce. Helpers that a test takes
+from the prompt run here, from the prompt's text: a program that redefines them fools itself alone.
 """
 
 from __future__ import annotations
 
-import builtins
 import json
 import os
 import re
 import sys
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from flab_deploy.sandbox.channel import Closed, receive_frame, send_frame
+from flab_deploy.sandbox.prelude import names_in, needed_prelude
+from flab_deploy.sandbox.raised import describe, is_of_program, rebuild, text_of
 from flab_deploy.sandbox.values import (
     BadEncoding,
     TooLarge,
@@ -36,7 +39,20 @@ TEST_READ = b"r"
 """First byte of a report: the test has left its stream, so that the next one can follow."""
 MAX_DETAIL = 300
 _TOO_LARGE_ERRNO = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
+_RESERVE_BYTES = 4 << 20
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """What the test process is given; none of it is the program's."""
+
+    test: str
+    """Source that defines `check(candidate)`."""
+    prelude: str
+    """The prompt, for the helpers and imports that the test takes from it."""
+    entry_point: str
+    """Name of the function that `check` receives."""
 
 
 class _Stop(BaseException):
@@ -56,7 +72,8 @@ class Session:
         """The session over `fd`, with messages of at most `max_bytes`."""
         self._fd = fd
         self._max_bytes = max_bytes
-        self._raised: BaseException | None = None
+        self._passes_stop_iteration = False
+        self._calling_back = False
         self._stage = NOT_ENTERED
         self.outcome: tuple[str, str] | None = None
         self.num_calls = 0
@@ -74,15 +91,16 @@ class Session:
         except BadEncoding as error:
             self.stop("protocol_violation", str(error))
 
-    def await_load(self, entry_point: str) -> None:
-        """Wait until the program is loaded; stops if it cannot be."""
+    def await_load(self, entry_point: str, names: frozenset[str]) -> None:
+        """Wait until the program is loaded; stops if it cannot be. `names` are those that the test uses."""
+        self._passes_stop_iteration = "StopIteration" in names
         self._receive()
         self._stage = LOADING
         reply = self._receive()
         self._stage = ""
         if "error" in reply:
             error = self._rebuild(reply)
-            self.stop(self._verdict_of(error, "fail_load"), f"{_name(reply)}: {error}")
+            self.stop(self._verdict_of(error, "fail_load"), f"{_name(reply)}: {text_of(error)}")
         if reply != {"ready": True}:
             self.stop("fail_load", f"it defines no function {entry_point}")
 
@@ -98,21 +116,57 @@ class Session:
     def _call(self, name: str, args: list[object], kwargs: dict[str, object]) -> object:
         if self.outcome is not None:
             raise _Stop
+        if self._calling_back:
+            self.stop("unsupported_value", "the test passes a function that calls the program")
         self.num_calls += 1
         nonce = os.urandom(8).hex()
+        functions: list[Callable[..., object]] = []
         try:
-            request = {"nonce": nonce, "function": name, "args": pack(args), "kwargs": pack(kwargs)}
-            send_frame(self._fd, to_bytes(request, self._max_bytes))
+            packed = {"args": pack(args, functions), "kwargs": pack(kwargs, functions)}
+            self._send({"nonce": nonce, "function": name, **packed})
         except (UnsupportedValue, TooLarge) as error:
             self.stop("unsupported_value", f"the test passes {error}")
-        except Closed:
-            self.stop(GONE, "")
         reply = self._receive()
+        while reply.get("nonce") == nonce and "call" in reply:
+            self._call_back(reply, functions)
+            reply = self._receive()
         if reply.get("nonce") != nonce:
             self.stop("protocol_violation", "an answer to no call")
-        return self._outcome_of(reply, args, kwargs)
+        return self._outcome_of(reply, args, kwargs, functions)
 
-    def _outcome_of(self, reply: dict[str, Any], args: list[object], kwargs: dict[str, object]) -> object:
+    def _send(self, message: dict[str, object]) -> None:
+        try:
+            send_frame(self._fd, to_bytes(message, self._max_bytes))
+        except Closed:
+            self.stop(GONE, "")
+
+    def _call_back(self, reply: dict[str, Any], functions: list[Callable[..., object]]) -> None:
+        """Let the program call a function that the test passed to it."""
+        try:
+            index = reply["call"]
+            function = functions[index if index >= 0 else len(functions)]
+            args, kwargs = unpack(reply["args"]), unpack(reply["kwargs"])
+            kwargs = {str(key): value for key, value in kwargs.items()}
+            args = list(args)
+        except (BadEncoding, LookupError, TypeError, AttributeError):
+            self.stop("protocol_violation", "a call of no function")
+        self._calling_back = True
+        try:
+            self._send({"value": pack(function(*args, **kwargs))})
+        except (UnsupportedValue, TooLarge) as error:
+            self.stop("unsupported_value", f"a function of the test gives {error}")
+        except Exception as error:
+            self._send(describe(error))
+        finally:
+            self._calling_back = False
+
+    def _outcome_of(
+        self,
+        reply: dict[str, Any],
+        args: list[object],
+        kwargs: dict[str, object],
+        functions: list[Callable[..., object]],
+    ) -> object:
         if "unsupported" in reply:
             self.stop("unsupported_value", f"{reply['unsupported']}")
         if "too_large" in reply:
@@ -120,16 +174,15 @@ class Session:
         try:
             for key, old in (("args", args), ("kwargs", kwargs)):
                 if key in reply:
-                    new = unpack(reply[key])
+                    new = unpack(reply[key], functions.__getitem__)
                     pairs = zip(old, new, strict=True) if isinstance(old, list) else [(old[k], new[k]) for k in old]
                     for mine, theirs in pairs:
                         copy_back(mine, theirs)
-            value = unpack(reply["value"]) if "error" not in reply else None
+            value = unpack(reply["value"], functions.__getitem__) if "error" not in reply else None
         except (BadEncoding, LookupError, TypeError, ValueError) as error:
             self.stop("protocol_violation", f"{type(error).__name__} in an answer")
         if "error" in reply:
-            self._raised = self._rebuild(reply)
-            raise self._raised
+            raise self._rebuild(reply)
         return self._watched(value) if isinstance(value, types.GeneratorType) else value
 
     def _watched(self, items: Iterator[object]) -> Iterator[object]:
@@ -139,21 +192,17 @@ class Session:
             self.stop("unsupported_value", str(error))
 
     def _rebuild(self, reply: dict[str, Any]) -> BaseException:
-        """The error a program raised, as the nearest builtin class."""
-        names, text, code = reply.get("error"), reply.get("text"), reply.get("errno", 0)
-        if not isinstance(names, list) or not isinstance(text, str) or not isinstance(code, int):
+        """The error a program raised, as the nearest builtin class.
+
+        StopIteration would end a `map` or a loop of the test as if all were well, so it arrives as
+        RuntimeError (as from a generator, PEP 479) unless the test mentions it.
+        """
+        error = rebuild(reply)
+        if error is None:
             self.stop("protocol_violation", "an error that is none")
-        for name in names:
-            kind = getattr(builtins, name, None) if isinstance(name, str) else None
-            if isinstance(kind, type) and issubclass(kind, BaseException) and name != "BaseExceptionGroup":
-                try:
-                    error = kind(text)
-                except Exception:
-                    continue
-                if isinstance(error, OSError):
-                    error.errno = code
-                return error
-        return Exception(text)
+        if isinstance(error, StopIteration) and not self._passes_stop_iteration:
+            return self._rebuild({"error": ["RuntimeError"], "text": f"StopIteration raised: {error}"})
+        return error
 
     def _verdict_of(self, error: BaseException, otherwise: VerdictName) -> VerdictName:
         if isinstance(error, PermissionError):
@@ -166,13 +215,18 @@ class Session:
 
     def verdict_of(self, error: BaseException) -> tuple[str, str]:
         """What it means that the test ended with this error."""
-        told = f"{type(error).__name__}: {error}"
-        if error is self._raised:
+        text = text_of(error)
+        told = f"{type(error).__name__}: {text}"
+        if is_of_program(error):
             return self._verdict_of(error, "fail_exception"), told
         if isinstance(error, AssertionError):
-            return "fail_assert", _line_of(error) + (f": {error}" if str(error) else "")
+            return "fail_assert", _line_of(error) + (f": {text}" if text else "")
         if isinstance(error, MemoryError):
             return "memory_limit", "comparing its answers ran out of memory"
+        if isinstance(error, NameError):
+            return "infra_error", f"the test uses what neither it nor the prompt defines: {text}"
+        if isinstance(error, ImportError):
+            return "infra_error", f"the test cannot import what it needs: {text}"
         return "fail_exception", f"{told} ({_line_of(error)})"
 
 
@@ -190,44 +244,52 @@ def _line_of(error: BaseException) -> str:
     return f"line {line} of the test"
 
 
-def _names_in(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names_in(constant)
-
-
-def _examine(session: Session, test: str, entry_point: str) -> None:
-    """Run the test to its end, or to an exception."""
-    namespace: dict[str, Any] = {"__name__": "test"}
+def _compiled(session: Session, what: str, source: str) -> types.CodeType:
     try:
-        code = compile(test, "<test>", "exec", dont_inherit=True)
+        return compile(source, f"<{what}>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        session.stop("infra_error", f"the test does not compile: {error}")
-    session.await_load(entry_point)
-    for name in _names_in(code):  # tests may use the prompt's imports, and call its other functions
-        if name in sys.stdlib_module_names and name in sys.modules:
-            namespace[name] = sys.modules[name]
-        elif not hasattr(builtins, name):
-            namespace[name] = session.function(name)
+        session.stop("infra_error", f"the {what} does not compile: {error}")
+
+
+def _namespace(session: Session, names: frozenset[str], exam: Exam) -> dict[str, Any]:
+    """What a test finds around it: the interpreter's loaded modules, the prompt's helpers, the program's function."""
+    namespace: dict[str, Any] = {"__name__": "test"}
+    prelude = needed_prelude(exam.prelude, names - {exam.entry_point})
+    if prelude:
+        exec(_compiled(session, "prompt", prelude), namespace)
+    for name in names & sys.stdlib_module_names:
+        if name in sys.modules:
+            namespace.setdefault(name, sys.modules[name])
     namespace.pop("check", None)
+    namespace[exam.entry_point] = session.function(exam.entry_point)
+    return namespace
+
+
+def _examine(session: Session, exam: Exam) -> None:
+    """Run the test to its end, or to an exception."""
+    code = _compiled(session, "test", exam.test)
+    names = frozenset(names_in(code))
+    session.await_load(exam.entry_point, names)
+    namespace = _namespace(session, names, exam)
     exec(code, namespace)
     if not callable(namespace.get("check")):
         session.stop("infra_error", "the test defines no function check")
-    namespace["check"](session.function(entry_point))
+    namespace["check"](session.function(exam.entry_point))
     if session.outcome is None and session.num_calls == 0:
         session.stop("infra_error", "the test never calls the program")
 
 
-def run_examiner(fd: int, report_fd: int, test: str, entry_point: str, max_bytes: int) -> None:
+def run_examiner(fd: int, report_fd: int, exam: Exam, max_bytes: int) -> None:
     """Examine the program behind `fd`, write one line of JSON to `report_fd`, and end. Never returns."""
     session = Session(fd, max_bytes)
     outcome = ("pass", "")
+    reserve = bytes(_RESERVE_BYTES)  # pages untouched; given up where memory has run out, to be able to say so
     try:
-        _examine(session, test, entry_point)
+        _examine(session, exam)
     except _Stop:
         pass
     except BaseException as error:
+        del reserve
         outcome = session.verdict_of(error)
     verdict, detail = session.outcome or outcome
     os.write(report_fd, json.dumps([verdict, printable(detail)]).encode() + b"\n")

@@ -21,14 +21,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from flab_deploy.errors import SandboxError
-from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, TIMEOUTS, Limits, Program, Verdict, VerdictName
+from flab_deploy.errors import ConfigError, SandboxError
+from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits, Program, Verdict, VerdictName
 
 logger = logging.getLogger(__name__)
 
 _START_WITHIN_S, _ANSWER_LATE_S = 60.0, 30.0
+_PATIENCE = 31.0  # times the wall time, for a program may have to wait for a processor
 _NUM_INFRA_REPEATS = 2
 _REQUIRED_LAYERS = ("landlock", "seccomp")
+_NAMESPACE_LAYERS = ("private_network", "limited_disk")
 # The package's modules without its `__init__` files, whose imports a worker has no use for.
 _BOOT = """
 import sys, types
@@ -39,8 +41,9 @@ for name, path in zip(("flab_deploy", "flab_deploy.sandbox"), sys.argv[1:3]):
 from flab_deploy.sandbox import zygote
 zygote.main()
 """
-# Sets of text must come in the same order in every run, and times in one zone. Nothing else is passed on.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "TZ": "UTC"}
+# Sets of text must come in the same order in every run, and times in one zone. An arena per thread
+# would use up the address space. Nothing else is passed on.
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "TZ": "UTC", "MALLOC_ARENA_MAX": "1"}
 
 
 class _Broken(Exception):
@@ -80,10 +83,13 @@ class _Worker:
     def start(self, index: int, program: Program) -> None:
         """Hand over a program; `index` is what its answer will be for. Raises _Broken."""
         self.index = index
-        self._deadline = time.monotonic() + self._limits.wall_s + _ANSWER_LATE_S
-        request = {"source": program.source, "entry_point": program.entry_point}
+        cpu_s = program.cpu_s or self._limits.cpu_s
+        wall_s = self._limits.wall_s * max(1.0, cpu_s / self._limits.cpu_s)
+        self._deadline = time.monotonic() + _PATIENCE * wall_s + _ANSWER_LATE_S
+        request = {"source": program.source, "entry_point": program.entry_point, "cpu_s": cpu_s, "wall_s": wall_s}
+        exam = {"test": program.test, "prelude": program.prelude, "entry_point": program.entry_point}
         self._send(self.control, json.dumps(request).encode())
-        self._send(self._tests, program.test.encode("utf-8", "surrogatepass"))
+        self._send(self._tests, json.dumps(exam).encode())
 
     def _send(self, stream: socket.socket, data: bytes) -> None:
         stream.settimeout(_ANSWER_LATE_S)
@@ -154,8 +160,10 @@ class _Pool:
             worker.close()
         self._workers.clear()
 
-    def run(self, programs: Sequence[Program], indices: Sequence[int], width: int) -> Iterator[tuple[int, Verdict]]:
-        """Verdicts of the programs at `indices` as they come, at most `width` at a time."""
+    def run(
+        self, programs: Sequence[Program], indices: Sequence[int], width: int
+    ) -> Iterator[tuple[int, Verdict, bool]]:
+        """Verdicts of the programs at `indices` as they come, at most `width` at a time, and whether they are sure."""
         waiting = deque(indices)
         with selectors.DefaultSelector() as selector:
             idle = self._workers[:width]
@@ -170,16 +178,16 @@ class _Pool:
                         worker.start(index, programs[index])
                     except _Broken as error:
                         self._drop(selector, busy, worker)
-                        yield index, _infra_error(programs[index], str(error))
+                        yield index, _infra_error(programs[index], str(error)), False
                 for worker, answer in self._answers(selector, busy):
                     index = cast("int", worker.index)
-                    if answer.get("verdict") in (None, "infra_error"):
+                    if answer.get("verdict", "infra_error") == "infra_error" and not answer.get("sure"):
                         self._drop(selector, busy, worker)
                     else:
                         selector.unregister(worker.control)
                         busy.remove(worker)
                         idle.append(worker)
-                    yield index, _verdict(programs[index], answer)
+                    yield index, _verdict(programs[index], answer), bool(answer.get("sure"))
 
     def _answers(self, selector: selectors.BaseSelector, busy: list[_Worker]) -> list[tuple[_Worker, dict[str, Any]]]:
         """Answers that are in, waiting for some; a worker that is broken or late answers `broken`."""
@@ -261,9 +269,13 @@ def judge(
 
     `workers` run at a time, by default one per usable processor. `progress` is called with 1 for
     each program that is done, as `tqdm.update` wants it. A timeout counts only if it happens
-    again with no other program running; an `infra_error` is repeated up to two times.
-    Raises SandboxError if this machine cannot isolate programs, unless `allow_weak`.
+    again with no other program running; an `infra_error` that is not the test's own fault is repeated
+    up to two times.
+    Raises SandboxError if this machine cannot isolate programs, unless `allow_weak`; ConfigError
+    for less than 0 workers.
     """
+    if workers < 0:
+        raise ConfigError(f"workers is {workers}; give 0 for one per processor, or more")
     verdicts: list[Verdict | None] = [_refused(program) for program in programs]
     indices = [i for i, verdict in enumerate(verdicts) if verdict is None]
     tell = progress or (lambda _: None)
@@ -274,12 +286,12 @@ def judge(
     width = min(workers or len(os.sched_getaffinity(0)), len(indices))
     with _pool(limits, allow_weak) as pool:
         again: list[int] = []
-        for index, verdict in pool.run(programs, indices, width):
+        for index, verdict, sure in pool.run(programs, indices, width):
             verdicts[index] = verdict
-            if verdict.verdict in TIMEOUTS or verdict.verdict == "infra_error":
-                again.append(index)
-            else:
+            if sure:
                 tell(1)
+            else:
+                again.append(index)
         for index in sorted(again):
             verdicts[index] = _repeated(pool, programs, index, cast("Verdict", verdicts[index]))
             tell(1)
@@ -290,17 +302,21 @@ def _repeated(pool: _Pool, programs: Sequence[Program], index: int, verdict: Ver
     """The verdict on a program judged again, alone: once, or as long as the machine is at fault."""
     for _ in range(_NUM_INFRA_REPEATS):
         logger.info("judging %s again, alone: %s (%s)", verdict.program_id, verdict.verdict, verdict.detail)
-        ((_index, verdict),) = pool.run(programs, [index], 1)
-        if verdict.verdict != "infra_error":
+        ((_index, verdict, sure),) = pool.run(programs, [index], 1)
+        if sure or verdict.verdict != "infra_error":
             return verdict
     return verdict
 
 
 def tier_of(layers: Sequence[str]) -> str:
-    """Name of the tier that some layers make: `1r` with a private user, `1`, or `0` for less than is required."""
+    """Name of the tier that some layers make.
+
+    `0` is less than is required, `1` what is required, `2` with a network and a disk of the worker's
+    own; an `r` follows where programs run as a private user.
+    """
     if any(layer not in layers for layer in _REQUIRED_LAYERS):
         return "0"
-    return "1r" if "private_user" in layers else "1"
+    return ("2" if set(_NAMESPACE_LAYERS) <= set(layers) else "1") + ("r" if "private_user" in layers else "")
 
 
 @lru_cache(maxsize=1)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import re
 import resource
 import signal
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,10 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 
 _READ_FILE, _READ_DIR, _WRITE_FILE, _REMOVE_FILE, _MAKE_REG, _TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 5, 1 << 8, 1 << 14
 _RIGHTS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}  # from 5 on: 16 rights
-_SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
+_SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
+_SYSTEM_FILES = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
+# Installed packages may hold the very tests a program is judged by.
+_PACKAGES = re.compile(r"site-packages|dist-packages|python[0-9.]*|node_modules")
 _DEVICES = ("/dev/zero", "/dev/urandom", "/dev/random")
 
 CHANNEL_FD, REPORT_FD = 3, 4
@@ -49,6 +53,14 @@ def _prctl(option: int, value: int) -> None:
 def landlock_abi() -> int:
     """Version of the kernel's Landlock interface; 0 if there is none."""
     return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
+
+
+# Types are made here, once: making one in every child takes longer than using it.
+_TwoWords, _SixWords = ctypes.c_uint32 * 2, ctypes.c_uint32 * 6
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
 class _Rule(ctypes.Structure):
@@ -71,8 +83,8 @@ def _allow_beneath(ruleset: int, path: str, rights: int) -> None:
         os.close(parent)
 
 
-def landlock_ruleset(readable: Sequence[str], writable: str | None) -> int | None:
-    """A descriptor of rules: read beneath `readable`, flat files in `writable`, no network; None without Landlock.
+def landlock_ruleset(library: Library, writable: str | None) -> int | None:
+    """A descriptor of rules: read the library, flat files in `writable`, no network; None without Landlock.
 
     The only files a program can make are regular ones in its directory: no folder, link, socket or
     pipe, so that cleaning up is one listing. Signals and abstract sockets stay inside from ABI 6 on.
@@ -86,8 +98,10 @@ def landlock_ruleset(readable: Sequence[str], writable: str | None) -> int | Non
     ruleset = int(_libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
     if ruleset < 0:
         return None
-    for path in readable:
+    for path in library.readable:
         _allow_beneath(ruleset, path, _READ_FILE | _READ_DIR)
+    for path in library.listable:
+        _allow_beneath(ruleset, path, _READ_DIR)
     for path in _DEVICES:
         _allow_beneath(ruleset, path, _READ_FILE)
     _allow_beneath(ruleset, os.devnull, (_READ_FILE | _WRITE_FILE | _TRUNCATE) & files)
@@ -95,6 +109,16 @@ def landlock_ruleset(readable: Sequence[str], writable: str | None) -> int | Non
         rights = _READ_FILE | _READ_DIR | _WRITE_FILE | _REMOVE_FILE | _MAKE_REG | _TRUNCATE
         _allow_beneath(ruleset, writable, rights & files)
     return ruleset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Where the interpreter's own library and the system's shared libraries lie: all a program may read."""
+
+    readable: tuple[str, ...]
+    """Files, and folders with all that is beneath them."""
+    listable: tuple[str, ...]
+    """Folders whose files' names may be read: the interpreter looks for modules there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +131,8 @@ class Confinement:
     """Whether that user needs the right to pass through folders closed to it, to reach the interpreter's library."""
     ruleset_fd: int | None
     """Landlock rules, or None without Landlock."""
+    watched: bool
+    """Whether the child stays open to its user, since else a worker without privilege cannot see what it writes."""
     syscalls: SyscallFilter | None
     """System call filter, or None where no filter can be had."""
     limits: Limits
@@ -140,12 +166,24 @@ def _threads_of_user() -> int:
     return count
 
 
-def library_paths() -> list[str]:
-    """Where the interpreter's own library and the system's shared libraries lie: all a program may read."""
+def _entries(folder: str) -> list[str]:
+    """What lies in a folder, but for installed packages."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in names if not _PACKAGES.fullmatch(name)]
+
+
+def find_library() -> Library:
+    """The library of this interpreter and system, without the packages that are installed beside it."""
     paths = sysconfig.get_paths()
     own = {os.path.realpath(paths[name]) for name in ("stdlib", "platstdlib")}
-    own |= {os.path.realpath(entry) for entry in sys.path if entry and "site-packages" not in entry}
-    return sorted(own) + list(_SYSTEM_LIBRARIES)
+    own |= {os.path.realpath(entry) for entry in sys.path if os.path.basename(entry) == "lib-dynload"}
+    system = {os.path.realpath(path) for path in _SYSTEM_LIBRARIES}
+    shared = [path for path in _entries(os.path.join(sys.base_prefix, "lib")) if ".so" in os.path.basename(path)]
+    readable = [path for folder in sorted(own | system) for path in _entries(folder)]
+    return Library(readable=(*readable, *shared, *_SYSTEM_FILES), listable=tuple(sorted(own | system)))
 
 
 def private_uid() -> int | None:
@@ -153,7 +191,7 @@ def private_uid() -> int | None:
     if os.geteuid() != 0:
         return None
     uid = _FIRST_PRIVATE_UID + 2 * (os.getpid() % (_NUM_PRIVATE_UIDS // 2))
-    return uid if _in_child(lambda: _become(uid, search=False)) else None
+    return uid if in_child(lambda: _become(uid, search=False)) else None
 
 
 def needs_search(uid: int | None, path: str) -> bool:
@@ -164,15 +202,15 @@ def needs_search(uid: int | None, path: str) -> bool:
             _become(uid, search=False)
         os.listdir(path)
 
-    return uid is not None and not _in_child(attempt)
+    return uid is not None and not in_child(attempt)
 
 
-def _in_child(attempt: object) -> bool:
+def in_child(attempt: Callable[[], object]) -> bool:
     """Whether a callable ends without an exception, tried in a forked child."""
     child = os.fork()
     if child == 0:
         try:
-            attempt()  # type: ignore[operator]
+            attempt()
             os._exit(0)
         except BaseException:
             os._exit(1)
@@ -180,13 +218,14 @@ def _in_child(attempt: object) -> bool:
 
 
 def prepare(
-    limits: Limits, uid: int | None, search: bool, readable: Sequence[str], workdir: str, *, write: bool
+    limits: Limits, uid: int | None, search: bool, library: Library, workdir: str, *, write: bool
 ) -> Confinement:
     """Everything a child of this process needs to confine itself; with `write` it may leave files in `workdir`."""
     return Confinement(
         uid=uid,
         search=search,
-        ruleset_fd=landlock_ruleset(readable, workdir if write else None),
+        ruleset_fd=landlock_ruleset(library, workdir if write else None),
+        watched=write and uid is None,
         syscalls=build_filter() if ctypes.sizeof(ctypes.c_void_p) == 8 else None,
         limits=limits,
         address_space_bytes=_baseline_bytes() + limits.memory_bytes,
@@ -210,8 +249,8 @@ def _become(uid: int, *, search: bool) -> None:
 
 
 def _keep_capabilities(mask: int) -> None:
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    data = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)  # effective, permitted, inheritable; low and high word
+    header = _TwoWords(_CAPABILITY_VERSION, 0)
+    data = _SixWords(mask, mask, 0, 0, 0, 0)  # effective, permitted, inheritable; low and high word
     if _libc.capset(header, data) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
@@ -224,9 +263,9 @@ def _set_limit(which: int, soft: int, hard: int | None = None) -> None:
     resource.setrlimit(which, (soft, hard))
 
 
-def _set_limits(confinement: Confinement) -> None:
+def _set_limits(confinement: Confinement, cpu_s: float) -> None:
     limits = confinement.limits
-    seconds = math.ceil(limits.cpu_s) + 1  # the worker measures finer; this is for when it cannot
+    seconds = math.ceil(cpu_s) + 1  # the worker measures finer; this is for when it cannot
     _set_limit(resource.RLIMIT_AS, confinement.address_space_bytes)
     _set_limit(resource.RLIMIT_CPU, seconds, seconds + 1)
     _set_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
@@ -253,29 +292,25 @@ def _above(fd: int, least: int) -> int:
 
 
 def _filter_syscalls(code: bytes) -> None:
-    instructions = ctypes.create_string_buffer(code, len(code))
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
-
-    program = Program(len(code) // 8, ctypes.addressof(instructions))
+    program = _FilterProgram(len(code) // 8, code)
     if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp filter")
 
 
-def enter(confinement: Confinement, keep: Sequence[int]) -> None:
+def enter(confinement: Confinement, keep: Sequence[int], cpu_s: float) -> None:
     """Confine this process, a fresh child of the worker, for good; descriptors `keep` become 3, 4, ...
 
+    The kernel ends it soon after `cpu_s` seconds of processor time, if the worker has not done so.
     Raises OSError if a layer that was prepared cannot be entered; the child must then end.
     """
     os.setsid()
     os.chdir(confinement.workdir)
-    _set_limits(confinement)
+    _set_limits(confinement, cpu_s)
     if confinement.uid is not None:
         _become(confinement.uid, search=confinement.search)
-    elif os.geteuid() == 0:
-        _keep_capabilities(0)
-    _prctl(_PR_SET_DUMPABLE, 0)
+    else:
+        _keep_capabilities(0)  # those of root, or of the worker's user namespace
+    _prctl(_PR_SET_DUMPABLE, 1 if confinement.watched else 0)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
     if os.getppid() != confinement.parent:
         os._exit(1)

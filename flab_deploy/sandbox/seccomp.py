@@ -6,7 +6,8 @@ program lacked the right). A call of another architecture's table kills too.
 
 The filter is classic BPF: instructions of 8 bytes (`code`, jump if true, jump if false, `k`)
 that load a word of `struct seccomp_data {int nr; u32 arch; u64 ip; u64 args[6];}` into one
-register and compare it.
+register and compare it. Written here because the bindings on the package index are not kept up:
+`pyseccomp` 0.1.2 (2021) needs libseccomp on every machine, `landlock` 1.0.0.dev5 is a pre-release.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _ALLOWED: _Table = {
     "dup": (32, 23), "dup2": (33, None), "dup3": (292, 24), "pipe": (22, None), "pipe2": (293, 59), "poll": (7, None),
     "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72), "epoll_create": (213, None),
     "epoll_create1": (291, 20), "epoll_ctl": (233, 21), "epoll_wait": (232, None), "epoll_pwait": (281, 22),
-    "epoll_pwait2": (441, 441), "eventfd2": (290, 19), "mmap": (9, 222), "mprotect": (10, 226), "munmap": (11, 215),
+    "epoll_pwait2": (441, 441), "eventfd2": (290, 19), "mprotect": (10, 226), "munmap": (11, 215),
     "mremap": (25, 216), "brk": (12, 214), "madvise": (28, 233), "msync": (26, 227), "membarrier": (324, 283),
     "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "rt_sigpending": (127, 136),
     "rt_sigtimedwait": (128, 137), "rt_sigsuspend": (130, 133), "sigaltstack": (131, 132), "pause": (34, None),
@@ -60,7 +61,7 @@ _ALLOWED: _Table = {
 _CHECKED_NUMBERS: _Table = {
     "open": (2, None), "openat": (257, 56), "ioctl": (16, 29), "fcntl": (72, 25), "socketpair": (53, 199),
     "sendto": (44, 206), "prlimit64": (302, 261), "clone": (56, 220), "kill": (62, 129), "tkill": (200, 130),
-    "tgkill": (234, 131), "clone3": (435, 435), "openat2": (437, 437),
+    "tgkill": (234, 131), "clone3": (435, 435), "openat2": (437, 437), "mmap": (9, 222),
 }  # fmt: skip
 _HOSTILE: _Table = {
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281), "socket": (41, 198),
@@ -123,6 +124,8 @@ _RULES: dict[str, _Rule] = {
     ),
     # F_DUPFD to F_SETLKW and F_DUPFD_CLOEXEC: no F_SETOWN, which would signal other processes
     "fcntl": _Rule(checks=(_Check(argument=1, values=(*range(8), 1030)),), otherwise=_EPERM),
+    # MAP_SHARED without MAP_ANONYMOUS: pages of a file could be filled without a `write` that is counted
+    "mmap": _Rule(checks=(_Check(argument=3, mask=0x21, values=(0x01,), expected=False),), otherwise=_EPERM),
     # AF_UNIX and SOCK_STREAM: asyncio needs a pair; a datagram pair could send to other sockets
     "socketpair": _Rule(
         checks=(_Check(argument=0, values=(1,)), _Check(argument=1, mask=0xF, values=(1,))), otherwise=_KILL

@@ -35,7 +35,8 @@ VerdictName = Literal[
 `infra_error`: the judge or the test is at fault; says nothing about the program.
 """
 VERDICT_NAMES: tuple[VerdictName, ...] = get_args(VerdictName)
-TIMEOUTS: frozenset[VerdictName] = frozenset({"timeout_cpu", "timeout_wall"})
+UNSURE: frozenset[VerdictName] = frozenset({"timeout_cpu", "timeout_wall", "infra_error"})
+"""What may be the machine's doing, so that it has to happen again before it counts."""
 MAX_SOURCE_BYTES = 1 << 20
 
 
@@ -51,6 +52,15 @@ class Program:
     """Source that defines `check(candidate)`; it never enters the program's process."""
     entry_point: str
     """Name of the function that `check` receives."""
+    prelude: str = ""
+    """The prompt, if the test takes helpers or imports from it; they run beside the test, and are trusted like it."""
+    cpu_s: float = 0.0
+    """Processor time for this program in seconds, such as `calibrate` gives; 0 means that of the limits."""
+
+    def __post_init__(self) -> None:
+        """Refuse a time that is none."""
+        if not 0 <= self.cpu_s <= 3600:
+            raise ConfigError(f"program {self.program_id!r}: cpu_s is {self.cpu_s}; give 0 to 3600 seconds")
 
 
 @dataclass(frozen=True, kw_only=True)

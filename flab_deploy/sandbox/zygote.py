@@ -22,15 +22,19 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from flab_deploy.sandbox import policy
+from flab_deploy.sandbox import gauges, policy
 from flab_deploy.sandbox.candidate import OUT_OF_MEMORY_STATUS, run_candidate
 from flab_deploy.sandbox.channel import Closed, receive_frame, send_frame
-from flab_deploy.sandbox.examiner import GONE, LOADING, NOT_ENTERED, TEST_READ, printable, run_examiner
-from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits
+from flab_deploy.sandbox.examiner import GONE, LOADING, NOT_ENTERED, TEST_READ, Exam, printable, run_examiner
+from flab_deploy.sandbox.namespaces import enter_namespaces
+from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, UNSURE, Limits
 
 MAX_FRAME_BYTES = 8 * MAX_SOURCE_BYTES
 _FIRST_LOOK_S, _LOOK_EVERY_S, _END_WITHIN_S = 0.1, 0.05, 1.0
 _MAX_FILES = 1000
+# Unlinked files that are kept mapped are in no directory, so what goes through `write` is limited too.
+_MAX_WRITTEN_BYTES = 1 << 30
+_MAX_WAITED = 29.0  # times the wall time that waiting for a processor may last, so that everything has an end
 _PRELOADED = [
     "abc", "array", "bisect", "cmath", "collections", "collections.abc", "contextlib", "copy", "dataclasses",
     "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math",
@@ -62,25 +66,10 @@ class _Watch:
     test_read: bool
     """Whether the test process took the test off its stream."""
 
-
-def _cpu_s(pid: int) -> float:
-    """Processor time of another process in seconds; 0 if it is gone. The clock id is that of clock_getcpuclockid(3)."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except OSError:
-        return 0.0
-
-
-def _left_in(workdir: str) -> tuple[int, int]:
-    """Number and total bytes of the files in a directory."""
-    sizes = []
-    with os.scandir(workdir) as entries:
-        for entry in entries:
-            try:
-                sizes.append(entry.stat(follow_symlinks=False).st_size)
-            except OSError:
-                continue
-    return len(sizes), sum(sizes)
+    @property
+    def ended_silently(self) -> bool:
+        """Whether the test process went without a word."""
+        return self.report is None and self.stopped is None
 
 
 def _empty(workdir: str) -> None:
@@ -108,6 +97,23 @@ def _end_of(pid: int, *, patience_s: float = 0.0) -> _End:
     )
 
 
+def _over_time(
+    elapsed_s: float, candidate: int, examiner: int, cpu_limit_s: float, wall_limit_s: float
+) -> tuple[str, str] | None:
+    """The verdict on a pair that has used up its time.
+
+    Waiting for a processor is the machine's doing, so it does not count as time on the clock.
+    """
+    for pid, who in ((candidate, "the program"), (examiner, "the test")):
+        if gauges.cpu_s(pid) > cpu_limit_s:
+            return "timeout_cpu", f"{who} used {cpu_limit_s:g} s of processor time"
+    if elapsed_s > wall_limit_s:
+        waited_s = min(gauges.waited_s(candidate) + gauges.waited_s(examiner), _MAX_WAITED * wall_limit_s)
+        if elapsed_s - waited_s > wall_limit_s:
+            return "timeout_wall", f"not done after {wall_limit_s:g} s"
+    return None
+
+
 class Worker:
     """Runs programs one at a time, each in its own pair of processes."""
 
@@ -115,21 +121,24 @@ class Worker:
         """A worker whose programs may leave files in `workdir`, which must be empty and theirs alone."""
         self._limits = limits
         self._workdir = workdir
+        self._namespaces = enter_namespaces(workdir, limits.file_bytes)
         uid = policy.private_uid()
-        readable = policy.library_paths()
+        library = policy.find_library()
         search = policy.needs_search(uid, os.path.dirname(os.__file__))
         if uid is not None:
             os.chown(workdir, uid, uid)
-        self._candidate = policy.prepare(limits, uid, search, readable, workdir, write=True)
+        self._candidate = policy.prepare(limits, uid, search, library, workdir, write=True)
         other = None if uid is None else uid + 1
-        self._examiner = policy.prepare(limits, other, search, readable, "/", write=False)
+        self._examiner = policy.prepare(limits, other, search, library, "/", write=False)
 
-    def _fork(self, confinement: policy.Confinement, keep: tuple[int, ...], body: Callable[[], None]) -> int:
+    def _fork(
+        self, confinement: policy.Confinement, keep: tuple[int, ...], body: Callable[[], None], cpu_s: float = 0.0
+    ) -> int:
         pid = os.fork()
         if pid:
             return pid
         try:
-            policy.enter(confinement, keep)
+            policy.enter(confinement, keep, cpu_s or self._limits.cpu_s)
             gc.enable()
             random.seed(0)
             body()
@@ -140,36 +149,42 @@ class Worker:
         """Judge one program; the answer is a JSON object for the judge."""
         size = self._limits.message_bytes
         source, entry_point = request["source"], request["entry_point"]
+        cpu_limit_s, wall_limit_s = request["cpu_s"], request["wall_s"]
         ours, theirs = socket.socketpair()
         report_read, report_write = os.pipe()
         candidate = self._fork(
             self._candidate,
             (theirs.fileno(),),
             lambda: run_candidate(policy.CHANNEL_FD, source, entry_point, size),
+            cpu_limit_s,
         )
 
         def examine() -> None:
-            test = receive_frame(policy.REPORT_FD + 1, MAX_FRAME_BYTES).decode("utf-8", "surrogatepass")
+            exam = Exam(**json.loads(receive_frame(policy.REPORT_FD + 1, MAX_FRAME_BYTES)))
             os.write(policy.REPORT_FD, TEST_READ)
             os.close(policy.REPORT_FD + 1)
-            run_examiner(policy.CHANNEL_FD, policy.REPORT_FD, test, entry_point, size)
+            run_examiner(policy.CHANNEL_FD, policy.REPORT_FD, exam, size)
 
-        examiner = self._fork(self._examiner, (ours.fileno(), report_write, tests.fileno()), examine)
+        keep = (ours.fileno(), report_write, tests.fileno())
+        examiner = self._fork(self._examiner, keep, examine, cpu_limit_s)
         ours.close()
         theirs.close()
         os.close(report_write)
         try:
-            watch = self._watch(report_read, candidate, examiner)
+            watch = self._watch(report_read, candidate, examiner, cpu_limit_s, wall_limit_s)
         finally:
             os.close(report_read)
         gone = watch.report is not None and watch.report[0] == GONE
         end = _end_of(candidate, patience_s=_END_WITHIN_S if gone else 0.0)
-        _end_of(examiner)
+        examiner_end = _end_of(examiner, patience_s=_END_WITHIN_S if watch.ended_silently else 0.0)
         _empty(self._workdir)
-        verdict, detail = self._verdict(watch, end)
-        return {"verdict": verdict, "detail": detail, "cpu_s": end.cpu_s, "max_rss_bytes": end.max_rss_bytes}
+        verdict, detail = self._verdict(watch, end, examiner_end, cpu_limit_s)
+        return {
+            "verdict": verdict, "detail": detail, "cpu_s": end.cpu_s, "max_rss_bytes": end.max_rss_bytes,
+            "sure": verdict not in UNSURE or watch.report is not None and watch.report[0] == verdict,
+        }  # fmt: skip
 
-    def _watch(self, report_fd: int, candidate: int, examiner: int) -> _Watch:
+    def _watch(self, report_fd: int, candidate: int, examiner: int, cpu_limit_s: float, wall_limit_s: float) -> _Watch:
         """Wait for the report, or for a limit to be passed."""
         poll = select.poll()
         poll.register(report_fd, select.POLLIN)
@@ -184,44 +199,51 @@ class Worker:
                 data += part
                 continue
             wait_s = _LOOK_EVERY_S
-            stopped = self._over_limit(time.monotonic() - started, candidate, examiner)
+            elapsed_s = time.monotonic() - started
+            stopped = _over_time(elapsed_s, candidate, examiner, cpu_limit_s, wall_limit_s) or self._over_size(
+                candidate
+            )
             if stopped is not None:
                 break
         test_read = data.startswith(TEST_READ)
         report = json.loads(data[len(TEST_READ) :]) if data.endswith(b"\n") else None
         return _Watch(report=report, stopped=stopped, test_read=test_read)
 
-    def _over_limit(self, elapsed_s: float, candidate: int, examiner: int) -> tuple[str, str] | None:
-        limits = self._limits
-        for pid, who in ((candidate, "the program"), (examiner, "the test")):
-            if _cpu_s(pid) > limits.cpu_s:
-                return "timeout_cpu", f"{who} used {limits.cpu_s:g} s of processor time"
-        if elapsed_s > limits.wall_s:
-            return "timeout_wall", f"not done after {limits.wall_s:g} s"
-        count, total = _left_in(self._workdir)
-        if count > _MAX_FILES or total > limits.file_bytes:
+    def _over_size(self, candidate: int) -> tuple[str, str] | None:
+        count, total = gauges.left_in(self._workdir)
+        if count > _MAX_FILES or total > self._limits.file_bytes:
             return "output_limit", "it filled its working directory"
+        if gauges.written_bytes(candidate) > _MAX_WRITTEN_BYTES:
+            return "output_limit", f"it wrote more than {_MAX_WRITTEN_BYTES >> 20} MiB"
         return None
 
-    def _verdict(self, watch: _Watch, end: _End) -> tuple[str, str]:
+    def _verdict(self, watch: _Watch, end: _End, examiner: _End, cpu_limit_s: float) -> tuple[str, str]:
         if not watch.test_read:
             return "infra_error", "the test process did not start"
         if watch.stopped is not None:
             return watch.stopped
         if watch.report is None:
-            return "infra_error", "the test process ended without a report"
+            return self._silent(examiner, cpu_limit_s)
         if watch.report[0] != GONE:
             return watch.report[0], watch.report[1]
         if watch.report[1] == NOT_ENTERED:
             return "infra_error", f"the program's process did not start (status {end.status})"
-        return self._gone(end, loading=watch.report[1] == LOADING)
+        return self._gone(end, cpu_limit_s, loading=watch.report[1] == LOADING)
 
-    def _gone(self, end: _End, *, loading: bool) -> tuple[str, str]:
+    def _silent(self, examiner: _End, cpu_limit_s: float) -> tuple[str, str]:
+        """The verdict where the test process ended without one: over a limit, or at fault itself."""
+        if examiner.status == -signal.SIGXCPU or examiner.cpu_s > cpu_limit_s:
+            return "timeout_cpu", f"the test used {cpu_limit_s:g} s of processor time"
+        if examiner.max_rss_bytes > self._limits.memory_bytes // 2:
+            return "memory_limit", "comparing its answers ran out of memory"
+        return "infra_error", f"the test process ended without a report (status {examiner.status})"
+
+    def _gone(self, end: _End, cpu_limit_s: float, *, loading: bool) -> tuple[str, str]:
         """The verdict on a program whose process ended, or left its channel, in the middle of the test."""
         if end.status == -signal.SIGSYS:
             return "policy_violation", "killed at a forbidden system call"
-        if end.status == -signal.SIGXCPU or end.cpu_s > self._limits.cpu_s:
-            return "timeout_cpu", f"the program used {self._limits.cpu_s:g} s of processor time"
+        if end.status == -signal.SIGXCPU or end.cpu_s > cpu_limit_s:
+            return "timeout_cpu", f"the program used {cpu_limit_s:g} s of processor time"
         if end.status == OUT_OF_MEMORY_STATUS:
             return "memory_limit", "out of memory"
         if end.killed_here:
@@ -252,7 +274,7 @@ class Worker:
         if "syscalls" in layers:
             layers.remove("syscalls")
             layers += ["seccomp"] if end.status == -signal.SIGSYS else []
-        return layers
+        return layers + self._namespaces
 
 
 def _refused(attempt: Callable[[], object]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from flab_deploy.artifacts import Artifact, write_json
 from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError, UnsupportedModel
-from flab_deploy.evaluation.compare import CompareConfig, compare, compare_pairs
+from flab_deploy.evaluation.compare import compare
 from flab_deploy.evaluation.evaluate import Attempt, EvaluateConfig, evaluate, judge_answers, make_report
 from flab_deploy.evaluation.suite import prepare_suite
 from flab_deploy.evaluation.tasks import load_tasks
@@ -130,17 +130,3 @@ def test_a_model_compared_with_itself(tiny_checkpoint: Path, tasks_file: Path, t
     (first.path / "verdicts.jsonl").write_text("")
     with pytest.raises(ArtifactError, match="was changed"):
         compare(first.path, other.path, tmp_path / "mixed")
-
-
-@pytest.mark.parametrize(
-    ("kept", "lost", "gained", "verdict"),
-    [(1900, 10, 10, "shown"), (1600, 300, 10, "not shown"), (15, 1, 1, "underpowered"), (0, 0, 5, "not shown"),
-     (900, 40, 12, "not shown")],
-)  # fmt: skip
-def test_what_can_be_claimed(kept: int, lost: int, gained: int, verdict: str) -> None:
-    original = [True] * (kept + lost) + [False] * gained
-    candidate = [True] * kept + [False] * lost + [True] * gained
-    found = compare_pairs(original, candidate, [""] * len(original), CompareConfig())
-    assert found["verdict"] == verdict
-    assert (found["num_only_original"], found["num_only_candidate"]) == (lost, gained)
-    json.dumps(found, allow_nan=False)

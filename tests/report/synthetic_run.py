@@ -193,13 +193,42 @@ def comparison(candidate: str, factor: float, verdicts: dict[str, str]) -> dict[
         kind: compared(n, share, round(n * share * factor) / n, 30 / n, verdicts[kind])
         for kind, (n, share) in KINDS.items()
     }
+    lost = [
+        {"task_id": f"test/{kind}/{i}", "kind": kind, "verdict": "timeout_cpu" if i % 7 == 0 else "fail_assert"}
+        for kind in KINDS
+        for i in range(61)
+    ]
     return {
         "original": "a" * 64,
         "candidate": candidate,
         "margin": 0.97,
+        "confidence": 0.95,
         "tasks": tasks,
         "overall": compared(2400, 0.794, 0.794 * factor, 0.014, verdicts["overall"]),
-        "robustness": compared(2083, 0.55, 0.55 * factor, 0.09, verdicts["robustness"]),
+        "robustness": {
+            **compared(2083, 0.55, 0.55 * factor, 0.09, verdicts["robustness"]),
+            "families": {family: under(0.8, factor) | {"holm_p": 0.61} for family, _ in PERTURBATIONS.values()},
+            "perturbations": {
+                name: under(share, factor) | {"benjamini_hochberg_p": 0.02 if name == "dead_code" else 0.8}
+                for name, (_, share) in PERTURBATIONS.items()
+            },
+        },
+        "lost": lost,
+        "gained": [{"task_id": "test/g", "kind": "function_synthesis", "verdict": "fail_load"}] * 74,
+        "noise": {"num_problems": 2400, "num_flips": 6, "flip_rate": 0.0025, "interval": [0.0011, 0.0054]},
+    }
+
+
+def under(share: float, factor: float) -> dict[str, object]:
+    return {
+        "num_items": 300,
+        "original_pass_at_1": share,
+        "candidate_pass_at_1": share * factor,
+        "difference": share * factor - share,
+        "difference_interval": [share * factor - share - 0.03, share * factor - share + 0.03],
+        "num_only_original": 9,
+        "num_only_candidate": 7,
+        "mcnemar_p": 0.8,
     }
 
 
@@ -334,6 +363,19 @@ def write_complete(run: Path) -> Path:
     finished(run / "export", "export", {"parity.json": parity()})
     finished(run / "bench", "bench", {"bench.json": bench()}, measurements=("bench.json",))
     write_json(run / "run.json", {"command": ["flab", "run", "--out", "slim"], "config": {"budget": 0.22}})
+    return run
+
+
+def write_comparison(run: Path, verdict: str = "not shown") -> Path:
+    """Write two evaluations and their comparison alone, under a user's own names."""
+    judged = {"original": evaluation("a" * 64, 1.0), "candidate": evaluation("p" * 64, 0.94)}
+    judged["candidate"]["model"] = {"digest": "p" * 64, "name": "my-small-model"}
+    names = {"original": "big", "candidate": "small"}
+    parents = {
+        role: finished(run / names[role], "evaluation", {"report.json": document}) for role, document in judged.items()
+    }
+    found = comparison("p" * 64, 0.94, dict.fromkeys(SHOWN, verdict))
+    finished(run / "verdict", "comparison", {"comparison.json": found}, parents=parents)
     return run
 
 

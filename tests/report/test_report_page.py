@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from synthetic_run import edit, write_complete
+from synthetic_run import SHOWN, comparison, edit, finished, write_comparison, write_complete
 
 from flab_deploy.artifacts import check_digest
+from flab_deploy.errors import ArtifactError
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.report import report
 
@@ -106,7 +107,7 @@ def test_the_verdict_is_in_words(written):
     assert "before any recovery, it kept 88.4 %" in words
     assert "vLLM 0.32.0 on CPU" in words
     assert "Energy is unavailable: no readable power sensor" in words
-    assert words in plain(text)
+    assert all(sentence in plain(text) for sentence in document["verdict"])
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,73 @@ def test_a_partial_run_says_what_was_not_run(partial_run):
     assert document["charts"]["layers"] is not None
     assert document["provenance"]["stages"]["bench"] == {"status": "not run"}
     assert "bench: not run" in page
-    assert page.count(">not run<") > 10
+    assert page.count(">not run<") > 5
+    assert "Nothing to show for size, speed, energy: not run." in page
+
+
+def test_evaluations_and_their_comparison_are_a_report_of_their_own(tmp_path):
+    run = write_comparison(tmp_path / "run")
+    text, document = read(report(run, tmp_path / "page").path)
+    page, words = plain(text), " ".join(document["verdict"])
+    assert document["final"] == "pruned"
+    assert document["headline"] == "94.0 % of pass@1 kept"
+    assert "reference (the original) and my-small-model (the slimmed one)" in words
+    assert "it keeps 94.0 % (95 % interval" in words
+    assert "That it keeps at least 97 % is not shown" in words
+    assert re.search(r"It lost 61 problems that the original solves.* and gained 74\.", words)
+    assert "Health of the judging: 100.0 % of the known right answers pass the judge" in words
+    rows = Page(text).rows
+    assert "row-pass_at_1_function_synthesis" in rows
+    assert "row-num_parameters" not in rows
+    assert "Nothing to show for size, speed, energy: not run." in page
+    assert len(rows["quality-overall"]) == 7  # no columns of a recovered model
+    assert rows["quality-overall"][-1].startswith("✗ not shown")
+    tiles = re.findall(r'<div class="value[^>]*>([^<]*)<', text)
+    assert [plain(tile) for tile in tiles] == ["94.0 %", "94.0 %", "93.9 %", "61 / 74"]
+    assert "of pass@1 kept in" in page
+
+
+def test_a_comparison_within_a_run_that_never_recovered_speaks_of_the_pruned_model(complete_run):
+    for name in ("recovered", "evaluate-recovered", "compare-recovered"):
+        (complete_run / name).rename(complete_run.parent / name)
+    _, document = read(report(complete_run, complete_run / "report").path)
+    assert document["headline"] == "22.4 % fewer parameters, 88.4 % of pass@1 kept"
+    assert "Right after the cut" not in " ".join(document["verdict"])
+
+
+def test_several_comparisons_under_other_names_are_refused(tmp_path):
+    run = write_comparison(tmp_path / "run")
+    finished(run / "another", "comparison", {"comparison.json": comparison("p" * 64, 1.0, SHOWN)})
+    with pytest.raises(ArtifactError, match=r"several comparisons \(another, verdict\)"):
+        report(run, tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
+def test_what_was_lost_is_listed(written):
+    text, document = read(written)
+    tables = {table["key"]: table["lines"] for table in document["losses"]}
+    assert tables["lost"][0] == [
+        "writing functions", "61", "74", "wrong value (52) and too slow (9)",
+        "test/function_synthesis/0, test/function_synthesis/1, test/function_synthesis/2",
+    ]  # fmt: skip
+    perturbed = {line[0]: line for line in tables["perturbations"]}
+    assert perturbed["dead code"][-2] == "p = 0.020"
+    assert perturbed["dead code"][-1] == "4 / 2"
+    assert perturbed["syntax (family)"][-2] == "p = 0.610"
+    assert tables["noise"] == [["one model judged twice", "2,400", "6", "0.2 %", "0.1–0.5 %"]]
+    assert "test/function_synthesis/1" in text
+
+
+def test_doubtful_judging_is_pointed_out(complete_run):
+    health = complete_run / "evaluate-original" / "report.json"
+    edit(health, "health", "canonical_pass_rate", value=0.9)
+    edit(health, "health", "excluded", value=[{"task_id": "test/7", "verdict": "fail_load"}])
+    edit(health, "health", "num_infrastructure_errors", value=2)
+    _, document = read(report(complete_run, complete_run / "report").path)
+    warned = " ".join(document["warnings"])
+    assert "10.0 % of the problems were left out of evaluate-original because their own known answer fails" in warned
+    assert "(test/7, …)" in warned
+    assert "evaluate-original could not judge 2 answers" in warned
 
 
 def test_too_few_samples_for_a_curve_are_not_called_not_run(complete_run):
@@ -242,6 +309,9 @@ def test_the_small_print_is_there(written):
     assert tables["parity-onnx"]["greedy equal (count)"] == ["50"]
     assert tables["sandbox"]["tier"] == ["namespaces"] * 3
     assert tables["health"]["known right answers that pass the judge"] == ["100.0 %"] * 3
+    assert tables["health"]["answers stopped for time"] == ["60"] * 3
+    assert tables["health"]["perturbations that changed nothing, left out"] == ["28"] * 3
+    assert "3 answers cut off" in document["health"]
     assert "flab run --out slim" in text
     for stage in document["provenance"]["stages"].values():
         assert stage["digest"] in text

@@ -11,6 +11,8 @@ import platform
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
@@ -26,7 +28,12 @@ def _filled(source: str, canary: Path, port: int) -> str:
         "{folder!r}": repr(str(canary.parent)),
         "{port}": str(port),
         "{judge}": str(os.getpid()),
-        "{bpf}": "280" if platform.machine() == "aarch64" else "321",
+        "{package!r}": repr(str(Path(__file__).parent)),
+        **(
+            {"{bpf}": "280", "{keyctl}": "219", "{userfaultfd}": "282"}
+            if platform.machine() == "aarch64"
+            else {"{bpf}": "321", "{keyctl}": "250", "{userfaultfd}": "323"}
+        ),
     }
     for word, value in words.items():
         source = source.replace(word, value)
@@ -37,19 +44,40 @@ def _program(name: str, source: str) -> Program:
     return Program(program_id=name, source=source, test=TEST, entry_point="f")
 
 
-def _processes() -> set[str]:
-    return {entry.name for entry in Path("/proc").glob("[0-9]*") if entry.stat().st_uid in _own_users(os.getuid())}
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A place for temporary files that no other judge uses."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o711)
+        tempfile.tempdir = place
+        try:
+            yield Path(place)
+        finally:
+            tempfile.tempdir = before
 
 
-def _own_users(uid: int) -> range:
-    return range(60_000, 65_400) if uid == 0 else range(uid, uid + 1)
+def _processes_of(folder: Path) -> list[str]:
+    """Processes of the judges whose temporary files are in a folder: a worker and what it forks name it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder).encode() in (entry / "cmdline").read_bytes():
+                found.append(entry.name)
+        except OSError:
+            continue
+    return found
 
 
 def run_suite() -> list[str]:
     """Run everything; the complaints, of which there should be none."""
     os.environ["FLAB_SECRET"] = "of the judge"
     complaints: list[str] = []
-    with tempfile.TemporaryDirectory() as place, socket.create_server(("127.0.0.1", 0)) as server:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        temporary_folder() as temporary,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
         folder = Path(place)
         folder.chmod(0o777)
         canary = folder / "canary"
@@ -62,13 +90,14 @@ def run_suite() -> list[str]:
             programs.append(_program("honest", HONEST))
         programs += [_program(name, source) for name, source in ODD_BUT_RIGHT.items()]
         allowed = {attack.name: attack.verdicts for attack in ATTACKS}
-        processes = _processes()
         for before, verdict in zip([None, *programs], judge(programs, LIMITS, 1), strict=False):
             if verdict.verdict not in allowed.get(verdict.program_id, ("pass",)):
                 after = f" after {before.program_id!r}" if before and verdict.program_id == "honest" else ""
                 complaints.append(f"{verdict.program_id!r}{after}: {verdict.verdict} ({verdict.detail})")
-        if left := _processes() - processes:
-            complaints.append(f"processes left: {sorted(left)}")
+        if left := _processes_of(temporary):
+            complaints.append(f"processes left: {left}")
+        if os.listdir(temporary):
+            complaints.append(f"temporary files left: {os.listdir(temporary)}")
         if os.listdir(folder) != ["canary"] or canary.read_text() != "secret":
             complaints.append(f"side effects in the folder: {os.listdir(folder)}")
         if (canary.stat().st_mode, canary.stat().st_mtime_ns) != (stat.st_mode, stat.st_mtime_ns):

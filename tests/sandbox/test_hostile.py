@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flab_deploy.sandbox import describe_sandbox
+from flab_deploy.sandbox import describe_sandbox, tier_of
 
 from .hostile import ATTACKS
 from .suite import run_suite
@@ -64,18 +64,25 @@ def _reachable_interpreter() -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user; the suite ran as this one")
-@pytest.mark.parametrize(("user", "tier"), [(NOBODY, "1"), (0, "1r")])
-def test_attacks_fail_with_the_systems_interpreter(user: int, tier: str) -> None:
+@pytest.mark.parametrize(("user", "tiers"), [(NOBODY, {"1", "2"}), (0, {"1r", "2r"})])
+def test_attacks_fail_with_the_systems_interpreter(user: int, tiers: set[str]) -> None:
     """As an ordinary user, and as root with an interpreter that private users can reach by themselves."""
     interpreter = _reachable_interpreter()
     result = _run(interpreter, user, "from tests.sandbox.suite import main; main()")
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
     assert told["complaints"] == [], interpreter
-    assert told["sandbox"]["tier"] == tier
+    assert told["sandbox"]["tier"] in tiers
+
+
+def test_the_tiers() -> None:
+    required, namespaces = ["landlock", "seccomp"], ["private_network", "limited_disk"]
+    assert tier_of(["landlock", *namespaces, "private_user"]) == "0"
+    assert tier_of([*required, "limited_disk"]) == "1" and tier_of([*required, "private_user"]) == "1r"
+    assert tier_of([*required, *namespaces]) == "2" and tier_of([*required, *namespaces, "private_user"]) == "2r"
 
 
 def test_the_tier_is_found_by_trying() -> None:
     described = describe_sandbox()
-    assert described["tier"] == ("1r" if os.getuid() == 0 else "1")
+    assert described["tier"] in ({"1r", "2r"} if os.getuid() == 0 else {"1", "2"})
     assert {"landlock", "seccomp", "rlimits", "separate_test_process"} <= set(described["layers"])

@@ -14,6 +14,7 @@ from flab_deploy.errors import ConfigError
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import VERDICT_NAMES, Limits, Program, Verdict, judge
 
+from .endurance import endure, spread
 from .hostile import HONEST, TEST
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,14 +105,83 @@ def test_a_test_cannot_hide_a_verdict() -> None:
     assert verdict_of("import os\ndef f(n): os._exit(0)", *hidden).verdict == "fail_exception"
 
 
-def test_helpers_of_the_prompt_can_be_called_by_the_test() -> None:
-    source = "def double(n):\n    return 2 * n\n\ndef f(n):\n    return n // 2\n"
-    assert verdict_of(source, "import random", "for n in range(9): assert candidate(double(n)) == n").passed
+PROMPT = "import math\nfrom math import sqrt as root\n\ndef double(n):\n    return 2 * n\n\ndef f(n):\n"
 
 
-def test_imports_of_the_prompt_can_be_used_by_the_test() -> None:
-    source = "import math\nfrom math import sqrt\n\ndef f(n):\n    return math.pi * n\n"
-    assert verdict_of(source, "assert math.fabs(candidate(1) - 3.14159) < 1e-4", "assert sqrt(4) == 2").passed
+def with_prompt(completion: str, *checks: str) -> Verdict:
+    test = "def check(candidate):\n" + "".join(f"    {line}\n" for line in checks)
+    (verdict,) = judge(
+        [Program(program_id="p", source=PROMPT + completion, test=test, entry_point="f", prelude=PROMPT)]
+    )
+    return verdict
+
+
+def test_helpers_and_imports_of_the_prompt_can_be_used_by_the_test() -> None:
+    checks = ["for n in range(9): assert candidate(double(n)) == n", "assert root(4) == 2 == math.floor(f(4))"]
+    assert with_prompt("    return n // 2\n", *checks).passed
+
+
+def test_a_program_cannot_redefine_a_helper_of_the_test() -> None:
+    lie = "    return 7\n\ndef double(n):\n    return 14\n\nimport math\nmath.floor = lambda x: 2\n"
+    checks = ["for n in range(9): assert candidate(double(n)) == n"]
+    assert with_prompt(lie, *checks).verdict == "fail_assert"
+
+
+def test_a_name_that_only_the_program_defines_is_the_tests_fault() -> None:
+    verdict = with_prompt("    return n\n\ndef near(a, b):\n    return True\n", "assert near(candidate(1), 5)")
+    assert verdict.verdict == "infra_error" and "near" in verdict.detail
+
+
+def test_an_import_that_fails_in_the_test_is_the_tests_fault() -> None:
+    verdict = with_prompt("    return n\n", "import numpy.no_such_module", "assert candidate(1)")
+    assert verdict.verdict == "infra_error" and "numpy" in verdict.detail
+    own = with_prompt("    import numpy.no_such_module\n", "assert candidate(1)")
+    assert own.verdict == "fail_exception" and "numpy" in own.detail
+
+
+def test_a_name_error_of_the_program_is_not() -> None:
+    assert with_prompt("    return m\n", "assert candidate(1)").verdict == "fail_exception"
+
+
+def test_a_stop_iteration_does_not_end_a_loop_of_the_test() -> None:
+    source = "def f(n):\n    raise StopIteration"
+    assert verdict_of(source, "for x in map(candidate, [1, 2]): assert x == 0").verdict == "fail_exception"
+    assert verdict_of(source, "try: candidate(1)", "except StopIteration: pass").passed
+
+
+def test_functions_of_the_test_can_be_passed_and_called() -> None:
+    source = "def f(g, xs, key=None):\n    xs.sort(key=key)\n    return [g(x) for x in xs], g\n"
+    checks = ["seen = []", "def g(x):", "    seen.append(x)", "    return -x", "xs = [1, 2, 3]"]
+    checks += ["assert candidate(g, xs, key=lambda x: -x) == ([-3, -2, -1], g)", "assert seen == xs == [3, 2, 1]"]
+    assert verdict_of(source, *checks).passed
+    assert verdict_of(
+        "def f(g, x): return g(x)", "assert candidate(int, '12') == 12 and candidate(len, 'ab') == 2"
+    ).passed
+    raises = "def f(g):\n    try: g()\n    except ZeroDivisionError as e: return str(e)\n"
+    assert verdict_of(raises, "assert candidate(lambda: 1 / 0) == 'division by zero'").passed
+
+
+def test_a_function_of_the_test_that_gives_no_plain_data_is_unsupported() -> None:
+    verdict = verdict_of("def f(g): return g()", "assert candidate(lambda: object()) == 1")
+    assert (verdict.verdict, verdict.detail) == (
+        "unsupported_value",
+        "a function of the test gives a value of type 'object'",
+    )
+    verdict = verdict_of("def f(g): return g(1)", "assert candidate(lambda n: candidate(n)) == 1")
+    assert verdict.verdict == "unsupported_value"
+
+
+def test_a_program_keeps_no_function_of_an_earlier_call() -> None:
+    source = "held = []\ndef f(g):\n    held.append(g)\n    return held[0]()\n"
+    checks = ["assert candidate(lambda: 1) == 1", "assert candidate(lambda: 2) == 1"]
+    assert verdict_of(source, *checks).verdict == "protocol_violation"
+
+
+def test_a_failing_program_cannot_make_the_test_process_end_without_a_word() -> None:
+    """Else a wrong program could have itself taken for the judge's own error, which no score counts."""
+    assert verdict_of("def f(n): return 10 ** 9999", "assert {1: 2}[candidate(1)]").verdict == "fail_exception"
+    big = "def f(n): return range(10 ** 12)"
+    assert verdict_of(big, "assert sorted(candidate(1)) == [1]").verdict in ("memory_limit", "timeout_cpu")
 
 
 def test_generators_keep_being_generators() -> None:
@@ -134,32 +204,19 @@ def test_a_bad_test_is_nobodys_failure(test: str, detail: str) -> None:
     assert good.passed
 
 
-def test_a_callable_argument_is_unsupported() -> None:
-    verdict = verdict_of("def f(g): return g()", "assert candidate(lambda: 1) == 1")
-    assert (verdict.verdict, verdict.detail) == ("unsupported_value", "the test passes a value of type 'function'")
-
-
-def test_descriptors_and_processes_stay_flat_over_many_programs(strangers: set[psutil.Process]) -> None:
+def test_nothing_grows_over_five_hundred_programs() -> None:
     me = psutil.Process()
-    seen: list[tuple[int, int, int, int]] = []
-
-    def look(_: int) -> None:
-        children = set(me.children()) - strangers
-        everyone = set(me.children(recursive=True)) - strangers
-        seen.append((me.num_fds(), len(children), sum(c.num_fds() for c in children), len(everyone)))
-
-    before = me.num_fds()
-    wrong = "import os\nopen('left', 'w')\ndef f(n):\n    os._exit(3)\n"
-    verdicts = judge([program(), program(wrong), program("def f(n")] * 120, workers=2, progress=look)
-    assert [v.verdict for v in verdicts] == ["pass", "fail_exception", "fail_load"] * 120
-    settled = seen[20:-20]
-    assert len({fds for fds, *_ in settled}) == 1
-    assert {workers for _, workers, *_ in settled} == {2}
-    # a worker between two programs has seven descriptors; one that is busy has a few more
-    assert max(s[2] for s in settled) <= 2 * 16
-    assert max(s[3] for s in settled) <= 2 * 3
-    assert me.num_fds() == before
-    assert set(me.children()) <= strangers
+    before = me.num_fds(), len(me.children(recursive=True))
+    seen, counts, odd = endure(500, every=20)
+    assert odd == [] and counts["infra_error"] == 0
+    assert spread(seen, "own_descriptors")[0] == spread(seen, "own_descriptors")[1]
+    # a worker between two programs has seven descriptors, two processes and four files; one that is busy a few more
+    assert spread(seen, "worker_descriptors")[1] <= 2 * 16
+    assert spread(seen, "processes")[1] <= 2 * 3
+    assert spread(seen, "temporary_files")[1] <= 2 * 16
+    low, high = spread(seen, "worker_rss_bytes")
+    assert high - low < 4 << 20
+    assert (me.num_fds(), len(me.children(recursive=True))) == before
 
 
 def test_a_killed_worker_costs_no_program(strangers: set[psutil.Process]) -> None:
@@ -181,6 +238,13 @@ def test_workers_end_with_an_interrupted_judge(strangers: set[psutil.Process]) -
     with pytest.raises(KeyboardInterrupt):
         judge([program()] * 5, workers=2, progress=interrupt)
     assert set(psutil.Process().children()) <= strangers
+
+
+def test_impossible_requests_are_refused() -> None:
+    with pytest.raises(ConfigError, match="workers is -1"):
+        judge([program()], workers=-1)
+    with pytest.raises(ConfigError, match="cpu_s is -1"):
+        Program(program_id="p", source="", test="", entry_point="f", cpu_s=-1)
 
 
 @pytest.mark.parametrize("limits", [{"cpu_s": 0}, {"cpu_s": 5, "wall_s": 1}, {"memory_bytes": 1}, {"message_bytes": 0}])

@@ -81,6 +81,9 @@ def test_arguments(machine: str) -> None:
     assert call(machine, "sendto", 5, 1, 1, 0, 0) == ALLOW
     assert call(machine, "sendto", 5, 1, 1, 0, 1 << 32) == call(machine, "sendto", 5, 1, 1, 0, 1) == KILL
     assert call(machine, "prlimit64", 0, 7, 0) == ALLOW
+    assert call(machine, "mmap", 0, 9, 3, 0x22) == call(machine, "mmap", 0, 9, 3, 0x21) == ALLOW
+    assert call(machine, "mmap", 0, 9, 5, 0x802) == ALLOW
+    assert call(machine, "mmap", 0, 9, 1, 0x1) == call(machine, "mmap", 0, 9, 3, 0x8003) == EPERM
     assert call(machine, "prlimit64", 0, 7, 1 << 36) == EPERM
 
 

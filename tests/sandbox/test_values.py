@@ -18,6 +18,7 @@ from flab_deploy.sandbox.values import (
     MAX_DEPTH,
     MAX_ITERATED,
     BadEncoding,
+    Remote,
     TooLarge,
     UnsupportedValue,
     copy_back,
@@ -62,6 +63,31 @@ def test_special_values_keep_what_equality_does_not_see() -> None:
     )
 
 
+def test_types_arrive_as_themselves_and_named_tuples_as_tuples() -> None:
+    assert carried([int, type(None), {"a": str}]) == [int, type(None), {"a": str}]
+    got = carried([namedtuple("P", "x y")(1, [2])])
+    assert got == [(1, [2])] and type(got[0]) is tuple
+
+
+def test_functions_stay_where_they_are() -> None:
+    kept: list[Any] = []
+    packed = pack([len, {"key": str.upper}], kept)
+    assert kept == [len, str.upper]
+    calls: list[object] = []
+    remote = unpack(packed, lambda index: Remote(index, lambda *call: calls.append(call)))
+    remote[1]["key"]("a", b=2)
+    assert calls == [(1, ("a",), {"b": 2})]
+    assert unpack(pack(remote), kept.__getitem__) == [len, {"key": str.upper}]
+
+
+@pytest.mark.parametrize(
+    "items", [[1, 2**60], [1, True], [1, "a", None, 2.5], [-0.0, 1e300], [True], ["\ud800"], [2**53]]
+)
+def test_lists_arrive_the_same_whether_or_not_they_take_the_short_way(items: list[Any]) -> None:
+    got = carried({"k": (items, set(items))})["k"]
+    assert repr(got[0]) == repr(items) and got[1] == set(items)
+
+
 def test_iterators_arrive_as_iterators() -> None:
     got = carried(map(str, [1, 2]))
     assert got != ["1", "2"] and list(got) == ["1", "2"]
@@ -87,9 +113,8 @@ class Text(str):
         Text("a"),
         [Text("a")],
         {Text("a"): 1},
-        namedtuple("P", "x")(1),
         len,
-        int,
+        type,
         lambda: 1,
         NotImplemented,
     ]
@@ -115,10 +140,12 @@ def test_depth_and_size_are_capped() -> None:
 @pytest.mark.parametrize(
     "packed",
     [
-        1.5,
         {},
         [],
         ["?"],
+        ["&", 0],
+        ["T", "type"],
+        ["T", ["l"]],
         ["s", ["l"]],
         ["d", 1],
         ["i", "zz"],

@@ -26,8 +26,8 @@ def retention_chart(run: Run) -> Chart | None:
     if not rows:
         return None
     bound = margin(run)
-    told = [f"{row.label}: {row.recovered.kept.text}" for row in rows]
-    alt = f"Intervals of the share kept, against the bar of {100 * bound:.0f} %. After recovery: {'; '.join(told)}."
+    told = [f"{row.label}: {getattr(row, run.final).kept.text}" for row in rows]
+    alt = f"Intervals of the share kept, against the bar of {100 * bound:.0f} %; {run.final}: {'; '.join(told)}."
     beside = mapping(run.get("evaluate-original", "robustness", "perturbations"))
     with canvas(height=max(_robustness_height(len(beside)), 0.52 * len(rows) + 1.5)) as (figure, axes):
         for place, row in enumerate(rows):

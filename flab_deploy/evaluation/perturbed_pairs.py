@@ -1,0 +1,106 @@
+"""Two models on perturbed prompts: which perturbations cost the candidate more, with many tests accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from flab_deploy.artifacts import Json
+from flab_deploy.evaluation.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.statistics import (
+    Paired,
+    benjamini_hochberg,
+    difference_interval,
+    holm,
+    mcnemar_exact,
+    retention,
+    retention_interval,
+)
+from flab_deploy.evaluation.statistics.clusters import Floats, cluster_sums
+from flab_deploy.evaluation.statistics.intervals import bca_interval
+from flab_deploy.evaluation.verdict_rows import Pair, paired
+
+_NUM_RESAMPLES = 4999
+_FEWEST_CLUSTERS = 10
+
+
+def robustness_figures(
+    pairs: Sequence[Pair], families: Mapping[str, str], config: CompareConfig
+) -> dict[str, Json] | None:
+    """The claim over all perturbed prompts, the change in robust drop, and each family and method by itself.
+
+    `families` maps method to family. Families' p-values are adjusted after Holm, methods' after Benjamini and
+    Hochberg. None without perturbed prompts.
+    """
+    perturbed = [pair for pair in pairs if pair[0].perturbation is not None]
+    if not perturbed:
+        return None
+    by_family = _grouped(perturbed, lambda name: families.get(name, ""))
+    by_method = _grouped(perturbed, lambda name: name)
+    return {
+        **claim_figures(paired(perturbed), config),
+        "drop": _drop(pairs, config),
+        "families": _adjusted(by_family, holm, "holm_p", config),
+        "perturbations": _adjusted(by_method, benjamini_hochberg, "benjamini_hochberg_p", config),
+    }
+
+
+def _grouped(pairs: Sequence[Pair], group: Callable[[str], str]) -> dict[str, list[Pair]]:
+    found: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(group(pair[0].perturbation or ""), []).append(pair)
+    return found
+
+
+def _adjusted(
+    groups: Mapping[str, Sequence[Pair]],
+    adjust: Callable[[Sequence[float]], list[float]],
+    name: str,
+    config: CompareConfig,
+) -> Json:
+    figures = {key: _figures(paired(pairs), config) for key, pairs in groups.items()}
+    adjusted = adjust([float(str(found["mcnemar_p"])) for found in figures.values()])
+    return {key: {**found, name: value} for (key, found), value in zip(figures.items(), adjusted, strict=True)}
+
+
+def _figures(both: Paired, config: CompareConfig) -> dict[str, Json]:
+    kept = retention_interval(both, config.confidence)
+    counts = both.counts
+    return {
+        "num_items": both.num_problems, "original_pass_at_1": float(both.original.mean()),
+        "candidate_pass_at_1": float(both.candidate.mean()), "difference": float(both.contrast(1.0).mean()),
+        "difference_interval": list(difference_interval(both, config.confidence)),
+        "retention": retention(both), "retention_interval": list(kept) if kept else None,
+        "num_only_original": counts.only_original, "num_only_candidate": counts.only_candidate,
+        "mcnemar_p": mcnemar_exact(counts.only_original, counts.only_candidate),
+    }  # fmt: skip
+
+
+def _drop(pairs: Sequence[Pair], config: CompareConfig) -> Json:
+    """Robust drop (ReCode) of both models, and the candidate's minus the original's with a BCa interval over clusters.
+
+    The interval is None where nothing passes unperturbed or there are fewer than ten clusters.
+    """
+    written = {before.task_id: (before, after) for before, after in pairs if before.perturbation is None}
+    items = [(pair, written[pair[0].task_id]) for pair in pairs if pair[0].perturbation and pair[0].task_id in written]
+    if not items:
+        return None
+    perturbed, nominal = paired([pair for pair, _ in items]), paired([plain for _, plain in items])
+    sums = [
+        cluster_sums(values, perturbed.cluster)
+        for values in (nominal.original, perturbed.original, nominal.candidate, perturbed.candidate)
+    ]
+    whole = [float(values.sum()) for values in sums]
+    drops = [1 - after / before if before else None for before, after in ((whole[0], whole[1]), (whole[2], whole[3]))]
+    enough = None not in drops and perturbed.num_clusters >= _FEWEST_CLUSTERS
+    interval = bca_interval(sums, _drop_difference, config.confidence, _NUM_RESAMPLES, 0) if enough else None
+    gap = drops[1] - drops[0] if drops[0] is not None and drops[1] is not None else None
+    return {
+        "original": drops[0], "candidate": drops[1], "difference": gap,
+        "interval": list(interval) if interval else None,
+    }  # fmt: skip
+
+
+def _drop_difference(plain_o: Floats, hard_o: Floats, plain_c: Floats, hard_c: Floats, axis: int = -1) -> Floats:
+    return np.asarray(hard_o.sum(axis) / plain_o.sum(axis) - hard_c.sum(axis) / plain_c.sum(axis))

@@ -1,0 +1,51 @@
+"""Statistics of paired evaluations; one concept per module."""
+
+from flab_deploy.evaluation.statistics.clusters import cluster_index, design_effect
+from flab_deploy.evaluation.statistics.intervals import (
+    bootstrap_retention_interval,
+    difference_interval,
+    retention_interval,
+)
+from flab_deploy.evaluation.statistics.mcnemar import mcnemar_exact, mcnemar_mid_p, more_lost_p
+from flab_deploy.evaluation.statistics.multiplicity import benjamini_hochberg, holm
+from flab_deploy.evaluation.statistics.noninferiority import non_inferiority_p
+from flab_deploy.evaluation.statistics.paired import Counts, Paired, retention
+from flab_deploy.evaluation.statistics.planning import (
+    Assumptions,
+    assumptions_from,
+    power,
+    problems_needed,
+    strictest_margin,
+)
+from flab_deploy.evaluation.statistics.rates import (
+    clustered_wilson_interval,
+    mean_interval,
+    pass_at_k_interval,
+    wilson_interval,
+)
+
+__all__ = [
+    "Assumptions",
+    "Counts",
+    "Paired",
+    "assumptions_from",
+    "benjamini_hochberg",
+    "bootstrap_retention_interval",
+    "cluster_index",
+    "clustered_wilson_interval",
+    "design_effect",
+    "difference_interval",
+    "holm",
+    "mcnemar_exact",
+    "mcnemar_mid_p",
+    "mean_interval",
+    "more_lost_p",
+    "non_inferiority_p",
+    "pass_at_k_interval",
+    "power",
+    "problems_needed",
+    "retention",
+    "retention_interval",
+    "strictest_margin",
+    "wilson_interval",
+]

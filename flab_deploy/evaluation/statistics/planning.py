@@ -1,0 +1,174 @@
+"""How many problems a claim needs, before any model is run.
+
+The power is that of the exact test in `noninferiority`: the chance that its rejection region is
+hit if the models are what is assumed. Problems that neither model solves tell nothing, so the power
+is an average over how many remain. With clusters, n problems count as n / design effect.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from flab_deploy.errors import ConfigError
+from flab_deploy.evaluation.statistics.noninferiority import rejected
+from flab_deploy.evaluation.statistics.paired import Paired
+from flab_deploy.evaluation.statistics.score import fit_at_margin
+from flab_deploy.evaluation.statistics.trinomial import Shares, Tables
+
+_NUM_REMAINDERS = 7
+_MANY_DISAGREEMENTS = 30
+_MOST_PROBLEMS = 10_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """What is expected of two models, and the claim about them."""
+
+    margin: float = 0.97
+    """Share of the original's pass rate that is claimed to be kept."""
+    pass_rate: float = 0.8
+    """The original's expected pass rate, in (0, 1]."""
+    discordance: float = 0.05
+    """Share of problems that exactly one of the two models is expected to solve."""
+    true_retention: float = 1.0
+    """Share of the original's pass rate that the candidate is expected to keep in truth; above the margin."""
+    alpha: float = 0.05
+    """Chance of calling the claim shown where it is just not true."""
+    design_effect: float = 1.0
+    """Variance with clusters over that without; 1 if problems are independent."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be: shares outside their range, or more loss than disagreement."""
+        shares = {"pass_rate": self.pass_rate, "margin": self.margin, "true_retention": self.true_retention}
+        for name, value in shares.items():
+            if not 0 < value <= (1 if name == "pass_rate" else 2):
+                raise ConfigError(f"{name} is {value:g}; give a share above 0, such as 0.9")
+        if not (0 < self.alpha < 0.5 and self.design_effect >= 1):
+            raise ConfigError(
+                f"alpha must be in (0, 0.5) and design_effect at least 1, got {self.alpha:g}, {self.design_effect:g}"
+            )
+        lost, won = self.losses
+        if min(lost, won) < -1e-9 or lost > self.pass_rate + 1e-9 or self.pass_rate + won > 1 + 1e-9:
+            least, most = _possible_discordance(self.pass_rate, self.true_retention)
+            raise ConfigError(
+                f"discordance {self.discordance:g} cannot be at a pass rate of {self.pass_rate:g} and a true retention "
+                f"of {self.true_retention:g}; give one from {least:.4g} to {most:.4g}"
+            )
+
+    @property
+    def losses(self) -> tuple[float, float]:
+        """Shares of problems that only the original, and only the candidate, solves."""
+        shift = self.pass_rate * (1 - self.true_retention)
+        return (self.discordance + shift) / 2, (self.discordance - shift) / 2
+
+    @property
+    def solved(self) -> float:
+        """Share of problems that at least one model solves."""
+        return min(1.0, self.pass_rate + max(0.0, self.losses[1]))
+
+    @property
+    def truth(self) -> Shares:
+        """Who solves a problem, given that somebody does."""
+        lost, won = (max(0.0, share) / self.solved for share in self.losses)
+        return Shares(both=max(0.0, 1.0 - lost - won), only_original=lost, only_candidate=won)
+
+
+def _possible_discordance(pass_rate: float, true_retention: float) -> tuple[float, float]:
+    shift = pass_rate * (1 - true_retention)
+    return abs(shift), min(2 * pass_rate - shift, 2 * (1 - pass_rate) + shift)
+
+
+def power(num_problems: int, assumed: Assumptions) -> float:
+    """Chance that the claim is shown with `num_problems`, in [0, 1]."""
+    effective = num_problems / assumed.design_effect
+    if effective * assumed.discordance > _MANY_DISAGREEMENTS:
+        return approximate_power(num_problems, assumed)
+    quantiles = (np.arange(_NUM_REMAINDERS) + 0.5) / _NUM_REMAINDERS
+    remainders = stats.binom.ppf(quantiles, max(1, round(effective)), assumed.solved).astype(int)
+    sizes, weights = np.unique(remainders, return_counts=True)
+    found = [_power_given(int(m), assumed) if m else 0.0 for m in sizes]
+    return float(np.average(found, weights=weights))
+
+
+def _power_given(m: int, assumed: Assumptions) -> float:
+    """Power where m problems are solved by somebody."""
+    tables = Tables.of(m, [assumed.truth], assumed.margin)
+    chances = tables.probabilities(assumed.truth, tables.ways)
+    return float(chances[rejected(tables, m, assumed.margin, assumed.alpha)].sum())
+
+
+def approximate_power(num_problems: int, assumed: Assumptions) -> float:
+    """Power by the normal approximation to the score test (Nam and Blackwelder, 2002, section 4)."""
+    effective = num_problems / assumed.design_effect
+    shift, under_claim, in_truth = _moments(assumed)
+    z = float(stats.norm.isf(assumed.alpha))
+    return float(stats.norm.cdf((math.sqrt(effective) * shift - z * under_claim) / max(in_truth, 1e-12)))
+
+
+def _moments(assumed: Assumptions) -> tuple[float, float, float]:
+    """Mean of the contrast per problem, its deviation as fitted at the margin, and its deviation in truth."""
+    lost, won = (max(0.0, share) for share in assumed.losses)
+    both, margin = assumed.pass_rate - lost, assumed.margin
+    shift = assumed.pass_rate * (assumed.true_retention - margin)
+    fit = fit_at_margin(both, lost, won, margin)
+    under_claim = math.sqrt(margin * float(fit.only_original + fit.only_candidate))
+    square = (1 - margin) ** 2 * both + margin**2 * lost + won
+    return shift, under_claim, math.sqrt(max(square - shift**2, 0.0))
+
+
+def problems_needed(assumed: Assumptions, target: float = 0.8) -> int | None:
+    """Problems with which the claim is shown with chance `target`; None if no number would do."""
+    if not 0 < target < 1:
+        raise ConfigError(f"power is {target:g}; give a chance between 0 and 1, such as 0.8")
+    shift, under_claim, in_truth = _moments(assumed)
+    if shift <= 0:
+        return None
+    z = float(stats.norm.isf(assumed.alpha)), float(stats.norm.ppf(target))
+    guess = assumed.design_effect * ((z[0] * under_claim + z[1] * in_truth) / shift) ** 2
+    if guess > _MOST_PROBLEMS:
+        return None
+    low, high = 0, max(8, math.ceil(guess))
+    if power(near := high * 4 // 5, assumed) < target:
+        low = near
+    while power(high, assumed) < target:
+        low, high = high, math.ceil(1.3 * high)
+    while high - low > max(1, high // 200):
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle, assumed) >= target else (middle, high)
+    return high
+
+
+def strictest_margin(num_problems: int, assumed: Assumptions, target: float = 0.8) -> float | None:
+    """The largest margin, to three decimals, that `num_problems` show with chance `target`; None below 0.5."""
+    low, high = 500, math.floor(1000 * assumed.true_retention)
+    if _power_at(num_problems, assumed, low / 1000) < target:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _power_at(num_problems, assumed, middle / 1000) >= target else (low, middle)
+    return low / 1000
+
+
+def _power_at(num_problems: int, assumed: Assumptions, margin: float) -> float:
+    return power(num_problems, replace(assumed, margin=margin))
+
+
+def assumptions_from(paired: Paired, margin: float, alpha: float = 0.05) -> Assumptions | None:
+    """Assumptions for a candidate that is truly equal and disagrees with the original as often as here.
+
+    A model pair without a disagreement is taken to have half of one. None if the original solves nothing.
+    """
+    rate = float(paired.original.mean())
+    if rate == 0:
+        return None
+    counts = paired.counts
+    disagreements = max(0.5, counts.only_original + counts.only_candidate)
+    most = _possible_discordance(rate, 1.0)[1]
+    return Assumptions(
+        margin=margin, pass_rate=rate, discordance=min(disagreements / paired.num_problems, most), alpha=alpha,
+        design_effect=paired.design_effect(margin),
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Reading what `flab evaluate` wrote, ready for pairing problem by problem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from flab_deploy.artifacts import Artifact, check_digest, open_artifact, read_json
+from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.evaluation.evaluate import REPORT, VERDICTS
+from flab_deploy.evaluation.statistics import Paired
+
+Key = tuple[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What became of one problem, or of one perturbed form of it."""
+
+    task_id: str
+    kind: str
+    cluster: str
+    """Composition of the task, or else the task itself."""
+    perturbation: str | None
+    """Method that changed the prompt; None for the prompt as written."""
+    passed: float
+    """Share of the samples that are right; 0 or 1 for a single answer."""
+    verdict: str
+    """Verdict on the first sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One model's evaluation."""
+
+    artifact: Artifact
+    report: dict[str, Any]
+    """`report.json`."""
+    rows: dict[Key, Row]
+    """By task and perturbation; probes and answers that could not be judged are left out."""
+
+    @property
+    def model_digest(self) -> str:
+        """Digest of the evaluated model."""
+        return str(self.report["model"]["digest"])
+
+    @property
+    def suite_digest(self) -> str:
+        """Digest of the problems."""
+        return str(self.report["suite"]["digest"])
+
+
+Pair = tuple[Row, Row]
+
+
+def read_evaluation(folder: Path) -> Judged:
+    """The evaluation in `folder`. Raises ArtifactError if it is missing, was changed, or is of an unknown form."""
+    artifact = open_artifact(folder, "evaluation")
+    check_digest(artifact)
+    try:
+        report = cast("dict[str, Any]", read_json(folder / REPORT))
+        methods = report["robustness"]["perturbations"]
+        probes = {name for name, entry in methods.items() if entry["probe"]}
+        lines = (folder / VERDICTS).read_text(encoding="utf-8").splitlines()
+        rows = _rows((json.loads(line) for line in lines), probes)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise ArtifactError(
+            f"{folder} is not an evaluation this version can read ({error!r}); evaluate again"
+        ) from None
+    return Judged(artifact=artifact, report=report, rows=rows)
+
+
+def _rows(lines: Iterable[dict[str, Any]], probes: set[str]) -> dict[Key, Row]:
+    samples: dict[Key, list[dict[str, Any]]] = {}
+    for line in lines:
+        if line["verdict"] != "infra_error" and line["perturbation"] not in probes:
+            samples.setdefault((line["task_id"], line["perturbation"]), []).append(line)
+    return {key: _row(found) for key, found in samples.items()}
+
+
+def _row(samples: Sequence[dict[str, Any]]) -> Row:
+    first = samples[0]
+    return Row(
+        task_id=first["task_id"], kind=first["kind"], cluster=first["composition"] or first["task_id"],
+        perturbation=first["perturbation"], verdict=first["verdict"],
+        passed=sum(bool(sample["passed"]) for sample in samples) / len(samples),
+    )  # fmt: skip
+
+
+def pair_rows(original: Judged, candidate: Judged) -> list[Pair]:
+    """What both models made of the same prompts, in the original's order.
+
+    Raises ConfigError if the evaluations used different suites or share no problem.
+    """
+    if original.suite_digest != candidate.suite_digest:
+        raise ConfigError(
+            f"the evaluations used different suites ({original.suite_digest[:12]} and {candidate.suite_digest[:12]}); "
+            "evaluate both models with the same tasks, counts, seed and perturbations"
+        )
+    pairs = [(row, candidate.rows[key]) for key, row in original.rows.items() if key in candidate.rows]
+    if not any(before.perturbation is None for before, _ in pairs):
+        raise ConfigError("the evaluations share no judged problem; evaluate both models again")
+    return pairs
+
+
+def paired(pairs: Sequence[Pair]) -> Paired:
+    """The pairs as numbers; rows of one composition, or else of one problem, are one cluster."""
+    return Paired.of(
+        [before.passed for before, _ in pairs], [after.passed for _, after in pairs], [b.cluster for b, _ in pairs]
+    )

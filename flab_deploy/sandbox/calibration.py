@@ -1,0 +1,42 @@
+"""Time limits that fit this host: a multiple of what a right solution needs here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from flab_deploy.sandbox.judge import judge
+from flab_deploy.sandbox.verdicts import Limits, Program, Verdict
+
+FACTOR = 10.0
+"""How many times the processor time of the right solution a program may use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What the right solutions of some tasks used on this host."""
+
+    cpu_s: dict[str, float]
+    """Processor time by program id for `Program.cpu_s`, for the tasks whose solution passed; at least the limits'."""
+    failed: tuple[Verdict, ...]
+    """Verdicts on the solutions that did not pass: their tests, or this host, cannot judge anything."""
+
+
+def calibrate(
+    solutions: Sequence[Program],
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+    *,
+    allow_weak: bool = False,
+) -> Calibration:
+    """Judge right solutions, with FACTOR times the time of `limits`, and derive limits for programs of the same tasks.
+
+    Raises SandboxError like `judge`.
+    """
+    generous = replace(limits, cpu_s=min(3600.0, FACTOR * limits.cpu_s), wall_s=min(3600.0, FACTOR * limits.wall_s))
+    verdicts = judge(solutions, generous, workers, progress, allow_weak=allow_weak)
+    return Calibration(
+        cpu_s={v.program_id: max(limits.cpu_s, FACTOR * v.cpu_s) for v in verdicts if v.passed},
+        failed=tuple(v for v in verdicts if not v.passed),
+    )

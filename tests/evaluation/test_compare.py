@@ -1,0 +1,199 @@
+"""Comparing two evaluations: the verdict, what was lost, perturbations, the noise floor, and refused input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluations import write_evaluation
+
+from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.evaluation.answer import answer_text
+from flab_deploy.evaluation.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.compare import COMPARISON, compare
+from flab_deploy.evaluation.plan_claim import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.statistics import Paired
+
+
+def solved(number: int, wrong: range) -> list[bool]:
+    return [i not in wrong for i in range(number)]
+
+
+def compared(tmp_path: Path, first: list[bool], second: list[bool], **options: object) -> dict:
+    original = write_evaluation(tmp_path / "original", first)
+    candidate = write_evaluation(tmp_path / "candidate", second, model="b")
+    artifact = compare(original, candidate, tmp_path / "comparison", CompareConfig(**options))
+    return json.loads((artifact.path / COMPARISON).read_text(encoding="utf-8"))
+
+
+def test_keeping_all_but_a_few_of_many_is_shown(tmp_path: Path) -> None:
+    found = compared(tmp_path, solved(600, range(30)), solved(600, range(32)))
+    whole = found["overall"]
+    assert whole["verdict"] == "shown"
+    assert (whole["num_only_original"], whole["num_only_candidate"]) == (2, 0)
+    assert whole["retention"] == pytest.approx(568 / 570)
+    assert whole["retention_interval"][0] < 568 / 570 < whole["retention_interval"][1]
+    assert [entry["task_id"] for entry in found["lost"]] == ["t/30", "t/31"]
+    assert found["lost"][0]["verdict"] == "fail_assert" and found["gained"] == []
+    words = " ".join(found["answer"])
+    assert "That it keeps at least 97 % is shown (p < 0.001)." in words
+    assert "Lost: 2 problems that only the original solves (2 fail assert); gained: 0." in words
+    assert found["health"]["candidate"]["num_truncated"] == 2
+
+
+def test_a_clear_loss_is_not_shown_and_said_to_be_ruled_out(tmp_path: Path) -> None:
+    found = compared(tmp_path, solved(600, range(30)), solved(600, range(130)))
+    assert found["overall"]["verdict"] == "not shown"
+    assert "even the upper end of the interval lies below" in " ".join(found["answer"])
+
+
+def test_few_problems_are_underpowered_with_the_number_that_is_not(tmp_path: Path) -> None:
+    found = compared(tmp_path, solved(60, range(10)), solved(60, range(1, 11)))
+    assert found["overall"]["verdict"] == "underpowered"
+    needed = found["overall"]["num_problems_needed"]
+    assert needed > 300
+    assert f"underpowered: needs about {needed:,} problems" in " ".join(found["answer"])
+    assert f"underpowered: needs about {needed:,} problems" in answer_text(found)
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost", "gained", "verdict"),
+    [(1900, 10, 10, "shown"), (1600, 300, 10, "not shown"), (15, 1, 1, "underpowered"), (0, 0, 5, "not shown"),
+     (900, 40, 12, "not shown")],
+)  # fmt: skip
+def test_what_can_be_claimed(kept: int, lost: int, gained: int, verdict: str) -> None:
+    original = [1.0] * (kept + lost) + [0.0] * gained
+    candidate = [1.0] * kept + [0.0] * lost + [1.0] * gained
+    found = claim_figures(Paired.of(original, candidate), CompareConfig())
+    assert found["verdict"] == verdict
+    assert (found["num_only_original"], found["num_only_candidate"]) == (lost, gained)
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_laxer_margin_is_easier_to_show(tmp_path: Path) -> None:
+    assert (
+        compared(tmp_path, solved(120, range(10)), solved(120, range(1, 13)), margin=0.8)["overall"]["verdict"]
+        == "shown"
+    )
+
+
+def test_an_original_that_solves_nothing_keeps_nothing(tmp_path: Path) -> None:
+    found = compared(tmp_path, [False] * 20, [True] + [False] * 19)
+    assert found["overall"]["verdict"] == "not shown" and found["overall"]["retention"] is None
+    assert "the original solves nothing" in " ".join(found["answer"])
+    assert answer_text(found)
+
+
+def test_the_worst_perturbation_is_found_among_many(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    right = [True] * 80
+    noisy = (rng.random(80) < 0.95).tolist()
+    original = write_evaluation(
+        tmp_path / "a", right, perturbed={"char_case": right, "synonyms": noisy, "last_character": right}
+    )
+    candidate = write_evaluation(
+        tmp_path / "b", right, model="b",
+        perturbed={
+            "char_case": [i % 4 > 0 for i in range(80)], "synonyms": noisy[::-1], "last_character": [False] * 80,
+        },
+    )  # fmt: skip
+    found = compare(original, candidate, tmp_path / "c").figures
+    robust = found["robustness"]
+    assert set(robust["perturbations"]) == {"char_case", "synonyms"}  # a probe counts for nothing
+    assert set(robust["families"]) == {"wording"}
+    worst = robust["perturbations"]["char_case"]
+    assert worst["mcnemar_p"] < worst["benjamini_hochberg_p"] < 0.001
+    assert robust["perturbations"]["synonyms"]["benjamini_hochberg_p"] > 0.05
+    drop = robust["drop"]
+    assert drop["difference"] == pytest.approx(drop["candidate"] - drop["original"])
+    assert drop["interval"][0] < drop["difference"] < drop["interval"][1]
+    assert "worse under char_case (100.0 % to 75.0 %)" in " ".join(found["answer"])
+
+
+def test_the_noise_floor_tells_a_finding_from_flips(tmp_path: Path) -> None:
+    right = solved(400, range(40))
+    original = write_evaluation(tmp_path / "a", right)
+    again = write_evaluation(tmp_path / "again", solved(400, range(4, 44)), batch_size=64)
+    alike = write_evaluation(tmp_path / "alike", solved(400, range(43)), model="b")
+    worse = write_evaluation(tmp_path / "worse", solved(400, range(80)), model="b")
+    floor = compare(original, alike, tmp_path / "c", repeat=again).figures
+    assert floor["noise"]["num_flips"] == 8 and floor["noise"]["flip_rate"] == 0.02
+    assert floor["noise"]["more_disagreements_p"] > 0.5
+    assert "not shown to differ more often than that" in " ".join(floor["answer"])
+    assert compare(original, worse, tmp_path / "d", repeat=again).figures["noise"]["more_disagreements_p"] < 0.001
+    itself = compare(original, again, tmp_path / "e").figures
+    assert itself["noise"]["num_flips"] == 8
+    assert compare(original, original, tmp_path / "f").figures["noise"] is None
+    with pytest.raises(ConfigError, match="evaluates another model"):
+        compare(original, again, tmp_path / "g", repeat=worse)
+    with pytest.raises(ConfigError, match="make a second one"):
+        compare(original, worse, tmp_path / "g", repeat=original)
+    assert not (tmp_path / "g").exists()
+
+
+def test_clusters_make_the_interval_wider(tmp_path: Path) -> None:
+    first, second = solved(300, range(20)), solved(300, range(35))
+    alone = compared(tmp_path / "alone", first, second, margin=0.9)["overall"]
+    original = write_evaluation(tmp_path / "a", first, cluster_size=5)
+    candidate = write_evaluation(tmp_path / "b", second, cluster_size=5, model="b")
+    together = compare(original, candidate, tmp_path / "c", CompareConfig(margin=0.9)).figures["overall"]
+    assert together["num_clusters"] == 60 and together["design_effect"] > 3
+    assert together["retention_interval"][0] < alone["retention_interval"][0]
+    assert together["non_inferiority_p"] > alone["non_inferiority_p"]
+
+
+def test_different_suites_are_refused(tmp_path: Path) -> None:
+    original = write_evaluation(tmp_path / "a", [True] * 5)
+    with pytest.raises(ConfigError, match="different suites"):
+        compare(original, write_evaluation(tmp_path / "b", [True] * 5, suite="t"), tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_changed_or_foreign_evaluations_are_refused(tmp_path: Path) -> None:
+    original = write_evaluation(tmp_path / "a", [True] * 5)
+    damaged = write_evaluation(tmp_path / "b", [True] * 5)
+    (damaged / "verdicts.jsonl").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="changed after it was made"):
+        compare(original, damaged, tmp_path / "c")
+    with pytest.raises(ArtifactError, match="no finished artifact"):
+        compare(original, tmp_path / "none", tmp_path / "c")
+    with pytest.raises(ConfigError, match="shares above 0"):
+        CompareConfig(margin=0)
+
+
+def test_a_plan_takes_its_expectations_from_a_comparison(tmp_path: Path) -> None:
+    original = write_evaluation(tmp_path / "a", solved(200, range(40)))
+    candidate = write_evaluation(tmp_path / "b", solved(200, range(5, 45)), model="b")
+    comparison = compare(original, candidate, tmp_path / "c").path
+    config = expected_from(comparison, PowerConfig(margin=0.95, num_problems=500))
+    assert (config.pass_rate, config.discordance) == (0.8, 0.05)
+    found = plan_claim(config)
+    assert found["num_problems_needed"] == pytest.approx(200, rel=0.25)  # the published table's 193 for 0.8 and 0.05
+    assert [entry["num_problems"] for entry in found["with"]] == [500]
+    assert found["with"][0]["power"] > 0.95 and 0.95 < found["with"][0]["strictest_margin"] < 0.98
+    assert f"needs about {found['num_problems_needed']:,} problems" in plan_text(found)
+    hopeless = plan_claim(PowerConfig(margin=1.0, num_problems=100))
+    assert "No number of problems" in plan_text(hopeless)
+
+
+def flab(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flab_deploy.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_the_verbs_answer_in_words_and_exit_codes(tmp_path: Path) -> None:
+    original = str(write_evaluation(tmp_path / "a", solved(60, range(10))))
+    candidate = str(write_evaluation(tmp_path / "b", solved(60, range(1, 11)), model="b"))
+    done = flab("compare", original, candidate, "--out", str(tmp_path / "c"), "--require-shown")
+    assert done.returncode == 3, done.stderr
+    assert "can be neither shown nor refuted: underpowered: needs about" in done.stdout
+    assert "Health of the judging" in done.stdout
+    planned = flab("power", "--like", str(tmp_path / "c"), "--num-problems", "60", "--json")
+    assert planned.returncode == 0, planned.stderr
+    found = json.loads(planned.stdout)
+    assert found["pass_rate"] == pytest.approx(50 / 60) and found["with"][0]["power"] < 0.5
+    refused = flab("power", "--pass-rate", "0.9", "--discordance", "0.5")
+    assert refused.returncode == 2
+    assert "give one from 0 to 0.2" in refused.stderr and "Traceback" not in refused.stderr

@@ -17,9 +17,9 @@ from torch import Tensor
 from flab_deploy.artifacts import Artifact, Draft, open_artifact, read_json, run_stage, write_json
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve, weight_files
 from flab_deploy.corpus import Instruction
-from flab_deploy.decoder import LAYER_PREFIX, PER_LAYER_LISTS, check_supported, model_shape, role_of, split_layer
+from flab_deploy.decoder import Architecture, check_supported, model_shape, place_of
 from flab_deploy.errors import PlanError
-from flab_deploy.pruning.plan import PrunePlan, load_plan
+from flab_deploy.pruning.plan_document import PrunePlan, load_plan
 from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, remap_token_ids, shrink
 
@@ -86,29 +86,28 @@ def _tensors(source: Path) -> Iterator[tuple[str, Tensor]]:
                 yield name, stream.get_tensor(name)
 
 
-def cut_tensor(name: str, tensor: Tensor, plan: PrunePlan) -> tuple[str, Tensor] | None:
+def cut_tensor(architecture: Architecture, name: str, tensor: Tensor, plan: PrunePlan) -> tuple[str, Tensor] | None:
     """The tensor's new name and what the plan keeps of it, or None if its layer goes."""
-    inside = split_layer(name)
-    new_name, position = name, 0
-    if inside:
-        layer, rest = inside
-        if layer not in plan.keep_layers:
+    place = place_of(architecture, name)
+    assert place is not None
+    position = 0
+    if place.layer is not None:
+        if place.layer not in plan.keep_layers:
             return None
-        position = plan.keep_layers.index(layer)
-        new_name = f"{LAYER_PREFIX}{position}.{rest}"
-    role = role_of(name)
-    if role == "vocabulary":
-        return new_name, tensor[torch.tensor(plan.keep_token_ids)]
-    if role == "ffn_rows":
-        return new_name, tensor[torch.tensor(plan.keep_channels[position])]
-    if role == "ffn_columns":
-        return new_name, tensor[:, torch.tensor(plan.keep_channels[position])].contiguous()
-    return new_name, tensor
+        position = plan.keep_layers.index(place.layer)
+        name = name.replace(f".{place.layer}.", f".{position}.", 1)
+    if place.unit == "token":
+        return name, tensor[torch.tensor(plan.keep_token_ids)]
+    if place.unit == "channel" and plan.keep_channels:
+        kept = torch.tensor(plan.keep_channels[position])
+        return name, tensor[kept] if place.cut.axis == 0 else tensor[:, kept].contiguous()
+    return name, tensor
 
 
 def _cut_weights(source: Path, out: Path, plan: PrunePlan) -> None:
-    kept = dict(filter(None, (cut_tensor(name, tensor, plan) for name, tensor in _tensors(source))))
-    save_file(kept, out / "model.safetensors", metadata={"format": "pt"})
+    architecture = check_supported(read_config(source), source)
+    cut = (cut_tensor(architecture, name, tensor, plan) for name, tensor in _tensors(source))
+    save_file(dict(filter(None, cut)), out / "model.safetensors", metadata={"format": "pt"})
 
 
 def _write_configs(source: Path, out: Path, plan: PrunePlan) -> None:
@@ -120,7 +119,7 @@ def _write_configs(source: Path, out: Path, plan: PrunePlan) -> None:
         "vocab_size": len(plan.keep_token_ids), "num_hidden_layers": len(plan.keep_layers),
         "intermediate_size": len(plan.keep_channels[0]),
     }  # fmt: skip
-    for name in PER_LAYER_LISTS:
+    for name in ("layer_types",):
         if isinstance(config.get(name), list):
             config[name] = [config[name][layer] for layer in plan.keep_layers]
     if config.get("max_window_layers") is not None:

@@ -26,7 +26,7 @@ def written_plan(out: Path, source: Path, tokens: list[int], keep_layers: list[i
     corpus = out.parent / "corpus.jsonl"
     corpus.write_text('{"prompt": "~", "completion": "!"}\n', encoding="utf-8")
     document = {
-        "schema_version": 1, "source": resolve(source).digest, "keep_token_ids": tokens,
+        "schema_version": 2, "source": resolve(source).digest, "keep_token_ids": tokens,
         "keep_layers": keep_layers, "keep_channels": channels, "corpus": {"name": str(corpus), "num_counted": 10},
     }  # fmt: skip
     run_stage(
@@ -157,4 +157,4 @@ def test_plans_load_as_they_were_written(planned: Path) -> None:
     loaded = load_plan(planned / "plan")
     assert isinstance(loaded, PrunePlan)
     assert list(loaded.keep_layers) == sorted(loaded.keep_layers)
-    assert replace(loaded, keep_layers=()) != loaded
+    assert replace(loaded, num_counted=7) != loaded

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import lcm
 from typing import TypeAlias
 
-from flab_deploy.decoder import ModelShape
+from flab_deploy.decoder import ARCHITECTURES, ModelShape
 from flab_deploy.errors import PlanError
 from flab_deploy.pruning.plan_config import UNITS, PlanConfig
 
 Cost: TypeAlias = Callable[[ModelShape], float]
-_MOST_WIDTHS = 48
+_MOST_WIDTHS = 12
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -39,6 +39,8 @@ class Room:
     experts: tuple[int, ...]
     widths: tuple[int, ...]
     vocab_sizes: Sequence[int]
+    vocab_multiple: int
+    """What a cut vocabulary is padded to."""
 
     def shape(self, sizes: Sizes) -> ModelShape:
         """What the model becomes."""
@@ -78,6 +80,7 @@ def room_for(
         key_value_heads=_key_value_heads(shape, config, cuts_heads=cuts_heads),
         experts=_experts(shape) if cuts_experts else (shape.num_experts,),
         widths=_widths(shape, config), vocab_sizes=_vocab_sizes(shape, config, needed_tokens),
+        vocab_multiple=lcm(config.vocab_multiple, config.tensor_parallel),
     )  # fmt: skip
 
 
@@ -124,11 +127,14 @@ def _widths(shape: ModelShape, config: PlanConfig) -> tuple[int, ...]:
 def _key_value_heads(shape: ModelShape, config: PlanConfig, *, cuts_heads: bool) -> tuple[int, ...]:
     whole, devices = shape.num_key_value_heads, config.tensor_parallel
     queries_each = shape.num_attention_heads // whole
+    divide = ARCHITECTURES[shape.model_type].heads_divide_hidden_size
     fits = [
         heads
         for heads in range(whole, 0, -1)
         # Engines copy key-value heads to several devices if there are fewer heads than devices.
-        if heads * queries_each % devices == 0 and (heads % devices == 0 or devices % heads == 0)
+        if heads * queries_each % devices == 0
+        and (heads % devices == 0 or devices % heads == 0)
+        and (heads == whole or not divide or shape.hidden_size % (heads * queries_each) == 0)
     ]
     if whole not in fits:
         raise PlanError(
@@ -151,7 +157,7 @@ def _experts(shape: ModelShape) -> tuple[int, ...]:
 def _vocab_sizes(shape: ModelShape, config: PlanConfig, needed: int) -> Sequence[int]:
     """Row counts; the original's own is allowed whatever its divisibility, so that rounding never adds rows."""
     whole = shape.vocab_size
-    multiple = lcm(config.vocab_multiple, config.tensor_parallel) if config.tensor_parallel > 1 else config.vocab_multiple
+    multiple = lcm(config.vocab_multiple, config.tensor_parallel)
     least = max(needed, config.min_tokens_kept)
     if least > whole:
         raise PlanError(f"{least:,} tokens must stay, but the model has {whole:,}; lower min_tokens_kept")
@@ -187,39 +193,38 @@ def limit_of(room: Room, cost: Cost, config: PlanConfig) -> float:
 def fitting(room: Room, cost: Cost, limit: float, num_layers: int) -> Iterator[Sizes]:
     """For every width and number of heads and experts at one depth, the sizes with the largest vocabulary that fits.
 
-    Widths narrower than the first one at which the whole vocabulary fits are left out: they only lose more.
+    Of the widths, from the widest with which anything fits to the first with which the whole vocabulary does
+    (narrower ones only lose more), an even selection.
     """
     for heads, experts in product(room.key_value_heads, room.experts):
-        for width in _thinned(room.widths):
-            sizes = _with_largest_vocabulary(room, cost, limit, Sizes(
-                num_layers=num_layers, key_value_heads=heads, experts=experts, width=width,
-                vocab_size=room.vocab_sizes[-1],
-            ))  # fmt: skip
-            if sizes is not None:
-                yield sizes
-                if sizes.vocab_size == room.vocab_sizes[0]:
-                    break
+        least = replace(room.smallest, num_layers=num_layers, key_value_heads=heads, experts=experts)
+        yield from _fitting_widths(room, lambda sizes: cost(room.shape(sizes)) <= limit, least)
 
 
-def _thinned(widths: Sequence[int]) -> Sequence[int]:
-    return widths[:: -(-len(widths) // _MOST_WIDTHS)] if len(widths) > _MOST_WIDTHS else widths
+def _fitting_widths(room: Room, fits: Callable[[Sizes], bool], least: Sizes) -> Iterator[Sizes]:
+    widths, vocab_sizes = room.widths, room.vocab_sizes
+    whole = replace(least, vocab_size=vocab_sizes[0])
+    widest = _first(len(widths), lambda at: fits(replace(least, width=widths[at])))
+    last = _first(len(widths), lambda at: fits(replace(whole, width=widths[at])))
+    for at in _evenly(widest, min(last, len(widths) - 1)):
+        sizes = replace(least, width=widths[at])
+        yield replace(sizes, vocab_size=vocab_sizes[_first(len(vocab_sizes), _with_vocabulary(fits, sizes, room))])
 
 
-def _with_largest_vocabulary(room: Room, cost: Cost, limit: float, sizes: Sizes) -> Sizes | None:
-    def fits(index: int) -> bool:
-        return cost(room.shape(_resized(sizes, room.vocab_sizes[index]))) <= limit
+def _with_vocabulary(fits: Callable[[Sizes], bool], sizes: Sizes, room: Room) -> Callable[[int], bool]:
+    return lambda at: fits(replace(sizes, vocab_size=room.vocab_sizes[at]))
 
-    low, high = 0, len(room.vocab_sizes) - 1
-    if not fits(high):
-        return None
+
+def _first(count: int, fits: Callable[[int], bool]) -> int:
+    """The first of `count` indices that fits, where all after one that fits do too; `count` if none does."""
+    low, high = 0, count
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle + 1, high)
-    return _resized(sizes, room.vocab_sizes[low])
+    return low
 
 
-def _resized(sizes: Sizes, vocab_size: int) -> Sizes:
-    return Sizes(
-        num_layers=sizes.num_layers, key_value_heads=sizes.key_value_heads, experts=sizes.experts, width=sizes.width,
-        vocab_size=vocab_size,
-    )  # fmt: skip
+def _evenly(first: int, last: int) -> list[int]:
+    """At most `_MOST_WIDTHS` indices from `first` to `last`, both included."""
+    step = max(1, -(-(last - first) // (_MOST_WIDTHS - 1)))
+    return sorted({*range(first, last + 1, step), last}) if first <= last else []

@@ -1,0 +1,163 @@
+"""Trying cuts on the loaded model without making them: which parts would stay, and what that costs in nats.
+
+The divergence of a cut has two parts. The layers, channels, heads and experts that go move the distribution:
+KL(original || cut) over the whole vocabulary, measured with those parts masked. Dropped tokens lose their
+probability: -log of what the original gives to the tokens that stay, which is KL(original restricted to them ||
+original). Both are means in nats per completion token, and their sum is the divergence of the cut.
+Deviation from Flab-Pruner (arXiv 2412.15921): the paper's one KL is infinite once a token is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from flab_deploy.decoder import (
+    ModelShape,
+    load_model,
+    only_channels,
+    only_experts,
+    only_heads,
+    only_layers,
+    output_logits,
+)
+from flab_deploy.importance.calibration import Batch, encode, kl_measure, make_batches, states_of
+from flab_deploy.importance.layers import skip_scores
+from flab_deploy.importance.score import end_of_text_id
+from flab_deploy.pruning.budget import Sizes
+from flab_deploy.pruning.plan_config import PlanConfig
+from flab_deploy.pruning.scores import Scores
+from flab_deploy.reference.corpus import load_instructions
+
+_POSITIONS_AT_ONCE = 256
+
+
+def rounded(nats: float) -> float:
+    """A divergence to three significant digits: more would differ between thread counts and machines."""
+    return float(f"{nats:.3g}") if nats > 1e-9 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The parts that stay of a model, tokens aside."""
+
+    layers: tuple[int, ...]
+    channels: tuple[Tensor, ...]
+    """For each kept layer (K,) increasing indices; () for all."""
+    heads: tuple[Tensor, ...]
+    """For each kept layer (K,) increasing key-value groups; () for all."""
+    experts: tuple[Tensor, ...]
+    """For each kept layer (K,) increasing experts; () for all."""
+
+
+class Trials:
+    """Cuts of one model, measured on the very examples that it was scored on; every cut only once."""
+
+    def __init__(self, path: Path, shape: ModelShape, scores: Scores, config: PlanConfig) -> None:
+        self.shape, self.scores, self.config = shape, scores, config
+        self.model, self.batches = _model_and_batches(path, scores)
+        self.measure: Callable[[], float] = kl_measure(self.model, self.batches)
+        self._drops: list[tuple[int, float]] = []
+        self._structure: dict[Sizes, float] = {}
+
+    @property
+    def num_measured(self) -> int:
+        """Cuts measured so far, the layer search aside."""
+        return len(self._structure)
+
+    def choice(self, sizes: Sizes) -> Choice:
+        """The best parts by their scores, at the given sizes."""
+        kept = self.layers(sizes.num_layers)
+        whole, scores = self.shape, self.scores
+        return Choice(
+            layers=kept, channels=_best(scores.channels, kept, sizes.width, whole.intermediate_size),
+            heads=_best(scores.heads, kept, sizes.key_value_heads, whole.num_key_value_heads),
+            experts=_best(scores.experts, kept, sizes.experts, whole.num_experts),
+        )  # fmt: skip
+
+    def layers(self, count: int) -> tuple[int, ...]:
+        """The `count` layers that stay: by hand, or by dropping the least missed one at a time."""
+        everything = range(self.shape.num_hidden_layers)
+        if self.config.keep_layers:
+            return tuple(sorted(self.config.keep_layers))
+        if self.config.drop_layers:
+            return tuple(layer for layer in everything if layer not in self.config.drop_layers)
+        while len(self._drops) < len(everything) - count:
+            self._drop_one_more()
+        gone = {layer for layer, _ in self._drops[: len(everything) - count]}
+        return tuple(layer for layer in everything if layer not in gone)
+
+    def depth_kl(self, count: int) -> float:
+        """Divergence with `count` layers kept and nothing else cut."""
+        kept = self.layers(count)
+        if len(kept) == self.shape.num_hidden_layers:
+            return 0.0
+        if self.config.keep_layers or self.config.drop_layers:
+            with only_layers(self.model, kept):
+                return rounded(self.measure())
+        return rounded(self._drops[self.shape.num_hidden_layers - count - 1][1])
+
+    def _drop_one_more(self) -> None:
+        gone = {layer for layer, _ in self._drops}
+        keep = [layer for layer in range(self.shape.num_hidden_layers) if layer not in gone]
+        if self._drops:
+            found = skip_scores(self.model, self.measure, keep)
+        else:
+            found = {layer: float(kl) for layer, kl in enumerate(self.scores.layer_kl)}
+        free = [layer for layer in keep if layer not in self.config.protect_layers]
+        layer = min(free, key=lambda index: (rounded(found[index]), index))
+        self._drops.append((layer, found[layer]))
+
+    def structure_kl(self, sizes: Sizes) -> float:
+        """Measured divergence of a cut, its vocabulary aside."""
+        key = Sizes(num_layers=sizes.num_layers, key_value_heads=sizes.key_value_heads, experts=sizes.experts,
+                    width=sizes.width, vocab_size=0)  # fmt: skip
+        if key not in self._structure:
+            choice = self.choice(sizes)
+            with ExitStack() as masks:
+                masks.enter_context(only_layers(self.model, choice.layers))
+                if choice.channels:
+                    masks.enter_context(only_channels(self.model, choice.channels))
+                if choice.heads:
+                    masks.enter_context(only_heads(self.model, choice.heads))
+                if choice.experts:
+                    masks.enter_context(only_experts(self.model, choice.experts))
+                self._structure[key] = rounded(self.measure())
+        return self._structure[key]
+
+    @torch.no_grad()
+    def vocabulary_kl(self, kept: Sequence[Sequence[int]]) -> list[float]:
+        """For each list of kept token ids, the mean of -log of the probability that the original gives to them."""
+        member = torch.zeros(self.shape.vocab_size, len(kept))  # (V, n)
+        for column, ids in enumerate(kept):
+            member[torch.as_tensor(np.asarray(ids)), column] = 1.0
+        total, count = torch.zeros(len(kept), dtype=torch.float64), 0
+        for states in states_of(self.model, self.batches):
+            for chunk in states.split(_POSITIONS_AT_ONCE):
+                likely = output_logits(self.model, chunk).float().softmax(-1)  # (P, V)
+                gone = (likely @ (1 - member)).double().clamp(max=1 - 1e-12)  # (P, n)
+                total -= torch.log1p(-gone).sum(0)
+                count += len(chunk)
+        return [rounded(float(value) / count) for value in total]
+
+
+def _best(scores: Tensor | None, layers: Sequence[int], count: int, whole: int) -> tuple[Tensor, ...]:
+    """For each layer its `count` best parts, increasing, ties to the lower index; () if all stay."""
+    if scores is None or count == whole:
+        return ()
+    order = torch.argsort(scores[list(layers)], dim=1, descending=True, stable=True)[:, :count]
+    return tuple(row.sort().values for row in order)
+
+
+def _model_and_batches(path: Path, scores: Scores) -> tuple[PreTrainedModel, list[Batch]]:
+    config = scores.config
+    examples = load_instructions(config["corpus"], config["num_calibration"], "score")
+    encoded = encode(path, examples, end_of_text_id(path), config["max_tokens"])
+    return load_model(path, torch.float32), make_batches(encoded, config["batch_size"])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from flab_deploy.errors import PlanError, UnsupportedModel
+from flab_deploy.importance.tokens import count_tokens
 from flab_deploy.tokenizer import (
     choose_tokens,
-    count_tokens,
     least_tokens,
     load_tokenizer,
     prove,

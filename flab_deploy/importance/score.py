@@ -21,8 +21,9 @@ from flab_deploy.home import flab_home
 from flab_deploy.importance.measure import Measured, measure
 from flab_deploy.importance.ranks import Ranks, joined_ranks
 from flab_deploy.importance.score_config import ScoreConfig
+from flab_deploy.importance.tokens import count_tokens
 from flab_deploy.reference.corpus import load_instructions
-from flab_deploy.tokenizer import count_tokens, load_tokenizer
+from flab_deploy.tokenizer import load_tokenizer
 
 SCORES_FILE = "scores.safetensors"
 SUMMARY_FILE = "scores.json"

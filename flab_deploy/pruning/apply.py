@@ -20,10 +20,11 @@ from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import Architecture, check_supported, model_shape, place_of
 from flab_deploy.errors import PlanError
 from flab_deploy.pruning.plan_document import PrunePlan, load_plan
-from flab_deploy.reference.corpus import load_instructions
+from flab_deploy.reference.corpus import load_held_out, load_instructions
 from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, remap_token_ids, shrink
 
 logger = logging.getLogger(__name__)
+_NUM_HELD_OUT = 500
 _REWRITTEN = frozenset(
     {"config.json", "generation_config.json", TOKENIZER_FILE, "tokenizer_config.json", "manifest.json"}
 )
@@ -68,15 +69,19 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan) -> None:
 
 def _prove(source: Path, out: Path, plan: PrunePlan) -> Proof:
     """Show that every text of the plan's corpus reads as before. Raises PlanError if one does not."""
-    examples: list[Instruction] = load_instructions(plan.corpus, plan.num_counted, "score")
-    texts = [text for example in examples for text in (example.prompt, example.completion)]
-    proof = prove(source, out, plan.keep_token_ids, texts)
-    if not proof.num_identical == proof.num_lossless == proof.num_documents:
+    counted = load_instructions(plan.corpus, plan.num_counted, "score")
+    held_out = load_held_out(plan.corpus, plan.num_counted, _NUM_HELD_OUT)
+    proof = prove(source, out, plan.keep_token_ids, _texts(counted), held_out=_texts(held_out))
+    problem = proof.problem()
+    if problem:
         raise PlanError(
-            f"the smaller tokenizer reads {proof.num_documents - proof.num_identical} of {proof.num_documents} texts "
-            f"of {plan.corpus} differently; score and plan again on the present corpus"
+            f"on the corpus {plan.corpus} the smaller tokenizer {problem}; score and plan again on the present corpus"
         )
     return proof
+
+
+def _texts(examples: list[Instruction]) -> Iterator[str]:
+    return (text for example in examples for text in (example.prompt, example.completion))
 
 
 def _tensors(source: Path) -> Iterator[tuple[str, Tensor]]:

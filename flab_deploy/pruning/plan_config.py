@@ -58,8 +58,8 @@ class PlanConfig:
     """Exactly these layers go."""
     keep_tokens: str | None = None
     """File of token ids, separated by white space or commas, that stay whether or not the corpus has them."""
-    channel_multiple: int = 16
-    """FFN width stays a multiple of this, as matrix units like it."""
+    channel_multiple: int = 32
+    """FFN width stays a multiple of this: bfloat16 matrix units work on blocks of 32."""
     vocab_multiple: int = 1
     """Rows of the vocabulary matrices become a multiple of this."""
     tensor_parallel: int = 1

@@ -25,7 +25,7 @@ from flab_deploy.pruning.plan_document import PrunePlan
 from flab_deploy.pruning.scores import Scores, read_scores
 from flab_deploy.pruning.selection import Curves, Measured, least_divergent, measure_curves
 from flab_deploy.pruning.trial import Trials, rounded
-from flab_deploy.tokenizer import choose_tokens, least_tokens
+from flab_deploy.tokenizer import TokenSelection, padded_rows
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ class Planner:
         self.shape = model_shape(self.path)
         self.precision = precision_of(self.path, self.shape)
         self.scores: Scores = read_scores(scored, self.shape)
-        self.counts = _with_kept_tokens(self.scores.token_counts, config)
-        self.needed_tokens = max(least_tokens(self.path, self.counts), 1)
+        self.selection = TokenSelection(self.path, _with_kept_tokens(self.scores.token_counts, config))
+        self.needed_tokens = self.selection.least
         self.room: Room = room_for(
             self.shape, layer_parameters(self.path), config, needed_tokens=self.needed_tokens,
             cuts_heads=config.cut_heads and self.scores.heads is not None, cuts_experts=self.scores.experts is not None,
@@ -110,7 +110,7 @@ class Planner:
         sizes = measured[0].sizes
         tokens = self.tokens(sizes.vocab_size)
         multiple = self._row_multiple(len(tokens))
-        sizes = replace(sizes, vocab_size=-(-len(tokens) // multiple) * multiple)
+        sizes = replace(sizes, vocab_size=padded_rows(len(tokens), multiple))
         choice = self.trials.choice(sizes)
         plan = PrunePlan(
             source=self.checkpoint.digest, keep_token_ids=tokens, keep_layers=choice.layers,
@@ -126,13 +126,13 @@ class Planner:
         """The token ids that a vocabulary of `size` rows keeps."""
         if size not in self._tokens:
             whole = size == self.shape.vocab_size
-            self._tokens[size] = tuple(range(size) if whole else choose_tokens(self.path, self.counts, size))
+            self._tokens[size] = tuple(range(size) if whole else self.selection.choose(size))
         return self._tokens[size]
 
     def _row_multiple(self, num_tokens: int) -> int:
         """What rows are padded to; nothing where that would make more rows than the original has."""
         multiple = self.room.vocab_multiple
-        return multiple if -(-num_tokens // multiple) * multiple <= self.shape.vocab_size else 1
+        return multiple if padded_rows(num_tokens, multiple) <= self.shape.vocab_size else 1
 
     def _measured(self, sizes: Sizes) -> Measured:
         lost = self.trials.vocabulary_kl([self.tokens(sizes.vocab_size)])[0]

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from flab_deploy.artifacts import Artifact, open_artifact
+from flab_deploy.artifacts import Artifact, open_artifact, read_json
+from flab_deploy.corpus import Instruction, load_records
 from flab_deploy.decoder import ModelShape
 from flab_deploy.errors import ArtifactError, PlanError
-from flab_deploy.importance.score import SCORES_FILE
+from flab_deploy.importance.score import CALIBRATION_FILE, SCORES_FILE, SUMMARY_FILE
 
 _TOKEN_COUNTS, _LAYER_KL, _CHANNELS, _HEADS, _EXPERTS = (
     "token_counts", "layer_kl", "channel_scores", "head_scores", "expert_scores",
@@ -35,6 +36,10 @@ class Scores:
     """(L, number of key-value heads); None if heads were not scored."""
     experts: Tensor | None
     """(L, E); None if there are none."""
+    dropped_by_depth: tuple[tuple[tuple[int, ...], float], ...]
+    """For 1, 2, ... layers dropped: which, and the KL in nats per token."""
+    calibration: list[Instruction]
+    """The examples that everything but the tokens was scored on."""
     config: dict[str, Any]
     """What the scores were made with."""
 
@@ -70,5 +75,16 @@ def read_scores(scored: Artifact, shape: ModelShape) -> Scores:
         token_counts=tensors[_TOKEN_COUNTS].numpy(), layer_kl=tensors[_LAYER_KL],
         channels=tensors.get(_CHANNELS) if shape.intermediate_size else None,
         heads=tensors.get(_HEADS), experts=tensors.get(_EXPERTS) if shape.num_experts else None,
+        dropped_by_depth=_dropped_by_depth(scored.path / SUMMARY_FILE),
+        calibration=load_records(scored.path / CALIBRATION_FILE, Instruction),
         config=cast("dict[str, Any]", scored.manifest["config"]),
     )  # fmt: skip
+
+
+def _dropped_by_depth(file: Path) -> tuple[tuple[tuple[int, ...], float], ...]:
+    summary = cast("dict[str, Any]", read_json(file))
+    try:
+        paths = summary["layer_search"]["by_depth"]
+        return tuple((tuple(sorted(path["order"])), float(path["kl_nats"][-1])) for path in paths)
+    except (KeyError, TypeError, IndexError, ValueError):
+        raise ArtifactError(f"{file} has no layer search; score the model again") from None

@@ -2,7 +2,8 @@
 
 1. Curves: the divergence of cutting one axis alone, measured at a few sizes and interpolated.
 2. Depth by depth, from the deepest model that meets the budget down: the sizes with the least sum of curves are
-   measured. A depth whose dropped layers alone cost more than the best cut found so far ends the search.
+   measured. The search ends with a depth whose dropped layers alone cost more than the best cut found so far, or
+   after two depths in a row without a better one.
 3. The cut with the least measured divergence is chosen.
 """
 
@@ -11,13 +12,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from flab_deploy.pruning.budget import Cost, Room, Sizes, fitting
 from flab_deploy.pruning.trial import Trials, rounded
 
 logger = logging.getLogger(__name__)
 _POINTS = 3
-_TRIED_PER_DEPTH = 2
+# With heads or experts to trade for width, the sum of curves is a weaker guide.
+_TRIED_PER_DEPTH, _TRIED_WITH_PARTS = 1, 2
+_PATIENCE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,17 +114,26 @@ def least_divergent(
 ) -> list[Measured]:  # fmt: skip
     """Cuts that meet the budget, measured, the chosen one first; at most `most` of them are measured."""
     found: list[Measured] = []
+    mixed = len(room.key_value_heads) > 1 or len(room.experts) > 1
+    tried = _TRIED_WITH_PARTS if mixed else _TRIED_PER_DEPTH
+    best, waited = inf, 0
     for num_layers in room.layers:
         options = list(fitting(room, cost, limit, num_layers))
+        alone = trials.depth_kl(num_layers) if options else 0.0
         if not options:
             continue
-        alone = trials.depth_kl(num_layers)
-        if len(found) >= most or (found and alone >= min(cut.kl_nats for cut in found)):
+        if alone >= best or waited == _PATIENCE or len(found) >= most:
             break
-        ranked = sorted(options, key=lambda sizes: (rounded(curves.predicted(sizes, alone)), sizes))
-        for sizes in ranked[: min(_TRIED_PER_DEPTH, most - len(found))]:
-            found.append(Measured(sizes=sizes, structure_kl=trials.structure_kl(sizes),
-                                  vocabulary_kl=curves.vocabulary.at(sizes.vocab_size)))  # fmt: skip
-        logger.info("plan: %d layers, best divergence so far %.3g", num_layers, min(cut.kl_nats for cut in found))
-    best = min(range(len(found)), key=lambda at: (found[at].kl_nats, at))
-    return [found[best], *found[:best], *found[best + 1 :]]
+        ranked = sorted(options, key=lambda sizes: (rounded(curves.predicted(sizes, alone)), sizes))  # noqa: B023
+        fresh = [_measured(sizes, trials, curves) for sizes in ranked[: min(tried, most - len(found))]]
+        least = min(cut.kl_nats for cut in fresh)
+        best, waited = (least, 0) if least < best else (best, waited + 1)
+        found += fresh
+        logger.info("plan: %d layers, divergence %.3g, best so far %.3g", num_layers, least, best)
+    return sorted(found, key=lambda cut: cut.kl_nats)
+
+
+def _measured(sizes: Sizes, trials: Trials, curves: Curves) -> Measured:
+    return Measured(
+        sizes=sizes, structure_kl=trials.structure_kl(sizes), vocabulary_kl=curves.vocabulary.at(sizes.vocab_size)
+    )  # fmt: skip

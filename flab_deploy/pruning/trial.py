@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,17 @@ from flab_deploy.decoder import (
     output_logits,
 )
 from flab_deploy.importance.calibration import Batch, encode, kl_measure, make_batches, states_of
-from flab_deploy.importance.layers import skip_scores
+from flab_deploy.importance.divergence import head_of, kl_per_position
+from flab_deploy.importance.layer_search import LayerSearch
+from flab_deploy.importance.layer_stack import LayerStack
 from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.pruning.budget import Sizes
+from flab_deploy.pruning.depths import Depths
 from flab_deploy.pruning.plan_config import PlanConfig
 from flab_deploy.pruning.scores import Scores
-from flab_deploy.reference.corpus import load_instructions
 
 _POSITIONS_AT_ONCE = 256
+_EXAMPLES_AT_ONCE = 16
 
 
 def rounded(nats: float) -> float:
@@ -61,11 +65,22 @@ class Trials:
     """Cuts of one model, measured on the very examples that it was scored on; every cut only once."""
 
     def __init__(self, path: Path, shape: ModelShape, scores: Scores, config: PlanConfig) -> None:
-        self.shape, self.scores, self.config = shape, scores, config
-        self.model, self.batches = _model_and_batches(path, scores)
-        self.measure: Callable[[], float] = kl_measure(self.model, self.batches)
-        self._drops: list[tuple[int, float]] = []
+        self.shape, self.scores, self.config, self._path = shape, scores, config, path
+        self._depths = Depths(shape.num_hidden_layers, scores, config.protect_layers, self._search)
         self._structure: dict[Sizes, float] = {}
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The model in float32."""
+        return load_model(self._path, torch.float32)
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        """The examples that the scores were made on."""
+        config = self.scores.config
+        examples = self.scores.calibration
+        encoded = encode(self._path, examples, end_of_text_id(self._path), config["max_tokens"])
+        return make_batches(encoded, _EXAMPLES_AT_ONCE)
 
     @property
     def num_measured(self) -> int:
@@ -83,37 +98,26 @@ class Trials:
         )  # fmt: skip
 
     def layers(self, count: int) -> tuple[int, ...]:
-        """The `count` layers that stay: by hand, or by dropping the least missed one at a time."""
-        everything = range(self.shape.num_hidden_layers)
+        """The `count` layers that stay: by hand, or those whose dropping costs least."""
         if self.config.keep_layers:
             return tuple(sorted(self.config.keep_layers))
         if self.config.drop_layers:
-            return tuple(layer for layer in everything if layer not in self.config.drop_layers)
-        while len(self._drops) < len(everything) - count:
-            self._drop_one_more()
-        gone = {layer for layer, _ in self._drops[: len(everything) - count]}
-        return tuple(layer for layer in everything if layer not in gone)
+            return tuple(at for at in range(self.shape.num_hidden_layers) if at not in self.config.drop_layers)
+        return self._depths.kept(count)
 
     def depth_kl(self, count: int) -> float:
         """Divergence with `count` layers kept and nothing else cut."""
-        kept = self.layers(count)
-        if len(kept) == self.shape.num_hidden_layers:
-            return 0.0
-        if self.config.keep_layers or self.config.drop_layers:
-            with only_layers(self.model, kept):
-                return rounded(self.measure())
-        return rounded(self._drops[self.shape.num_hidden_layers - count - 1][1])
+        if not (self.config.keep_layers or self.config.drop_layers):
+            return rounded(self._depths.kl_nats(count))
+        with only_layers(self.model, self.layers(count)):
+            return rounded(self._measure())
 
-    def _drop_one_more(self) -> None:
-        gone = {layer for layer, _ in self._drops}
-        keep = [layer for layer in range(self.shape.num_hidden_layers) if layer not in gone]
-        if self._drops:
-            found = skip_scores(self.model, self.measure, keep)
-        else:
-            found = {layer: float(kl) for layer, kl in enumerate(self.scores.layer_kl)}
-        free = [layer for layer in keep if layer not in self.config.protect_layers]
-        layer = min(free, key=lambda index: (rounded(found[index]), index))
-        self._drops.append((layer, found[layer]))
+    @cached_property
+    def _measure(self) -> Callable[[], float]:
+        return kl_measure(self.model, self.batches)
+
+    def _search(self) -> LayerSearch:
+        return LayerSearch(LayerStack(self.model), head_of(self.model), self.batches, kl_per_position)
 
     def structure_kl(self, sizes: Sizes) -> float:
         """Measured divergence of a cut, its vocabulary aside."""
@@ -129,7 +133,7 @@ class Trials:
                     masks.enter_context(only_heads(self.model, choice.heads))
                 if choice.experts:
                     masks.enter_context(only_experts(self.model, choice.experts))
-                self._structure[key] = rounded(self.measure())
+                self._structure[key] = rounded(self._measure())
         return self._structure[key]
 
     @torch.no_grad()
@@ -154,10 +158,3 @@ def _best(scores: Tensor | None, layers: Sequence[int], count: int, whole: int) 
         return ()
     order = torch.argsort(scores[list(layers)], dim=1, descending=True, stable=True)[:, :count]
     return tuple(row.sort().values for row in order)
-
-
-def _model_and_batches(path: Path, scores: Scores) -> tuple[PreTrainedModel, list[Batch]]:
-    config = scores.config
-    examples = load_instructions(config["corpus"], config["num_calibration"], "score")
-    encoded = encode(path, examples, end_of_text_id(path), config["max_tokens"])
-    return load_model(path, torch.float32), make_batches(encoded, config["batch_size"])

@@ -44,13 +44,16 @@ class Decision:
     """The budget in the metric's unit; None where the sizes were given."""
     measured: list[Measured]
     """All cuts that were measured, the chosen one first."""
+    curves: Curves | None
+    """Divergence of cutting each axis alone; None where the sizes were given."""
 
 
 class Planner:
     """Plans cuts of one model. Whatever can be refused is refused before the model is loaded."""
 
     def __init__(self, checkpoint: Checkpoint, scored: Artifact, config: PlanConfig) -> None:
-        self.checkpoint, self.config, self.path = checkpoint, config, checkpoint.path
+        self.checkpoint, self.scored, self.config = checkpoint, scored, config
+        self.path = checkpoint.path
         self.shape = model_shape(self.path)
         self.precision = precision_of(self.path, self.shape)
         self.scores: Scores = read_scores(scored, self.shape)
@@ -103,9 +106,9 @@ class Planner:
             )  # fmt: skip
         if not measured:
             raise PlanError(f"no cut keeps at most {limit:,.6g} of {config.metric}; change the floors or the budget")
-        return self.decision(measured, limit)
+        return self.decision(measured, limit, self.curves if limit is not None else None)
 
-    def decision(self, measured: list[Measured], limit: float | None = None) -> Decision:
+    def decision(self, measured: list[Measured], limit: float | None, curves: Curves | None = None) -> Decision:
         """The first of some measured cuts, as a plan."""
         sizes = measured[0].sizes
         tokens = self.tokens(sizes.vocab_size)
@@ -119,7 +122,7 @@ class Planner:
             corpus=self.scores.config["corpus"], num_counted=self.scores.config["num_counted"],
         )  # fmt: skip
         shape = self.room.shape(sizes)
-        return Decision(plan=plan, sizes=sizes, shape=shape, limit=limit, measured=measured,
+        return Decision(plan=plan, sizes=sizes, shape=shape, limit=limit, measured=measured, curves=curves,
                         figures=figures_of(shape, self.precision, self.config))  # fmt: skip
 
     def tokens(self, size: int) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from flab_deploy.importance import score as score_stage
 from flab_deploy.pruning import PlanConfig
 from flab_deploy.pruning import plan as plan_stage
 from flab_deploy.pruning import prune as prune_stage
+from flab_deploy.pruning.opens import Reopen
 from flab_deploy.pruning.plan import Preview, read_preview
 from flab_deploy.pruning.plan import preview as preview_plan
 from flab_deploy.pruning.sweep import sweep as sweep_stage
@@ -108,7 +109,10 @@ def shares(text: str) -> list[float]:
         raise ConfigError(f"sweep is {text!r}; give shares such as 0.1,0.22,0.35,0.5") from None
 
 
-def prune(model: str = "reference", /, *, plan: Path, out: Out, force: Force = False, as_json: Json = False) -> None:
+def prune(
+    model: str = "reference", /, *, plan: Path, out: Out, reopen: Reopen = "auto", force: Force = False,
+    as_json: Json = False,
+) -> None:  # fmt: skip
     """Cut a checkpoint along a plan; the same plan gives the same bytes.
 
     Parameters
@@ -117,8 +121,10 @@ def prune(model: str = "reference", /, *, plan: Path, out: Out, force: Force = F
         The model that was planned for.
     plan
         What `flab plan` wrote.
+    reopen
+        Whether to open the result in a fresh process; `auto` does unless it is too large.
     """
-    show(prune_stage(model, plan, out, force=force), as_json=as_json)
+    show(prune_stage(model, plan, out, reopen=reopen, force=force), as_json=as_json)
 
 
 def recover(

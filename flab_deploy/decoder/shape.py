@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from flab_deploy.checkpoint import read_config, weight_files
+from flab_deploy.checkpoint import read_config, stored_tensors, weight_files
 from flab_deploy.decoder.architectures import Architecture, Place, check_supported, place_of
 from flab_deploy.errors import ArtifactError, UnsupportedModel
 
@@ -84,12 +83,7 @@ class ModelShape:
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor of a checkpoint, read from the safetensors headers alone."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in weight_files(path):
-        with file.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    return shapes
+    return {tensor.name: tensor.shape for file in weight_files(path) for tensor in stored_tensors(file)}
 
 
 def places(architecture: Architecture, names: Iterable[str], path: Path) -> dict[str, Place]:

@@ -109,11 +109,13 @@ class Trials:
         """Divergence with `count` layers kept and nothing else cut."""
         if not (self.config.keep_layers or self.config.drop_layers):
             return rounded(self._depths.kl_nats(count))
+        measure = self._measure
         with only_layers(self.model, self.layers(count)):
-            return rounded(self._measure())
+            return rounded(measure())
 
     @cached_property
     def _measure(self) -> Callable[[], float]:
+        """The divergence from the model as it is at the first use, which must be outside all masks."""
         return kl_measure(self.model, self.batches)
 
     def _search(self) -> LayerSearch:
@@ -124,7 +126,7 @@ class Trials:
         key = Sizes(num_layers=sizes.num_layers, key_value_heads=sizes.key_value_heads, experts=sizes.experts,
                     width=sizes.width, vocab_size=0)  # fmt: skip
         if key not in self._structure:
-            choice = self.choice(sizes)
+            choice, measure = self.choice(sizes), self._measure
             with ExitStack() as masks:
                 masks.enter_context(only_layers(self.model, choice.layers))
                 if choice.channels:
@@ -133,7 +135,7 @@ class Trials:
                     masks.enter_context(only_heads(self.model, choice.heads))
                 if choice.experts:
                     masks.enter_context(only_experts(self.model, choice.experts))
-                self._structure[key] = rounded(self._measure())
+                self._structure[key] = rounded(measure())
         return self._structure[key]
 
     @torch.no_grad()

@@ -27,6 +27,7 @@ from flab_deploy.pruning.plan_config import PlanConfig
 _ROUNDS, _STEPS = 5, 12
 _SHALLOW, _DEEP = 1, 5
 _POINTS = 3
+_MOST_HELD_PARAMETERS = 500_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,16 +145,28 @@ def random_model(path: Path, shape: ModelShape) -> PreTrainedModel:
 
 
 def measure_latency(path: Path, room: Room, context_tokens: int) -> LatencyModel:
-    """Measure the terms on this machine; rounds over all sizes are interleaved, and the median counts."""
-    shapes = _probes(room)
-    models = {shape: random_model(path, shape) for shape in shapes}
-    rounds: dict[ModelShape, list[tuple[float, float]]] = {shape: [] for shape in shapes}
-    for _ in range(_ROUNDS):
-        for shape, model in models.items():
-            rounds[shape].append(time_once(model, context_tokens))
-    found = {shape: [median(values) for values in zip(*times, strict=True)] for shape, times in rounds.items()}
-    decode, prefill = (_fit({shape: values[kind] for shape, values in found.items()}, _small(room)) for kind in (0, 1))
+    """Measure the terms on this machine; the median of several rounds counts."""
+    found = _timed(path, room, _probes(room), context_tokens)
+    decode, prefill = (_fit({shape: times[kind] for shape, times in found.items()}, _small(room)) for kind in (0, 1))
     return LatencyModel(context_tokens=context_tokens, threads=torch.get_num_threads(), decode=decode, prefill=prefill)
+
+
+def _timed(
+    path: Path, room: Room, shapes: Sequence[ModelShape], context_tokens: int
+) -> dict[ModelShape, tuple[float, float]]:
+    """Median decoding and prefill milliseconds; rounds go over all sizes in turn if the models fit into memory."""
+    weights = sum(
+        shape.num_hidden_layers * room.layer_parameters + shape.vocab_size * shape.parameters_per_token
+        for shape in shapes
+    )
+    groups = [shapes] if weights <= _MOST_HELD_PARAMETERS else [[shape] for shape in shapes]
+    found: dict[ModelShape, tuple[float, float]] = {}
+    for group in groups:
+        models = [random_model(path, shape) for shape in group]
+        rounds = [[time_once(model, context_tokens) for model in models] for _ in range(_ROUNDS)]
+        for shape, times in zip(group, zip(*rounds, strict=True), strict=True):
+            found[shape] = (median(decode for decode, _ in times), median(prefill for _, prefill in times))
+    return found
 
 
 def time_model(path: Path, shape: ModelShape, context_tokens: int) -> dict[str, float]:

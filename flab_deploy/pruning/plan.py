@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
+
 from flab_deploy.artifacts import Artifact, Draft, Json, file_digest, read_json, run_stage, write_json
 from flab_deploy.checkpoint import resolve
 from flab_deploy.errors import ConfigError, PlanError
@@ -160,12 +162,17 @@ def _contribution(planner: Planner, decision: Decision) -> dict[str, Json]:
 
 
 def _realised_latency(planner: Planner, decision: Decision) -> dict[str, Json]:
-    """Predicted times before and after the cut beside measured ones, of random models of both sizes."""
+    """Predicted times before and after the cut beside measured ones, of random models of both sizes.
+
+    Models that would take more than half of the free memory are not measured.
+    """
     model, tokens = planner.latency, planner.config.context_tokens
     if model is None:
         raise PlanError("latency is predicted for latency budgets only; give metric latency")
     found: dict[str, Json] = {}
     for role, shape in (("before", planner.shape), ("after", decision.shape)):
         predicted = {"decode_ms": model.decode_ms(shape), "prefill_ms": model.prefill_ms(shape)}
-        found[role] = {"predicted": dict(predicted), "realised": dict(time_model(planner.path, shape, tokens))}
+        fits = planner.precision.bytes_of(shape.num_parameters) < psutil.virtual_memory().available / 2
+        realised = dict(time_model(planner.path, shape, tokens)) if fits else None
+        found[role] = {"predicted": dict(predicted), "realised": cast("Json", realised)}
     return found

@@ -117,7 +117,7 @@ def document_of(planner: Planner, decision: Decision) -> dict[str, Json]:
         "contribution": _contribution(planner, decision), "num_tokens_needed": planner.needed_tokens,
         "unseen_token_share": planner.unseen_token_share,
         "candidates": [_candidate(planner, measured) for measured in decision.measured],
-        "curves": asdict(decision.curves) if decision.curves else None,
+        "curves": decision.curves.as_json() if decision.curves else None,
     }  # fmt: skip
     lists = ("keep_layers", "keep_channels", "keep_key_value_heads", "keep_experts", "keep_token_ids")
     return {key: value for key, value in found.items() if key not in lists} | {key: found[key] for key in lists}

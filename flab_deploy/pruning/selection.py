@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from flab_deploy.artifacts import Json
 from flab_deploy.pruning.budget import Cost, Room, Sizes, fitting
 from flab_deploy.pruning.trial import Trials, rounded
 
@@ -72,6 +73,12 @@ class Curves:
         """Divergence of a cut if its parts simply added up."""
         parts = self.width.at(sizes.width) + self.key_value_heads.at(sizes.key_value_heads)
         return depth_kl + parts + self.experts.at(sizes.experts) + self.vocabulary.at(sizes.vocab_size)
+
+    def as_json(self) -> dict[str, Json]:
+        """Sizes and divergences of each axis as a JSON object."""
+        axes = {"width": self.width, "key_value_heads": self.key_value_heads, "experts": self.experts,
+                "vocabulary": self.vocabulary}  # fmt: skip
+        return {name: {"sizes": list(one.sizes), "kl_nats": list(one.kl_nats)} for name, one in axes.items()}
 
 
 def measure_curves(room: Room, trials: Trials, tokens: Callable[[int], Sequence[int]]) -> Curves:

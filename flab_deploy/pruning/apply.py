@@ -72,11 +72,9 @@ def _prove(source: Path, out: Path, plan: PrunePlan) -> Proof:
     counted = load_instructions(plan.corpus, plan.num_counted, "score")
     held_out = load_held_out(plan.corpus, plan.num_counted, _NUM_HELD_OUT)
     proof = prove(source, out, plan.keep_token_ids, _texts(counted), held_out=_texts(held_out))
-    problem = proof.problem()
+    problem = proof.problem(plan.corpus)
     if problem:
-        raise PlanError(
-            f"on the corpus {plan.corpus} the smaller tokenizer {problem}; score and plan again on the present corpus"
-        )
+        raise PlanError(f"the smaller tokenizer {problem}; score and plan again on the present corpus")
     return proof
 
 

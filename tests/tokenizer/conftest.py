@@ -94,7 +94,7 @@ def unigram() -> Tokenizer:
     trainer = trainers.UnigramTrainer(
         vocab_size=VOCAB_SIZE, unk_token="<unk>", special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
     )
-    trained.train_from_iterator((text[:40_000] for text in training_texts()), trainer)
+    trained.train_from_iterator((text[:12_000] for text in training_texts()), trainer)
     pieces = json.loads(trained.to_str())["model"]["vocab"]
     vocab = [*map(tuple, pieces[:3]), *((token, 0.0) for token in BYTE_TOKENS), *map(tuple, pieces[3:])]
     tokenizer = Tokenizer(models.Unigram(vocab, 0, True))

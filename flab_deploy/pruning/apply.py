@@ -58,7 +58,7 @@ def prune(model: str | Path, plan: Path, out: Path, *, reopen: Reopen = "auto", 
 def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen) -> None:
     source, out = checkpoint.path, draft.path
     cuts = file_cuts(source, plan)
-    _check_room(cuts, out)
+    check_room(cuts, out)
     try:
         _write_configs(source, out, plan)
         _write_tokenizer(source, out, plan)
@@ -80,7 +80,8 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen) 
     }  # fmt: skip
 
 
-def _check_room(cuts: Sequence[FileCut], out: Path) -> None:
+def check_room(cuts: Sequence[FileCut], out: Path) -> None:
+    """Raise ArtifactError unless the disk of the directory `out` has room for the weights of `cuts`."""
     needed = sum(tensor.num_bytes for cut in cuts for tensor in cut.tensors) + _OTHER_FILES_BYTES
     free = shutil.disk_usage(out).free
     if free < needed:

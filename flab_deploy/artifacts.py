@@ -55,6 +55,12 @@ class Draft:
     path: Path
     figures: dict[str, Json] = field(default_factory=dict)
     """Deterministic results; part of the manifest, not of the digest."""
+    digests: dict[Path, str] = field(default_factory=dict)
+    """SHA-256 of files that were hashed while they were written, so that they need not be read again."""
+
+    def digest_of(self, file: Path) -> str:
+        """SHA-256 of a file of this artifact."""
+        return self.digests.get(file) or file_digest(file)
 
 
 def file_digest(path: Path) -> str:
@@ -63,14 +69,19 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def tree_digest(folder: Path, *, exclude: frozenset[str] = frozenset({MANIFEST})) -> str:
+def tree_digest(
+    folder: Path,
+    *,
+    exclude: frozenset[str] = frozenset({MANIFEST}),
+    digest_of: Callable[[Path], str] = file_digest,
+) -> str:
     """SHA-256 over sorted (relative path, file digest) pairs; names in `exclude` and cache folders are left out."""
     total = hashlib.sha256()
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     for name in files:
         if Path(name).name in exclude or "__pycache__" in name:
             continue
-        total.update(f"{name}\0{file_digest(folder / name)}\n".encode())
+        total.update(f"{name}\0{digest_of(folder / name)}\n".encode())
     return total.hexdigest()
 
 
@@ -245,8 +256,9 @@ def run_stage(
         draft = Draft(path=temporary)
         work(draft)
         exclude = frozenset({MANIFEST, *measurements})
+        digest = tree_digest(temporary, exclude=exclude, digest_of=draft.digest_of)
         manifest: dict[str, Json] = {
-            "kind": kind, "digest": tree_digest(temporary, exclude=exclude), "key": key, "parents": dict(parents),
+            "kind": kind, "digest": digest, "key": key, "parents": dict(parents),
             "config": dict(config), "versions": dict(versions()), "figures": draft.figures,
             "measurements": list(measurements), "seconds": round(time.monotonic() - started, 3),
         }  # fmt: skip

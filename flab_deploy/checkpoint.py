@@ -8,11 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from flab_deploy.artifacts import MANIFEST, tree_digest
+from flab_deploy.artifacts import MANIFEST, read_json, tree_digest
 from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.known_digests import known_digest
 
-_WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 # A card may be reworded without making another model.
 _OUTSIDE_DIGEST = frozenset({MANIFEST, "README.md"})
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
@@ -25,6 +26,19 @@ class Checkpoint:
     path: Path
     digest: str
     """SHA-256 over the sorted relative paths and SHA-256 digests of its files, card and manifest aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTensor:
+    """A tensor as it lies in a safetensors file."""
+
+    name: str
+    dtype: str
+    """safetensors' name of the number format, such as BF16."""
+    shape: tuple[int, ...]
+    offset: int
+    """Where its bytes start in the file."""
+    num_bytes: int
 
 
 def reference_path() -> Path:
@@ -47,7 +61,7 @@ def resolve(model: str | Path) -> Checkpoint:
     else:
         raise ConfigError(f"no model at {text!r}; give a directory, a hub id such as org/name, or 'reference'")
     check_files(path)
-    return Checkpoint(path=path, digest=tree_digest(path, exclude=_OUTSIDE_DIGEST))
+    return Checkpoint(path=path, digest=tree_digest(path, exclude=_OUTSIDE_DIGEST, digest_of=known_digest))
 
 
 def _download(name: str) -> Path:
@@ -73,13 +87,25 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path / 'config.json'} is not valid JSON ({error}); download it again") from None
 
 
+def _weight_map(path: Path) -> dict[str, str] | None:
+    """Tensor name to file name, from the index of a checkpoint in several files; None if there is no index."""
+    if not (path / INDEX).is_file():
+        return None
+    index = read_json(path / INDEX)
+    found = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(found, dict) or not found:
+        raise ArtifactError(f"{path / INDEX} has no weight_map; download it again")
+    names = {str(file) for file in found.values()}
+    outside = sorted(name for name in names if Path(name).name != name)
+    if outside:
+        raise ArtifactError(f"{path / INDEX} points outside its directory ({outside[0]!r}); download it again")
+    return {name: str(file) for name, file in found.items()}
+
+
 def weight_files(path: Path) -> list[Path]:
     """The safetensors files of a checkpoint, in order. Raises ArtifactError if one is missing."""
-    if (path / _INDEX).is_file():
-        index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
-        names = sorted(set(index["weight_map"].values()))
-    else:
-        names = [_WEIGHTS]
+    weight_map = _weight_map(path)
+    names = [WEIGHTS] if weight_map is None else sorted(set(weight_map.values()))
     missing = [name for name in names if not (path / name).is_file()]
     if missing:
         raise ArtifactError(f"{path} has no {missing[0]}; flab-deploy reads safetensors weights only")
@@ -87,13 +113,29 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def check_files(path: Path) -> None:
-    """Raise ArtifactError unless the checkpoint has a configuration and whole safetensors files."""
+    """Raise ArtifactError unless the checkpoint has a configuration and whole files that its index describes."""
     read_config(path)
-    for file in weight_files(path):
-        _check_whole(file)
+    files = weight_files(path)
+    stored = {file.name: {tensor.name for tensor in stored_tensors(file)} for file in files}
+    weight_map = _weight_map(path)
+    if weight_map is None:
+        return
+    extra = sorted(file.name for file in path.glob("model-*-of-*.safetensors") if file.name not in stored)
+    if extra:
+        raise ArtifactError(f"{path} has {extra[0]}, which its index does not name; remove it or download again")
+    for name, file in weight_map.items():
+        if name not in stored[file]:
+            raise ArtifactError(f"{path / file} lacks {name}, which the index places there; download it again")
+    for file, names in stored.items():
+        unlisted = sorted(name for name in names if weight_map.get(name) != file)
+        if unlisted:
+            raise ArtifactError(
+                f"{path / file} has {unlisted[0]}, which the index does not place there; download it again"
+            )
 
 
-def _check_whole(file: Path) -> None:
+def stored_tensors(file: Path) -> list[StoredTensor]:
+    """The tensors of a safetensors file in the order of their bytes. Raises ArtifactError if it is damaged."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")
@@ -103,9 +145,19 @@ def _check_whole(file: Path) -> None:
             )
         try:
             header = json.loads(stream.read(header_bytes))
-        except ValueError:
+            start = 8 + header_bytes
+            tensors = [_stored(name, entry, start) for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise ArtifactError(f"{file} has a damaged header; download it again") from None
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    needed = 8 + header_bytes + max(ends, default=0)
+    tensors.sort(key=lambda tensor: tensor.offset)
+    needed = max((tensor.offset + tensor.num_bytes for tensor in tensors), default=start)
     if size != needed:
         raise ArtifactError(f"{file} is truncated ({size} bytes, its header says {needed}); download it again")
+    return tensors
+
+
+def _stored(name: str, entry: dict[str, Any], start: int) -> StoredTensor:
+    first, end = entry["data_offsets"]
+    return StoredTensor(
+        name=name, dtype=str(entry["dtype"]), shape=tuple(entry["shape"]), offset=start + first, num_bytes=end - first
+    )

@@ -24,6 +24,7 @@ from flab_deploy.importance import score as score_stage
 from flab_deploy.pruning import PlanConfig
 from flab_deploy.pruning import plan as plan_stage
 from flab_deploy.pruning import prune as prune_stage
+from flab_deploy.pruning.opens import Reopen
 from flab_deploy.recovery import RecoverConfig
 from flab_deploy.recovery import recover as recover_stage
 from flab_deploy.report.report import report as report_stage
@@ -65,7 +66,10 @@ def plan(
     show(plan_stage(model, scores, out, config, force=force), as_json=as_json)
 
 
-def prune(model: str = "reference", /, *, plan: Path, out: Out, force: Force = False, as_json: Json = False) -> None:
+def prune(
+    model: str = "reference", /, *, plan: Path, out: Out, reopen: Reopen = "auto", force: Force = False,
+    as_json: Json = False,
+) -> None:  # fmt: skip
     """Cut a checkpoint along a plan; the same plan gives the same bytes.
 
     Parameters
@@ -74,8 +78,10 @@ def prune(model: str = "reference", /, *, plan: Path, out: Out, force: Force = F
         The model that was planned for.
     plan
         What `flab plan` wrote.
+    reopen
+        Whether to open the result in a fresh process; `auto` does unless it is too large.
     """
-    show(prune_stage(model, plan, out, force=force), as_json=as_json)
+    show(prune_stage(model, plan, out, reopen=reopen, force=force), as_json=as_json)
 
 
 def recover(

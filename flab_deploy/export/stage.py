@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
-from flab_deploy.artifacts import Artifact, Draft, Json, file_digest, read_json, run_stage, write_json
+from flab_deploy.artifacts import Artifact, Draft, Json, file_digest, run_stage, write_json
 from flab_deploy.checkpoint import read_config, resolve
-from flab_deploy.errors import ConfigError, ExportError
-from flab_deploy.export import fresh_process
+from flab_deploy.errors import ConfigError
 from flab_deploy.export.inputs import ParityInputs, parity_inputs
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from flab_deploy.reopen import reopen
 
 logger = logging.getLogger(__name__)
 
 Format = Literal["vllm", "onnx"]
 PARITY = "parity.json"
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +84,7 @@ def _export(source: Path, out: Path, config: ExportConfig) -> dict[str, Json]:
         inputs.save(folder / "inputs.json")
         if "vllm" in config.formats:
             logger.info("export: reopening the vLLM checkpoint in a fresh process")
-            answers, last_logits = _in_fresh_process(Path(sys.executable), checkpoint, folder)
+            answers, last_logits = reopen(Path(sys.executable), checkpoint, folder)
             parity["vllm"] = checkpoint_parity(model, inputs, answers, last_logits)
         if "onnx" in config.formats:
             del model
@@ -113,7 +106,7 @@ def _export_onnx(
 
     python = python_of("optimum")
     logger.info("export: optimum exports the checkpoint to ONNX")
-    answers, last_logits = _in_fresh_process(python, checkpoint, scratch, "--dtype", "float32", "--onnx", str(out))
+    answers, last_logits = reopen(python, checkpoint, scratch, "--dtype", "float32", "--onnx", str(out))
     check_tokens(inputs, answers)
     complete_onnx(checkpoint, out)
     logger.info("export: comparing ONNX Runtime with PyTorch")
@@ -128,24 +121,3 @@ def _export_onnx(
         "onnxruntime_version": str(onnxruntime.__version__), "optimum_version": found["optimum"],
         "optimum_onnx_version": found["optimum-onnx"], "transformers_version": found["transformers"],
     }  # fmt: skip
-
-
-def _in_fresh_process(
-    python: Path, checkpoint: Path, scratch: Path, *options: str
-) -> tuple[dict[str, Json], NDArray[np.float32]]:
-    """Answers and last logits (N, V) of a checkpoint to the inputs in `scratch`, from a process of `python`."""
-    import numpy as np
-    import torch
-
-    script = str(Path(fresh_process.__file__).resolve())
-    command = [
-        str(python), "-P", script, str(checkpoint), str(scratch / "inputs.json"), str(scratch),
-        "--threads", str(torch.get_num_threads()), *options,
-    ]  # fmt: skip
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | _OFFLINE
-    result = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True, check=False)
-    if result.returncode:
-        reason = (result.stderr.strip().splitlines() or ["no output"])[-1]
-        raise ExportError(f"{checkpoint.name} cannot be opened in a fresh process of {python} ({reason[:200]})")
-    answers = cast("dict[str, Json]", read_json(scratch / "answers.json"))
-    return answers, np.load(scratch / "last_logits.npy")

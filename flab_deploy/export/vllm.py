@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from flab_deploy.artifacts import write_json
 from flab_deploy.checkpoint import read_config, weight_files
-from flab_deploy.decoder import EMBEDDING, check_supported, tensor_shapes
+from flab_deploy.decoder import check_supported, model_shape
 from flab_deploy.errors import ExportError
 from flab_deploy.export.special_ids import ROLES, check_special_ids
 from flab_deploy.tokenizer import load_tokenizer
@@ -59,7 +59,7 @@ def portable_config(source: Path) -> dict[str, Any]:
 
     raw = {key: value for key, value in read_config(source).items() if key not in _DROPPED_FROM_CONFIG}
     check_supported(raw, source)
-    num_rows = tensor_shapes(source)[EMBEDDING][0]
+    num_rows = model_shape(source).vocab_size
     if num_rows != raw["vocab_size"]:
         raise ExportError(f"{source}/config.json says vocab_size {raw['vocab_size']}, the weights have {num_rows} rows")
     raw.setdefault("architectures", [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[raw["model_type"]]])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from flab_deploy.artifacts import Artifact, Draft, open_artifact, read_json, run_stage, write_json
+from flab_deploy.artifacts import Artifact, Draft, open_artifact, run_stage, write_json
 from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.decoder import ModelShape, layer_parameters, load_model, model_shape, only_channels, only_layers
 from flab_deploy.errors import ConfigError, PlanError
@@ -25,12 +25,11 @@ from flab_deploy.importance.calibration import encode, kl_measure, make_batches
 from flab_deploy.importance.channels import best_channels
 from flab_deploy.importance.layers import greedy_drops
 from flab_deploy.importance.score import SCORES_FILE, end_of_text_id
+from flab_deploy.pruning.plan_document import PLAN_FILE, SCHEMA_VERSION
 from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.tokenizer import choose_tokens, least_tokens
 
 logger = logging.getLogger(__name__)
-PLAN_FILE = "plan.json"
-_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,24 +60,6 @@ class PlanConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrunePlan:
-    """What stays of a checkpoint."""
-
-    source: str
-    """Digest of the checkpoint the plan was made for."""
-    keep_token_ids: tuple[int, ...]
-    """Increasing ids; the position in this tuple is the new id."""
-    keep_layers: tuple[int, ...]
-    """Increasing layer indices of the source."""
-    keep_channels: tuple[tuple[int, ...], ...]
-    """For each kept layer, its increasing FFN channels; all of one length."""
-    corpus: str = "reference"
-    """Corpus whose token sequences must stay what they were."""
-    num_counted: int = 2_000
-    """Examples of the corpus that the tokens were counted on."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One way to meet the budget, before its divergence is measured."""
 
@@ -86,20 +67,6 @@ class Candidate:
     intermediate_size: int
     vocab_size: int
     shape: ModelShape
-
-
-def load_plan(path: Path) -> PrunePlan:
-    """The plan in a plan artifact. Raises ArtifactError or PlanError if it is missing or of another schema."""
-    data = cast("dict[str, Any]", read_json(path / PLAN_FILE))
-    if data.get("schema_version") != _SCHEMA_VERSION:
-        raise PlanError(
-            f"{path / PLAN_FILE} has schema {data.get('schema_version')!r}, expected {_SCHEMA_VERSION}; plan again"
-        )
-    return PrunePlan(
-        source=data["source"], keep_token_ids=tuple(data["keep_token_ids"]), keep_layers=tuple(data["keep_layers"]),
-        keep_channels=tuple(tuple(layer) for layer in data["keep_channels"]),
-        corpus=data["corpus"]["name"], num_counted=data["corpus"]["num_counted"],
-    )  # fmt: skip
 
 
 def plan(
@@ -203,7 +170,7 @@ def _write_plan(draft: Draft, checkpoint: Checkpoint, scored: Artifact, config: 
     chosen = candidates[best]
     keep_layers, keep_channels = _keep_of(chosen, base, channels)
     document = {
-        "schema_version": _SCHEMA_VERSION, "source": checkpoint.digest,
+        "schema_version": SCHEMA_VERSION, "source": checkpoint.digest,
         "corpus": {"name": score_config["corpus"], "num_counted": score_config["num_counted"]},
         "budget": {"metric": "parameters", "reduction": config.reduction},
         "before": base.as_json(), "after": chosen.shape.as_json(), "predicted_kl_nats": divergences[best],

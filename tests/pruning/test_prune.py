@@ -27,7 +27,7 @@ def written_plan(out: Path, source: Path, tokens: list[int], keep_layers: list[i
     corpus = out.parent / "corpus.jsonl"
     corpus.write_text('{"prompt": "~", "completion": "!"}\n', encoding="utf-8")
     document = {
-        "schema_version": 1, "source": resolve(source).digest, "keep_token_ids": tokens,
+        "schema_version": 2, "source": resolve(source).digest, "keep_token_ids": tokens,
         "keep_layers": keep_layers, "keep_channels": channels, "corpus": {"name": str(corpus), "num_counted": 10},
     }  # fmt: skip
     run_stage(
@@ -51,7 +51,7 @@ def test_keeping_everything_keeps_the_logits(
     source = make_checkpoint(model_type, tied=tied)
     vocab = model_shape(source).vocab_size
     full = written_plan(tmp_path / "plan", source, list(range(vocab)), list(range(5)), [list(range(64))] * 5)
-    prune(source, full, tmp_path / "same")
+    prune(source, full, tmp_path / "same", reopen="never")
     ids = torch.arange(20)[None]
     assert torch.equal(logits(tmp_path / "same", ids), logits(source, ids))
 
@@ -64,7 +64,12 @@ def test_a_cut_equals_masking_the_original(
     vocab = model_shape(source).vocab_size
     tokens = with_parts(source, [token for token in range(vocab) if token % 7 == 0])
     keep_layers, channels = [0, 2, 4], [list(range(start, 64, 2)) for start in (0, 1, 0)]
-    prune(source, written_plan(tmp_path / "plan", source, tokens, keep_layers, channels), tmp_path / "pruned")
+    prune(
+        source,
+        written_plan(tmp_path / "plan", source, tokens, keep_layers, channels),
+        tmp_path / "pruned",
+        reopen="never",
+    )
     original = load_model(source, torch.float32)
     masks = [torch.tensor(kept) for kept in channels]
     new_ids = torch.arange(40)[None]
@@ -87,6 +92,7 @@ def test_dropping_dead_channels_keeps_the_logits(make_checkpoint: MakeCheckpoint
         source,
         written_plan(tmp_path / "plan", source, list(range(vocab)), list(range(5)), [kept] * 5),
         tmp_path / "cut",
+        reopen="never",
     )
     ids = torch.arange(20)[None]
     torch.testing.assert_close(logits(tmp_path / "cut", ids), logits(source, ids), atol=1e-6, rtol=1e-5)
@@ -97,7 +103,7 @@ def planned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     root = tmp_path_factory.mktemp("planned")
     score(tiny_checkpoint, root / "scores", SCORE)
     plan(tiny_checkpoint, root / "scores", root / "plan", PlanConfig(reduction=0.3, max_layers_dropped=2))
-    prune(tiny_checkpoint, root / "plan", root / "pruned")
+    prune(tiny_checkpoint, root / "plan", root / "pruned", reopen="never")
     return root
 
 
@@ -122,7 +128,7 @@ def test_the_pruned_checkpoint_generates_in_transformers(planned: Path) -> None:
 def test_plan_and_cut_are_reproducible(planned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     score(tiny_checkpoint, tmp_path / "scores", SCORE)
     plan(tiny_checkpoint, tmp_path / "scores", tmp_path / "plan", PlanConfig(reduction=0.3, max_layers_dropped=2))
-    prune(tiny_checkpoint, tmp_path / "plan", tmp_path / "pruned")
+    prune(tiny_checkpoint, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     for name in ("scores", "plan", "pruned"):
         assert open_artifact(tmp_path / name).digest == open_artifact(planned / name).digest
 
@@ -158,4 +164,4 @@ def test_plans_load_as_they_were_written(planned: Path) -> None:
     loaded = load_plan(planned / "plan")
     assert isinstance(loaded, PrunePlan)
     assert list(loaded.keep_layers) == sorted(loaded.keep_layers)
-    assert replace(loaded, keep_layers=()) != loaded
+    assert replace(loaded, num_counted=7) != loaded

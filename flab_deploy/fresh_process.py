@@ -1,7 +1,7 @@
 """A program of its own, run by path in a fresh process of the main environment or of the optimum engine.
 
-It opens a checkpoint, answers the parity inputs with logits and token ids, and, with `--onnx`,
-exports the checkpoint to ONNX. It imports nothing of this project, because the engine's
+It opens a checkpoint, answers the given inputs with logits and token ids, generates with `--new-tokens`,
+and, with `--onnx`, exports the checkpoint to ONNX. It imports nothing of this project, because the engine's
 packages must come first; run it with `python -P` so that its folder shadows no package.
 """
 
@@ -28,8 +28,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str) -> None:
-    """Write `answers.json` (token ids, SHA-256 of each input's logits) and `last_logits.npy` (N, V) float32."""
+def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str, new_tokens: int) -> None:
+    """Write `answers.json` and `last_logits.npy` (N, V) float32.
+
+    The answers are token ids of the texts, the SHA-256 of each input's logits and the ids generated after each.
+    """
     import numpy as np
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -39,20 +42,35 @@ def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str) -> None:
     wanted_dtype = dtype if dtype == "auto" else getattr(torch, dtype)
     model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=wanted_dtype)
     model.eval()
-    digests, last = [], []
+    digests, last, generated = [], [], []
     for ids in [*wanted["text_ids"], *wanted["long_ids"]]:
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([ids])).logits[0].float().numpy()  # (T, V)
         digests.append(hashlib.sha256(logits.tobytes()).hexdigest())
         last.append(logits[-1])
+        if new_tokens:
+            generated.append(generate(model, ids, new_tokens))
     np.save(out / "last_logits.npy", np.stack(last))
     answers = {
         "token_ids": [list(tokenizer(text)["input_ids"]) for text in wanted["texts"]],
         "overridden": overridden_settings(json.loads(tokenizer.backend_tokenizer.to_str()), checkpoint),
         "logit_digests": digests,
+        "generated": generated,
         "versions": versions(),
     }
     (out / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+
+
+def generate(model: Any, ids: list[int], new_tokens: int) -> list[int]:
+    """Greedy continuation of `ids`, end tokens ignored so that every call gives `new_tokens` ids."""
+    import torch
+
+    prompt = torch.tensor([ids])
+    out = model.generate(
+        prompt, attention_mask=torch.ones_like(prompt), do_sample=False, pad_token_id=0,
+        max_new_tokens=new_tokens, min_new_tokens=new_tokens,
+    )  # fmt: skip
+    return [int(token) for token in out[0, len(ids) :]]
 
 
 def overridden_settings(used: dict[str, Any], checkpoint: Path) -> list[str]:
@@ -79,12 +97,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--dtype", choices=("auto", "float32"), default="auto")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--new-tokens", type=int, default=0)
     parser.add_argument("--onnx", type=Path)
     options = parser.parse_args()
     import torch
 
     torch.set_num_threads(options.threads)
-    answer(options.checkpoint, options.inputs, options.out, options.dtype)
+    answer(options.checkpoint, options.inputs, options.out, options.dtype, options.new_tokens)
     if options.onnx:
         export_onnx(options.checkpoint, options.onnx)
 

@@ -1,0 +1,43 @@
+"""The one place that knows attribute and tensor names of decoder architectures."""
+
+from flab_deploy.decoder.architectures import (
+    ARCHITECTURES,
+    SUPPORTED,
+    Architecture,
+    Cut,
+    Place,
+    check_supported,
+    place_of,
+)
+from flab_deploy.decoder.live import (
+    attention_output,
+    backbone,
+    down_projection,
+    finish_logits,
+    has_experts,
+    layers,
+    load_model,
+    num_key_value_heads,
+    only_channels,
+    only_experts,
+    only_heads,
+    only_layers,
+    output_logits,
+    output_weight,
+    router,
+)
+from flab_deploy.decoder.shape import (
+    ModelShape,
+    forward_flops_per_token,
+    layer_parameters,
+    model_shape,
+    places,
+    tensor_shapes,
+)
+
+__all__ = [
+    "ARCHITECTURES", "SUPPORTED", "Architecture", "Cut", "ModelShape", "Place", "attention_output", "backbone",
+    "check_supported", "down_projection", "finish_logits", "forward_flops_per_token", "has_experts",
+    "layer_parameters", "layers", "load_model", "model_shape", "num_key_value_heads", "only_channels", "only_experts",
+    "only_heads", "only_layers", "output_logits", "output_weight", "place_of", "places", "router", "tensor_shapes",
+]  # fmt: skip

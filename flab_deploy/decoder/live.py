@@ -1,0 +1,185 @@
+"""Reaching into a loaded model, and running it as a cut would leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from flab_deploy.checkpoint import read_config
+from flab_deploy.decoder.architectures import ARCHITECTURES, Architecture, check_supported
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+
+def load_model(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The causal language model at `path` in evaluation mode on the CPU; safetensors only, no remote code."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    check_supported(read_config(path), path)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+    return cast("PreTrainedModel", model.eval())
+
+
+def _architecture(model: PreTrainedModel) -> Architecture:
+    return ARCHITECTURES[model.config.model_type]
+
+
+def backbone(model: PreTrainedModel) -> nn.Module:
+    """The decoder without its output head; called with `input_ids` it gives hidden states after the last norm."""
+    return model.get_submodule(_architecture(model).backbone)
+
+
+def output_weight(model: PreTrainedModel) -> Tensor:
+    """Weight (V, D) of the output head."""
+    return cast("Tensor", model.get_output_embeddings().weight)
+
+
+def output_logits(model: PreTrainedModel, states: Tensor) -> Tensor:
+    """Logits (..., V) that the model gives for final hidden states (..., D), scaled and capped as it does."""
+    return finish_logits(model, model.get_output_embeddings()(states))
+
+
+def finish_logits(model: PreTrainedModel, logits: Tensor) -> Tensor:
+    """What the model makes of the products of states and output weight: Granite scales them, Gemma caps them."""
+    import torch
+
+    scale = getattr(model.config, "logits_scaling", None)
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    if scale is not None:
+        logits = logits / scale
+    return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+def layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The decoder's layers in order."""
+    return cast("nn.ModuleList", getattr(backbone(model), _architecture(model).layer_list))
+
+
+def _linear(layer: nn.Module, names: set[str]) -> nn.Linear:
+    for name in sorted(names):
+        try:
+            return cast("nn.Linear", layer.get_submodule(name))
+        except AttributeError:
+            continue
+    raise AttributeError(f"{type(layer).__name__} has none of {', '.join(sorted(names))}")
+
+
+def down_projection(layer: nn.Module) -> nn.Linear:
+    """The linear map (I -> D) that reads a layer's FFN channels; AttributeError for a layer of experts."""
+    return _linear(layer, {architecture.ffn_output for architecture in ARCHITECTURES.values()})
+
+
+def attention_output(layer: nn.Module) -> nn.Linear:
+    """The linear map (H x head_dim -> D) that reads a layer's attention heads, those of a key-value group together."""
+    return _linear(layer, {architecture.attention_output for architecture in ARCHITECTURES.values()})
+
+
+def has_experts(layer: nn.Module) -> bool:
+    """Whether the layer's FFN is a set of experts."""
+    return hasattr(getattr(layer, "mlp", None), "experts")
+
+
+def router(layer: nn.Module) -> nn.Module:
+    """The module whose outputs are the logits (N, E), the weights and the numbers of each token's experts."""
+    return layer.get_submodule("mlp.gate")
+
+
+def num_key_value_heads(model: PreTrainedModel) -> int:
+    """Key-value heads of every layer."""
+    return int(getattr(model.config, "num_key_value_heads", None) or model.config.num_attention_heads)
+
+
+@contextmanager
+def only_layers(model: PreTrainedModel, keep: Sequence[int]) -> Iterator[None]:
+    """Within the block the model runs only the layers `keep`, with a KV cache of their number."""
+    from torch import nn
+
+    architecture, stack, everything = _architecture(model), backbone(model), layers(model)
+    attentions: list[Any] = [layer.get_submodule(architecture.attention) for layer in everything]
+    config = model.config
+    settings = {"num_hidden_layers": config.num_hidden_layers, "layer_types": getattr(config, "layer_types", None)}
+    setattr(stack, architecture.layer_list, nn.ModuleList([everything[index] for index in keep]))
+    config.num_hidden_layers = len(keep)
+    if settings["layer_types"] is not None:
+        config.layer_types = [settings["layer_types"][index] for index in keep]
+    for position, index in enumerate(keep):
+        attentions[index].layer_idx = position
+    try:
+        yield
+    finally:
+        setattr(stack, architecture.layer_list, everything)
+        for index, attention in enumerate(attentions):
+            attention.layer_idx = index
+        config.num_hidden_layers = settings["num_hidden_layers"]
+        if settings["layer_types"] is not None:
+            config.layer_types = settings["layer_types"]
+
+
+@contextmanager
+def only_channels(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
+    """Within the block every layer sees only its FFN channels `keep[layer]` (K,); the others read as zero."""
+    with ExitStack() as hooks:
+        for layer, kept in zip(layers(model), keep, strict=True):
+            hooks.enter_context(_masked(down_projection(layer), kept, 1))
+        yield
+
+
+@contextmanager
+def only_heads(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
+    """Within the block every layer sees only its key-value groups `keep[layer]` (K,); other heads read as zero."""
+    with ExitStack() as hooks:
+        for layer, kept in zip(layers(model), keep, strict=True):
+            projection = attention_output(layer)
+            hooks.enter_context(_masked(projection, kept, projection.in_features // num_key_value_heads(model)))
+        yield
+
+
+@contextmanager
+def _masked(projection: nn.Linear, kept: Tensor, width: int) -> Iterator[None]:
+    import torch
+
+    mask = torch.zeros(projection.in_features // width, dtype=projection.weight.dtype, device=projection.weight.device)
+    mask[kept.to(mask.device)] = 1.0
+    wide = mask.repeat_interleave(width)
+    handle = projection.register_forward_pre_hook(lambda _module, args: (args[0] * wide, *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def only_experts(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
+    """Within the block tokens go only to the experts `keep[layer]` (K,); entries of layers without are ignored."""
+    handles = [
+        router(layer).register_forward_hook(_chooser(kept))
+        for layer, kept in zip(layers(model), keep, strict=True)
+        if has_experts(layer)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _chooser(kept: Tensor) -> Callable[[Any, Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """A hook that routes again with the logits of all experts but `kept` at minus infinity."""
+    import torch
+
+    def choose(gate: Any, _args: Any, output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        logits = torch.full_like(output[0], -torch.inf)  # (N, E)
+        logits[:, kept] = output[0][:, kept]
+        weights, experts = torch.softmax(logits, dim=-1, dtype=torch.float).topk(gate.top_k, dim=-1)  # (N, K)
+        if gate.norm_topk_prob:
+            weights = weights / weights.sum(dim=-1, keepdim=True)
+        return logits, weights.to(logits.dtype), experts
+
+    return choose

@@ -59,7 +59,7 @@ def prune(model: str | Path, plan: Path, out: Path, *, reopen: Reopen = "auto", 
 def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen, predicted: Json) -> None:
     source, out = checkpoint.path, draft.path
     cuts = file_cuts(source, plan)
-    _check_room(cuts, out)
+    check_room(cuts, out)
     try:
         _write_configs(source, out, plan)
         _write_tokenizer(source, out, plan)
@@ -82,7 +82,8 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen, 
     }  # fmt: skip
 
 
-def _check_room(cuts: Sequence[FileCut], out: Path) -> None:
+def check_room(cuts: Sequence[FileCut], out: Path) -> None:
+    """Raise ArtifactError unless the disk of the directory `out` has room for the weights of `cuts`."""
     needed = sum(tensor.num_bytes for cut in cuts for tensor in cut.tensors) + _OTHER_FILES_BYTES
     free = shutil.disk_usage(out).free
     if free < needed:
@@ -101,15 +102,13 @@ def _write_tokenizer(source: Path, out: Path, plan: PrunePlan) -> None:
 
 
 def _prove(source: Path, out: Path, plan: PrunePlan) -> Proof:
-    """Show that every text of the plan's corpus reads as before. Raises PlanError if one does not."""
+    """Show that the texts of the plan's corpus read as it promises. Raises PlanError if one does not."""
     counted = load_instructions(plan.corpus, plan.num_counted, "score")
     held_out = load_held_out(plan.corpus, plan.num_counted, _NUM_HELD_OUT)
     proof = prove(source, out, plan.keep_token_ids, _texts(counted), held_out=_texts(held_out))
-    problem = proof.problem()
+    problem = proof.problem(plan.corpus, all_covered=plan.every_text_identical)
     if problem:
-        raise PlanError(
-            f"on the corpus {plan.corpus} the smaller tokenizer {problem}; score and plan again on the present corpus"
-        )
+        raise PlanError(f"the smaller tokenizer {problem}; score and plan again on the present corpus")
     return proof
 
 

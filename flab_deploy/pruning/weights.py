@@ -69,7 +69,6 @@ class _Sink:
         self._descriptor, self._pool = descriptor, pool
         self.digest = hashlib.sha256()
         self._pending: list[Future[None]] = []
-        self._synced: Future[None] | None = None
 
     def put(self, pieces: Sequence[Bytes]) -> None:
         """Queue `pieces`; returns once at most all buffers but one are in use."""
@@ -84,19 +83,16 @@ class _Sink:
 
     def _write(self, pieces: Sequence[Bytes]) -> None:
         for piece in pieces:
-            self.digest.update(piece)
+            self.digest.update(piece.data)
         for at in range(0, len(pieces), _MOST_PIECES):
-            _write_all(self._descriptor, list(pieces[at : at + _MOST_PIECES]))
+            _write_all(self._descriptor, [piece.data for piece in pieces[at : at + _MOST_PIECES]])
 
 
-def _write_all(descriptor: int, pieces: list[Bytes]) -> None:
+def _write_all(descriptor: int, pieces: list[memoryview]) -> None:
     written = os.writev(descriptor, pieces)
     for piece in pieces:
-        if written >= piece.nbytes:
-            written -= piece.nbytes
-            continue
-        rest = memoryview(piece)[written:]
-        written = 0
+        rest = piece[min(written, piece.nbytes) :]
+        written -= piece.nbytes - rest.nbytes
         while rest:
             rest = rest[os.write(descriptor, rest) :]
 
@@ -139,7 +135,7 @@ def _row_ranges(tensor: TensorCut) -> Iterator[tuple[int, int]]:
 
 
 def _read(descriptor: int, chunk: Bytes, offset: int, file: Path) -> None:
-    view = memoryview(chunk)
+    view = chunk.data
     while view:
         count = os.preadv(descriptor, [view], offset)
         if count == 0:

@@ -20,6 +20,7 @@ class Derivations:
     """The halves of every token, found when first asked for."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
         self._ids, self._tokens = vocabulary.ids, vocabulary.tokens
         self._rank: dict[tuple[str, str], int] = {}
         self._made_by: dict[str, list[tuple[str, str]]] = {}

@@ -63,17 +63,17 @@ class Proof(Reading):
     held_out: Reading | None
     """Documents that no token was counted on."""
 
-    def problem(self, *, all_covered: bool = True) -> str | None:
-        """What is wrong with the smaller tokenizer, None if nothing is.
+    def problem(self, corpus: str, *, all_covered: bool = True) -> str | None:
+        """What is wrong with the smaller tokenizer, None if nothing is; `corpus` is the name of the texts.
 
         With `all_covered` every document must be identical: the promise when every token that occurs is kept.
         Without it, as with a frequency budget, only those documents whose tokens are all kept.
         """
         owed = self.num_documents if all_covered else self.num_covered
         if self.num_identical < owed:
-            return f"reads {owed - self.num_identical} of {owed} texts differently"
+            return f"reads {owed - self.num_identical} of {owed} texts of {corpus} differently"
         for what, lossless, tried in (
-            ("texts", self.num_lossless, self.num_documents),
+            (f"texts of {corpus}", self.num_lossless, self.num_documents),
             ("random byte strings", self.num_byte_strings_lossless, self.num_byte_strings),
             ("characters", self.num_scalars_lossless, self.num_scalars),
         ):

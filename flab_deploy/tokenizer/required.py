@@ -25,12 +25,13 @@ def required_ids(path: Path) -> list[int]:
     return sorted(required_tokens(path))
 
 
-def required_tokens(path: Path, vocabulary: Vocabulary | None = None) -> dict[int, str]:
+def required_tokens(path: Path, derivations: Derivations | None = None) -> dict[int, str]:
     """Ids that no cut may drop and why, parts of required tokens included.
 
     Raises UnsupportedModel if a configuration names a token that `tokenizer.json` does not have.
     """
-    vocabulary = vocabulary or read_vocabulary(path)
+    derivations = derivations or Derivations(read_vocabulary(path))
+    vocabulary = derivations.vocabulary
     reasons: dict[int, str] = {}
     sources = (
         _spelling(vocabulary), _markers(vocabulary), _unknown(vocabulary), _added(path, vocabulary),
@@ -39,7 +40,6 @@ def required_tokens(path: Path, vocabulary: Vocabulary | None = None) -> dict[in
     for source in sources:
         for token, reason in source:
             reasons.setdefault(token, reason)
-    derivations = Derivations(vocabulary)
     for token, reason in list(reasons.items()):
         for part in derivations.closure(derivations.halves(token), set(reasons)):
             reasons[part] = f"part of token {token}, {reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ class TokenSelection:
         self._derivations = Derivations(vocabulary)
         self._counts = counts
         self._known = sorted(index for index in vocabulary.tokens if index < len(counts))
-        self._needed = set(required_tokens(path, vocabulary))
+        self._needed = set(required_tokens(path, self._derivations))
         seen = counts > 0 if wanted is None else wanted
         self._needed |= self._derivations.closure(np.flatnonzero(seen).tolist(), self._needed)
 
@@ -65,6 +66,13 @@ def choose_tokens(path: Path, counts: NDArray[np.int64], size: int) -> list[int]
 def least_tokens(path: Path, counts: NDArray[np.int64]) -> int:
     """`TokenSelection(path, counts).least`, for a caller that asks once."""
     return TokenSelection(path, counts).least
+
+
+def with_parts(path: Path, wanted: Iterable[int]) -> list[int]:
+    """The ids `wanted`, all required ones and the parts of either, increasing: a list that `shrink` accepts."""
+    derivations = Derivations(read_vocabulary(path))
+    required = set(required_tokens(path, derivations))
+    return sorted(required | derivations.closure(wanted, required))
 
 
 def padded_rows(num_tokens: int, multiple: int) -> int:

@@ -22,8 +22,9 @@ def shrink(source: Path, out: Path, keep: Sequence[int]) -> None:
     Raises PlanError if `keep` lacks a required token or a part that a kept token is built from, UnsupportedModel if
     the tokenizers library would not give the written tokens those ids.
     """
-    vocabulary = read_vocabulary(source)
-    check_keep(source, keep, vocabulary)
+    derivations = Derivations(read_vocabulary(source))
+    vocabulary = derivations.vocabulary
+    check_keep(source, keep, derivations)
     new_id = {old: new for new, old in enumerate(keep)}
     description = _shrunken(vocabulary, new_id)
     (out / TOKENIZER_FILE).write_text(json.dumps(description, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -36,15 +37,14 @@ def shrink(source: Path, out: Path, keep: Sequence[int]) -> None:
     _check_ids(out, vocabulary, new_id)
 
 
-def check_keep(path: Path, keep: Sequence[int], vocabulary: Vocabulary | None = None) -> None:
+def check_keep(path: Path, keep: Sequence[int], derivations: Derivations | None = None) -> None:
     """Raise PlanError, naming the token, if the ids `keep` lack one that must stay or a part of one that is kept."""
-    vocabulary = vocabulary or read_vocabulary(path)
+    derivations = derivations or Derivations(read_vocabulary(path))
     kept = set(keep)
-    text_of = vocabulary.added | vocabulary.tokens
-    for token, reason in sorted(required_tokens(path, vocabulary).items()):
+    text_of = derivations.vocabulary.added | derivations.vocabulary.tokens
+    for token, reason in sorted(required_tokens(path, derivations).items()):
         if token not in kept:
             raise PlanError(f"the plan drops token {token} {text_of.get(token, '')!r}, {reason}; keep it")
-    derivations = Derivations(vocabulary)
     for token in keep:
         for part in derivations.halves(token):
             if part not in kept:

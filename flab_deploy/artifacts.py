@@ -252,7 +252,7 @@ def run_stage(
             )
     started = time.monotonic()
     logger.info("%s: started, writing %s", kind, out)
-    with replacing(out) as temporary:
+    with replacing(out.absolute()) as temporary:  # the work may start processes elsewhere
         draft = Draft(path=temporary)
         work(draft)
         exclude = frozenset({MANIFEST, *measurements})

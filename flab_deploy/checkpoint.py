@@ -55,7 +55,7 @@ def resolve(model: str | Path) -> Checkpoint:
     if text == "reference":
         path = reference_path()
     elif Path(text).exists() or text.startswith(("/", "./", "../", "~")):
-        path = Path(text).expanduser()
+        path = Path(text).expanduser().absolute()  # processes started with it may run elsewhere
     elif text.count("/") == 1:
         path = _download(text)
     else:

@@ -73,6 +73,7 @@ app = App(
     help_format="plaintext",
     version=__version__,
     config=Toml("flab.toml", must_exist=False, search_parents=False),
+    suppress_keyboard_interrupt=False,
 )
 for _name, _verb in VERBS.items():
     app.command(_verb.target, name=_name, help=f"{_verb.summary}\n\nExample: {_verb.example}")
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FlabError as error:
         _stop(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _stop("interrupted", 130)
+        _stop("interrupted; what is finished is kept, the same command goes on from there", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

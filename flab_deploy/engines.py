@@ -149,8 +149,11 @@ def read_pins(engine: Engine) -> list[str]:
 
 
 def engine_path(name: str) -> Path:
-    """Where the engine is, or will be, installed."""
-    return flab_home() / "engines" / name
+    """Where the engine of this main environment is, or will be, installed.
+
+    Each main environment has its own, so that two of them in one home do not replace each other's in use.
+    """
+    return flab_home() / "engines" / f"{name}-{json_digest([sys.version, _main_folders()])[:8]}"
 
 
 def python_of(name: str, progress: Progress | None = None) -> Path:

@@ -116,8 +116,8 @@ class Line:
 
     def measure(self, load: BenchConfig) -> None:
         """Serve the original and the exported model under the same load."""
-        exported = self._out("export") / "vllm"
-        self._keep(stages.bench(self.source, exported, self._out("bench"), load, force=self.force))
+        exported, pruned = self._out("export") / "vllm", self._out("pruned")
+        self._keep(stages.bench(self.source, exported, self._out("bench"), load, pruned=pruned, force=self.force))
 
     def report(self) -> Artifact:
         """Write the report."""

@@ -155,12 +155,12 @@ def export(model: str | Path, out: Path, config: ExportConfig, *, force: bool = 
 
 @stage(limit_s=6 * HOUR_S)
 def bench(
-    original: str | Path, slimmed: str | Path, out: Path, config: BenchConfig, *, force: bool = False
+    original: str | Path, slimmed: str | Path, out: Path, config: BenchConfig, *, pruned: Path, force: bool = False
 ) -> Artifact:
     """Serve both models and measure them under the same load."""
     from serving.bench import bench as work
 
-    return work(original, slimmed, out, config, force=force)
+    return work(original, slimmed, out, config, pruned=pruned, force=force)
 
 
 @stage(limit_s=HOUR_S)

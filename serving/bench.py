@@ -58,7 +58,7 @@ class BenchConfig:
     burst_requests: int = 32
     """Requests sent at once after each round, for capacity; 0 leaves it out."""
     agreement_prompts: int = 50
-    """Prompts on which greedy tokens are compared with transformers; 0 leaves it out."""
+    """Prompts on which each model's greedy tokens are compared with transformers'; 0 leaves it out."""
     prompts: str = ""
     """JSON-lines file of tasks whose prompts make the load; empty takes the reference tasks' validation split."""
     seed: int = 0
@@ -78,9 +78,13 @@ class BenchConfig:
 
 
 def bench(
-    original: str | Path, slimmed: str | Path, out: Path, config: BenchConfig | None = None, *, force: bool = False
-) -> Artifact:
+    original: str | Path, slimmed: str | Path, out: Path, config: BenchConfig | None = None, *,
+    pruned: str | Path | None = None, force: bool = False,
+) -> Artifact:  # fmt: skip
     """Serve both models with vLLM and put the same open-loop load on them.
+
+    `pruned`, the model before its recovery, gets no load: it is served once to compare its greedy
+    tokens with transformers', as those of the other two are.
 
     Writes `bench.json` (figures per model), `requests.jsonl` (every request) and `plan.json` (the
     load, the only deterministic one). A run whose generator lagged or whose requests failed says
@@ -94,14 +98,20 @@ def bench(
         raise ConfigError(f"rounds is {config.rounds}; it must lie between 1 and num_requests ({config.num_requests})")
     blocks = list(_blocks([task.prompt for task in tasks], config))
     parents: dict[str, str] = {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
+    unloaded = resolve(pruned) if pruned is not None and config.agreement_prompts else None
+    if unloaded:
+        parents["pruned"] = unloaded.digest
 
     def work(draft: Draft) -> None:
         plan = _plan_record(blocks, config)
         write_json(draft.path / PLAN, [[asdict(request) for request in block.all] for block in blocks])
+        prompts = _spread([task.prompt for task in tasks], config.agreement_prompts)
+        agreed = {"pruned": _agreement_alone(unloaded, prompts, config)} if unloaded else {}
         with ExitStack() as servers:
             runs = _start(servers, checkpoints, config)
-            report = _measure(runs, blocks, config, [task.prompt for task in tasks])
-        write_json(draft.path / REPORT, {**report, "plan": plan})
+            agreed |= {run.role: _agreement(run.endpoint, run.checkpoint, prompts) for run in runs if prompts}
+            report = _measure(runs, blocks, config)
+        write_json(draft.path / REPORT, {**report, "agreement": agreed, "plan": plan})
         with (draft.path / REQUESTS).open("w", encoding="utf-8") as lines:
             lines.writelines(json.dumps(row) + "\n" for run in runs for row in run.rows)
         draft.figures |= {"engine": "vllm", "plan": plan}
@@ -146,7 +156,6 @@ class Run:
     rounds: list[Json] = field(default_factory=list)
     rows: list[dict[str, Json]] = field(default_factory=list)
     server: dict[str, Json] = field(default_factory=dict)
-    agreement: dict[str, Json] | None = None
 
 
 def _tasks(config: BenchConfig) -> list[Task]:
@@ -208,12 +217,23 @@ def _start(servers: ExitStack, checkpoints: dict[Role, Checkpoint], config: Benc
     return runs
 
 
-def _measure(runs: list[Run], blocks: Sequence[Block], config: BenchConfig, prompts: Sequence[str]) -> dict[str, Json]:
+def _spread(prompts: Sequence[str], count: int) -> Sequence[str]:
+    """`count` of the prompts, evenly over their order, which is by task kind."""
+    return prompts[:: max(len(prompts) // count, 1)][:count] if count else []
+
+
+def _agreement(end: Endpoint, checkpoint: Checkpoint, prompts: Sequence[str]) -> dict[str, Json]:
+    return agreement(end.url, end.model, end.headers, checkpoint.path, prompts)
+
+
+def _agreement_alone(checkpoint: Checkpoint, prompts: Sequence[str], config: BenchConfig) -> dict[str, Json]:
+    """Agreement of a model that is served for this only."""
+    with running(checkpoint.path, ServeConfig(kv_cache_gib=config.kv_cache_gib, served_name="bench")) as endpoint:
+        return _agreement(endpoint, checkpoint, prompts)
+
+
+def _measure(runs: list[Run], blocks: Sequence[Block], config: BenchConfig) -> dict[str, Json]:
     machine = describe_machine()
-    for run in runs if config.agreement_prompts else []:
-        spread = prompts[:: max(len(prompts) // config.agreement_prompts, 1)][: config.agreement_prompts]
-        end = run.endpoint
-        run.agreement = agreement(end.url, end.model, end.headers, run.checkpoint.path, spread)
     before = [scrape(run.endpoint.url) for run in runs]
     for number, block in enumerate(blocks):
         for run in runs:
@@ -294,7 +314,7 @@ def _figures(run: Run, config: BenchConfig) -> dict[str, Json]:
     complete = len(rates) == config.rounds
     return {
         "model_digest": run.checkpoint.digest, **figures, "startup_s": run.endpoint.startup_s,
-        "server_metrics": run.server, "agreement": run.agreement, "rounds": run.rounds,
+        "server_metrics": run.server, "rounds": run.rounds,
         "burst_output_throughput": round(sum(rates) / len(rates), 3) if complete else None,
         "energy": energy,
         "carbon": carbon_block(energy, config.carbon_intensity_g_per_kwh, config.carbon_source),

@@ -38,6 +38,7 @@ def _announce(endpoint: Endpoint) -> None:
 def bench(
     original: str, slimmed: str, /, *, out: Annotated[Path, Parameter(help="Directory to write.")],
     config: Annotated[BenchConfig, Flat] = BenchConfig(),  # noqa: B008
+    pruned: Annotated[str | None, Parameter(help="The model before recovery: its greedy tokens are checked.")] = None,
     force: Annotated[bool, Parameter(negative="", help="Measure again.")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")] = False,
 ) -> None:  # fmt: skip
@@ -50,7 +51,7 @@ def bench(
     slimmed
         The model to compare with it.
     """
-    artifact = bench_stage(original, slimmed, out, config, force=force)
+    artifact = bench_stage(original, slimmed, out, config, pruned=pruned, force=force)
     show(artifact, as_json=as_json)
     measured = json.loads((artifact.path / "bench.json").read_text(encoding="utf-8"))["models"]
     invalid = {name: model["validity"] for name, model in measured.items() if model["validity"]["verdict"] != "valid"}

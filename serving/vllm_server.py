@@ -30,13 +30,18 @@ from flab_deploy.home import flab_home
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-# The server ends with its starter even if that is killed outright: the kernel then sends it SIGTERM.
+# The server ends with its starter even if that is killed outright: the kernel then sends it SIGTERM. Where the kernel
+# schedules by session (autogroup), the niceness of a process counts only within its own, so the session gets it too.
 _GUARD = """
-import ctypes, os, signal, sys
+import contextlib, ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the starter is gone")
-os.execv(sys.argv[2], sys.argv[2:])
+if int(sys.argv[2]):
+    os.nice(int(sys.argv[2]))
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as session:
+        session.write(sys.argv[2])
+os.execv(sys.argv[3], sys.argv[3:])
 """
 _NOISE = ("Route:", "warnings.warn", "resource_tracker", "[shutdown]")
 
@@ -186,7 +191,7 @@ def _start(python: Path, model: Path, port: int, key: str, config: ServeConfig, 
         command += ["--max-model-len", str(config.max_model_len)]
     if not config.compiled:
         command.append("--enforce-eager")
-    guarded = ["nice", "-n", str(config.niceness), sys.executable, "-I", "-c", _GUARD, str(os.getpid()), *command]
+    guarded = [sys.executable, "-I", "-c", _GUARD, str(os.getpid()), str(config.niceness), *command]
     logger.info("starting vLLM on %s (%s), log in %s", model, "compiled" if config.compiled else "eager", log)
     with log.open("wb") as output:
         return subprocess.Popen(

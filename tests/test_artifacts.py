@@ -103,3 +103,14 @@ def test_the_tree_digest_sees_names_and_contents(tmp_path: Path) -> None:
 
 def test_the_code_digest_covers_imported_modules() -> None:
     assert code_digest("flab_deploy.artifacts") != code_digest("flab_deploy.errors")
+
+
+def test_the_work_gets_an_absolute_path_even_for_a_relative_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen: list[Path] = []
+    run_stage(Path("out"), kind="k", module="flab_deploy.errors", parents={}, config={},
+              work=lambda draft: seen.append(draft.path))  # fmt: skip
+    assert seen[0].is_absolute()
+    assert Path("out").is_dir()

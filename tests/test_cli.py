@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -113,6 +114,18 @@ def test_results_are_one_json_document_on_stdout(tiny_checkpoint: Path, tmp_path
     )
     refused(impossible, "no cut removes 99%", "lower the reduction")
     assert not (tmp_path / "p").exists()
+
+
+def test_an_interrupted_stage_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flab_deploy.cli", "score", "reference", "--out", "scores"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "started" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        last = process.stderr.read().splitlines()[-1]
+    assert last.startswith("error: interrupted")
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_options_can_stand_in_a_file(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_install_is_done_once_and_noticed_when_the_lock_changes(small, caplog):
 def test_a_killed_install_is_taken_up_again_and_two_at_once_make_one(small, home):
     killed = start_install(small)
     deadline = time.monotonic() + 30
-    while not list((home / "engines").glob(".small.tmp-*/bin")):
+    while not list((home / "engines").glob(".small-*.tmp-*/bin")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
@@ -116,7 +116,7 @@ def test_a_killed_install_is_taken_up_again_and_two_at_once_make_one(small, home
     paths = {process.communicate(timeout=60)[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert paths == {str(engines.engine_path("small"))}
-    assert not list((home / "engines").glob(".small.tmp-*"))
+    assert not list((home / "engines").glob(".small-*.tmp-*"))
 
 
 def test_pips_failure_names_its_log(small, monkeypatch):

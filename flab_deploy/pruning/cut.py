@@ -72,7 +72,7 @@ class _Keeper:
             "channel": self._plan.keep_channels, "expert": self._plan.keep_experts,
             "query": self._plan.keep_key_value_heads, "key_value": self._plan.keep_key_value_heads,
         }[unit]  # fmt: skip
-        return rows[position] if rows else None
+        return rows[position] if any(rows) else None
 
     def along(self, blocks: Sequence[str], position: int, size: int) -> tuple[int, NDArray[np.int64] | None] | None:
         """Span and kept span indices along an axis of `size` elements, or None if the blocks do not add up to it."""
@@ -157,6 +157,10 @@ def _cut(
         name = f"{prefix}{position}.{name.removeprefix(f'{prefix}{place.layer}.')}"
     if place.expert is not None:
         kept = keeper.kept("expert", position)
+        if kept == ():
+            raise PlanError(
+                f"keep_experts[{position}] is empty, but layer {place.layer} has experts; keep some of them"
+            )
         if kept is not None and place.expert not in kept:
             return None
         number = place.expert if kept is None else kept.index(place.expert)

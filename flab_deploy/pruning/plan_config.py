@@ -58,6 +58,10 @@ class PlanConfig:
     """Exactly these layers go."""
     keep_tokens: str | None = None
     """File of token ids, separated by white space or commas, that stay whether or not the corpus has them."""
+    least_token_count: int = 1
+    """Tokens that the corpus has less often may go, too; 1 keeps every token seen."""
+    token_coverage: float = 1.0
+    """Of the tokens seen, the commonest that make up this share of the corpus stay; the others may go, too."""
     channel_multiple: int = 32
     """FFN width stays a multiple of this: bfloat16 matrix units work on blocks of 32."""
     vocab_multiple: int = 1
@@ -79,8 +83,12 @@ class PlanConfig:
         _check_at_least(self, 0, ("min_layers_dropped", "min_channels_dropped"))
         _check_at_least(self, 1, (
             "min_layers_kept", "min_channels_kept", "min_tokens_kept", "min_key_value_heads_kept", "channel_multiple",
-            "vocab_multiple", "tensor_parallel", "context_tokens", "batch_size", "max_measurements",
+            "vocab_multiple", "tensor_parallel", "context_tokens", "batch_size", "max_measurements", "least_token_count",
         ))  # fmt: skip
+        if not 0 < self.token_coverage <= 1:
+            raise ConfigError(
+                f"token_coverage is {self.token_coverage}; give a share above 0 and up to 1, such as 0.999"
+            )
         if self.max_layers_dropped is not None and not self.min_layers_dropped <= self.max_layers_dropped:
             raise ConfigError(
                 f"layers to drop are {self.min_layers_dropped} to {self.max_layers_dropped}; give 0 <= min <= max"

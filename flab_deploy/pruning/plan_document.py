@@ -119,7 +119,7 @@ def check_fits(plan: PrunePlan, shape: ModelShape) -> None:
             _check_below(f"{name}[{position}]", kept, count, what)
     if plan.keep_key_value_heads:
         _check_heads(len(plan.keep_key_value_heads[0]), shape)
-    experts = max((len(kept) for kept in plan.keep_experts), default=shape.num_experts)
+    experts = max(map(len, plan.keep_experts), default=0) or shape.num_experts
     if experts < shape.num_experts_per_tok:
         raise PlanError(
             f"keep_experts keeps {experts} experts, but each token runs through {shape.num_experts_per_tok}; keep more"

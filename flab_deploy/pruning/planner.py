@@ -16,6 +16,7 @@ from flab_deploy.artifacts import Artifact
 from flab_deploy.checkpoint import Checkpoint
 from flab_deploy.decoder import ModelShape, layer_parameters, model_shape
 from flab_deploy.errors import ConfigError, PlanError
+from flab_deploy.importance.tokens import frequent_tokens
 from flab_deploy.pruning.budget import Cost, Room, Sizes, limit_of, room_for
 from flab_deploy.pruning.cost import Figures, computed_cost, figures_of, precision_of
 from flab_deploy.pruning.latency import LatencyModel, latency_model
@@ -57,7 +58,7 @@ class Planner:
         self.shape = model_shape(self.path)
         self.precision = precision_of(self.path, self.shape)
         self.scores: Scores = read_scores(scored, self.shape)
-        self.selection = TokenSelection(self.path, _with_kept_tokens(self.scores.token_counts, config))
+        self.selection = TokenSelection(self.path, self.scores.token_counts, _wanted(self.scores.token_counts, config))
         self.needed_tokens = self.selection.least
         self.room: Room = room_for(
             self.shape, layer_parameters(self.path), config, needed_tokens=self.needed_tokens,
@@ -120,6 +121,7 @@ class Planner:
             keep_channels=_lists(choice.channels), keep_key_value_heads=_lists(choice.heads),
             keep_experts=_lists(choice.experts), vocab_multiple=multiple,
             corpus=self.scores.config["corpus"], num_counted=self.scores.config["num_counted"],
+            every_text_identical=self.config.least_token_count == 1 and self.config.token_coverage == 1.0,
         )  # fmt: skip
         shape = self.room.shape(sizes)
         return Decision(plan=plan, sizes=sizes, shape=shape, limit=limit, measured=measured, curves=curves,
@@ -155,10 +157,11 @@ def _lists(rows: Sequence[Tensor]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(index) for index in row) for row in rows)
 
 
-def _with_kept_tokens(counts: NDArray[np.int64], config: PlanConfig) -> NDArray[np.int64]:
-    """Token counts in which the tokens kept by hand count as seen. Raises ConfigError for a bad file."""
+def _wanted(counts: NDArray[np.int64], config: PlanConfig) -> NDArray[np.bool_]:
+    """Which tokens must stay, (V,) bool: frequent ones and those kept by hand. Raises ConfigError for a bad file."""
+    wanted = frequent_tokens(counts, least_count=config.least_token_count, coverage=config.token_coverage)
     if config.keep_tokens is None:
-        return counts
+        return wanted
     try:
         words = Path(config.keep_tokens).read_text(encoding="utf-8").replace(",", " ").split()
     except (OSError, UnicodeDecodeError) as error:
@@ -166,6 +169,5 @@ def _with_kept_tokens(counts: NDArray[np.int64], config: PlanConfig) -> NDArray[
     wrong = next((word for word in words if not (word.isdecimal() and int(word) < len(counts))), None)
     if wrong is not None:
         raise ConfigError(f"{config.keep_tokens} has {wrong!r}; give token ids from 0 to {len(counts) - 1}")
-    kept = counts.copy()
-    kept[[int(word) for word in words]] += 1
-    return kept
+    wanted[[int(word) for word in words]] = True
+    return wanted

@@ -36,7 +36,7 @@ def cut_settings(source: Path, plan: PrunePlan, shape: ModelShape) -> dict[str, 
         config["num_key_value_heads"] = heads
         config["num_attention_heads"] = shape.num_attention_heads // shape.num_key_value_heads * heads
         config["head_dim"] = shape.head_dim
-    if plan.keep_experts:
+    if any(plan.keep_experts):
         for name in ("num_experts", "num_local_experts"):
             if name in config:
                 config[name] = max(len(kept) for kept in plan.keep_experts)

@@ -13,7 +13,6 @@ from flab_deploy.report.wording import bytes_, count, percent
 _MODELS = ("original", "pruned", "recovered")
 _SERVED = ("original", "slimmed")
 _DASH = "–"
-_AGREEMENT = "agreement"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +107,8 @@ def _load_test(run: Run) -> Table:
 
 
 def _agreement(run: Run) -> Table:
-    """Counts per model, from each model's block or from one block of the bench for all models."""
-    found = {model: run.get("bench", "models", model, _AGREEMENT) for model in _SERVED}
-    found = {model: block for model, block in found.items() if block} or mapping(run.get("bench", _AGREEMENT))
+    """Counts per model that was served: the original, the pruned and the slimmed one."""
+    found = mapping(run.get("bench", "agreement"))
     note = "Whether the engine generates the very tokens that transformers does, always taking the most probable one."
     return _table(
         "agreement", "Greedy tokens: engine against transformers", ("", *found), _pairs("", [*found.values()]), note

@@ -29,7 +29,6 @@ from flab_deploy.decoder import (
 )
 from flab_deploy.errors import PlanError
 from flab_deploy.pruning.cut import planned_bytes, planned_parameters
-from flab_deploy.tokenizer import with_parts
 from tests.architectures import HEADS_CAN_GO, NUM_LAYERS, SETTINGS, WIDTH, WITH_EXPERTS, save_tiny
 from tests.pruning.plans import cached_logits, cut, full_plan, logits
 
@@ -38,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:Deprecation
 Make = Callable[[str, bool], Path]
 CASES = [(model_type, tied) for model_type in SETTINGS for tied in (True, False)]
 IDS = torch.arange(1, 25)[None]
-KEEP_LAYERS = (0, 2, 3)
+KEEP_LAYERS = (1, 2, 3)
 CHANNELS = tuple(tuple(range(start, WIDTH, 2)) for start in (0, 1, 0))
 GROUPS = ((0, 2), (0, 1), (1, 2))
 EXPERTS = ((0, 2, 3), (1, 2, 5), (0, 4, 5))
@@ -80,7 +79,7 @@ def test_keeping_everything_keeps_the_logits_bit_for_bit(
 def test_fewer_tokens_restrict_the_logits(source: Make, tmp_path: Path, model_type: str, tied: bool) -> None:
     path = source(model_type, tied)
     size = model_shape(path).vocab_size
-    tokens = with_parts(path, range(0, size, 7))
+    tokens = [token for token in range(size) if token % 7 or token < 300 or token >= size - 2]
     small = cut(path, tmp_path, keep_token_ids=tuple(tokens), vocab_multiple=16)
     assert model_shape(small).vocab_size % 16 == 0
     expected = logits(path, torch.tensor(tokens)[IDS])[..., tokens]

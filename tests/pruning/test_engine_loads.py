@@ -13,7 +13,6 @@ import torch
 
 from flab_deploy.decoder import load_model
 from flab_deploy.engines import python_of
-from flab_deploy.tokenizer import with_parts
 from tests.architectures import HEADS_CAN_GO, SETTINGS, WITH_EXPERTS, save_tiny
 from tests.pruning.plans import cut
 
@@ -51,8 +50,7 @@ def cut_for_engine(model_type: str, folder: Path) -> Path:
     """A tiny checkpoint of `model_type` with fewer tokens, layers, channels, heads and experts, as far as it allows."""
     folder.mkdir()
     source = save_tiny(folder, model_type, tied=model_type != "qwen3", sizes=_SIZES)
-    tokens = tuple(with_parts(source, range(0, 402, 3)))
-    changes: dict[str, Any] = {"keep_layers": (0, 2, 3), "keep_token_ids": tokens}
+    changes: dict[str, Any] = {"keep_layers": (0, 2, 3), "keep_token_ids": (*range(300), *range(320, 402))}
     if model_type in WITH_EXPERTS:
         # Layers 0 and 3 are dense, and of the others layer 2 stays out by the sparse step.
         changes |= {"keep_layers": (0, 1, 3), "keep_experts": ((), (0, 2, 3, 5), ())}

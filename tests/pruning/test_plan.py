@@ -60,7 +60,7 @@ def test_a_budget_in_any_metric_is_met_and_the_figures_are_those_of_the_cut(
     document = planned(source, scores, tmp_path / "plan", config)
     budget = document["budget"]
     assert budget["after"] <= budget["limit"] == pytest.approx(0.7 * budget["before"])
-    pruned = prune(source, tmp_path / "plan", tmp_path / "pruned")
+    pruned = prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     shape = model_shape(pruned.path)
     assert asdict(shape) == document["after"]
     assert document["figures"]["after"]["num_parameters"] == shape.num_parameters
@@ -95,7 +95,7 @@ def calibration_kl(source: Path, scores: Path, pruned: Path, kept: tuple[int, ..
 def test_the_predicted_divergence_is_that_of_the_cut_checkpoint(source: Path, scores: Path, tmp_path: Path) -> None:
     config = PlanConfig(reduction=0.3, min_tokens_kept=model_shape(source).vocab_size, channel_multiple=8)
     document = planned(source, scores, tmp_path / "plan", config)
-    prune(source, tmp_path / "plan", tmp_path / "pruned")
+    prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     found, lost = calibration_kl(source, scores, tmp_path / "pruned", load_plan(tmp_path / "plan").keep_token_ids)
     assert document["predicted_kl_parts_nats"]["vocabulary"] == 0.0
     assert lost == pytest.approx(0.0, abs=1e-9)
@@ -107,7 +107,7 @@ def test_dropped_tokens_cost_what_the_original_gives_to_them(source: Path, score
     floors = PlanConfig(at_most=before.num_parameters - 60 * before.parameters_per_token, max_layers_dropped=0,
                         cut_heads=False, min_channels_kept=64)  # fmt: skip
     document = planned(source, scores, tmp_path / "plan", floors)
-    prune(source, tmp_path / "plan", tmp_path / "pruned")
+    prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     kept = load_plan(tmp_path / "plan").keep_token_ids
     found, lost = calibration_kl(source, scores, tmp_path / "pruned", kept)
     assert len(kept) < model_shape(source).vocab_size
@@ -135,7 +135,7 @@ def test_sizes_are_rounded_for_engines_and_never_up_beyond_the_source(
     for multiple, devices in ((64, 2), (1024, 1)):
         config = PlanConfig(reduction=0.2, vocab_multiple=multiple, tensor_parallel=devices)
         after = planned(source, scores, tmp_path / f"plan-{multiple}", config)["after"]
-        prune(source, tmp_path / f"plan-{multiple}", tmp_path / f"pruned-{multiple}")
+        prune(source, tmp_path / f"plan-{multiple}", tmp_path / f"pruned-{multiple}", reopen="never")
         assert asdict(model_shape(tmp_path / f"pruned-{multiple}")) == after
         assert after["vocab_size"] % multiple == 0 or after["vocab_size"] == before.vocab_size
         assert after["vocab_size"] <= before.vocab_size
@@ -159,6 +159,7 @@ def test_sizes_are_rounded_for_engines_and_never_up_beyond_the_source(
         ({"min_layers_dropped": 3, "max_layers_dropped": 1}, "0 <= min <= max"),
         ({"tensor_parallel": 0}, "give 1 or more"),
         ({"metric": "joules"}, "give one of parameters"),
+        ({"token_coverage": 0.0}, "above 0 and up to 1"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(config: dict[str, Any], message: str) -> None:
@@ -267,12 +268,19 @@ def test_a_latency_plan_says_what_was_predicted_and_what_came_and_can_be_repeate
         plan(source, scores, tmp_path / "none", replace(again, context_tokens=32))
 
 
+def test_a_frequency_budget_lets_rare_tokens_go(source: Path, scores: Path, tmp_path: Path) -> None:
+    every = planned(source, scores, tmp_path / "every", PlanConfig(reduction=0.3))
+    frequent = planned(source, scores, tmp_path / "plan", PlanConfig(reduction=0.3, least_token_count=5))
+    assert frequent["num_tokens_needed"] < every["num_tokens_needed"]
+    prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
+
+
 @pytest.mark.parametrize("rule", BASELINES)
 def test_a_baseline_meets_the_budget_and_can_be_applied(source: Path, scores: Path, tmp_path: Path, rule: str) -> None:
     before = model_shape(source).num_parameters
     config = PlanConfig(reduction=0.3, channel_multiple=1)
     artifact: Artifact = plan_baseline(source, scores, tmp_path / "plan", rule, config)  # type: ignore[arg-type]
-    prune(source, tmp_path / "plan", tmp_path / "pruned")
+    prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     after = model_shape(tmp_path / "pruned").num_parameters
     assert after == artifact.figures["num_parameters"]
     assert 0.6 * before < after <= 0.7 * before

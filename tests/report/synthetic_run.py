@@ -225,7 +225,6 @@ def served(digest: str, factor: float) -> dict[str, object]:
             "generation_tokens_total": 23_260,
             "requests_sent": 400,
         },
-        "agreement": {"num_prompts": 50, "num_equal": 49, "num_tokens": 2400, "num_tokens_equal": 2391},
         "energy": {
             "status": "unavailable",
             "reason": "no readable power sensor (RAPL and NVML are missing)",
@@ -259,6 +258,10 @@ def bench() -> dict[str, object]:
         "plan": {"digest": "d" * 64, "request_rate": 4.0, "num_requests": 400, "seed": 7, "duration_s": 100.0},
         "ratios": {"p50_ttft_ms": [0.79, 0.84], "burst_output_throughput": [1.21, 1.26]},
         "models": {"original": served("a" * 64, 1.0), "slimmed": served("r" * 64, 0.81)},
+        "agreement": {
+            model: {"num_prompts": 50, "num_equal": 49, "num_tokens": 2400, "num_tokens_equal": 2391}
+            for model in ("original", "pruned", "slimmed")
+        },
     }
 
 

@@ -238,7 +238,7 @@ def test_the_small_print_is_there(written):
     tables = {table["key"]: {line[0]: line[1:] for line in table["lines"]} for table in document["checks"]}
     assert tables["load"]["server counted: request success total"] == ["400", "400"]
     assert tables["load"]["engine"] == ["vLLM 0.32.0 on CPU"] * 2
-    assert tables["agreement"]["equal (count)"] == ["49", "49"]
+    assert tables["agreement"]["equal (count)"] == ["49", "49", "49"]
     assert tables["parity-onnx"]["greedy equal (count)"] == ["50"]
     assert tables["sandbox"]["tier"] == ["namespaces"] * 3
     assert tables["health"]["known right answers that pass the judge"] == ["100.0 %"] * 3

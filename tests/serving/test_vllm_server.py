@@ -53,6 +53,21 @@ def test_bad_input_is_refused_before_anything_is_done(tiny_checkpoint, tmp_path,
     assert not home.exists()
 
 
+def test_a_server_of_low_priority_is_so_for_its_whole_session(tiny_checkpoint, home, tmp_path, monkeypatch):
+    engine = tmp_path / "engine"
+    engine.write_text("#!/bin/sh\necho niceness $(nice)\ncat /proc/self/autogroup\nexit 3\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("FLAB_ENGINE_VLLM", str(engine))
+    asked = os.nice(0) + 5
+    with pytest.raises(ServingError), running(tiny_checkpoint, ServeConfig(niceness=5)):
+        pass
+    (log,) = home.rglob("*.log")
+    text = log.read_text()
+    assert f"niceness {min(asked, 19)}" in text
+    if Path("/proc/self/autogroup").exists():
+        assert "nice 5" in text
+
+
 def test_an_engine_that_dies_is_told_with_its_last_words(tiny_checkpoint, home, tmp_path, monkeypatch):
     engine = tmp_path / "engine"
     engine.write_text("#!/bin/sh\necho 'ValueError: no such thing'\nexit 3\n")

@@ -83,7 +83,8 @@ class PlanConfig:
         _check_at_least(self, 0, ("min_layers_dropped", "min_channels_dropped"))
         _check_at_least(self, 1, (
             "min_layers_kept", "min_channels_kept", "min_tokens_kept", "min_key_value_heads_kept", "channel_multiple",
-            "vocab_multiple", "tensor_parallel", "context_tokens", "batch_size", "max_measurements", "least_token_count",
+            "vocab_multiple", "tensor_parallel", "context_tokens", "batch_size", "max_measurements",
+            "least_token_count",
         ))  # fmt: skip
         if not 0 < self.token_coverage <= 1:
             raise ConfigError(

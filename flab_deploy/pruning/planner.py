@@ -25,7 +25,7 @@ from flab_deploy.pruning.plan_config import PlanConfig
 from flab_deploy.pruning.plan_document import PrunePlan
 from flab_deploy.pruning.scores import Scores, read_scores
 from flab_deploy.pruning.selection import Curves, Measured, least_divergent, measure_curves
-from flab_deploy.pruning.trial import Trials, rounded
+from flab_deploy.pruning.trial import Trials
 from flab_deploy.tokenizer import TokenSelection, padded_rows
 
 logger = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class Planner:
         Those that a cut vocabulary lacks are split into shorter ones.
         """
         total = int(self.scores.token_counts.sum())
-        return rounded(int((self.scores.token_counts == 1).sum()) / total) if total else 1.0
+        return int((self.scores.token_counts == 1).sum()) / total if total else 1.0
 
 
 def _lists(rows: Sequence[Tensor]) -> tuple[tuple[int, ...], ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tests.conftest import END_OF_TEXT, train_tiny_tokenizer
@@ -60,13 +63,22 @@ def tiny_model(model_type: str, *, tied: bool, vocab_size: int, end: int, sizes:
     return model.eval()
 
 
+@cache
+def _tokenizer_files() -> dict[str, bytes]:
+    with TemporaryDirectory() as scratch:
+        train_tiny_tokenizer(Path(scratch), 400)
+        return {file.name: file.read_bytes() for file in Path(scratch).iterdir()}
+
+
 def save_tiny(
     folder: Path, model_type: str, *, tied: bool = True, max_shard_size: str = "1GB",
     sizes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:  # fmt: skip
     """Save the tiny model of `model_type` with a tokenizer to `folder`."""
     folder.mkdir(exist_ok=True)
-    tokenizer = train_tiny_tokenizer(folder, 400)
+    for name, content in _tokenizer_files().items():
+        (folder / name).write_bytes(content)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     end = tokenizer.token_to_id(END_OF_TEXT)
     model = tiny_model(model_type, tied=tied, vocab_size=tokenizer.get_vocab_size(), end=end, sizes=sizes)
     model.save_pretrained(folder, max_shard_size=max_shard_size)

@@ -48,7 +48,6 @@ for folder in folders:
 
 def cut_for_engine(model_type: str, folder: Path) -> Path:
     """A tiny checkpoint of `model_type` with fewer tokens, layers, channels, heads and experts, as far as it allows."""
-    folder.mkdir()
     source = save_tiny(folder, model_type, tied=model_type != "qwen3", sizes=_SIZES)
     changes: dict[str, Any] = {"keep_layers": (0, 2, 3), "keep_token_ids": (*range(300), *range(320, 402))}
     if model_type in WITH_EXPERTS:
@@ -58,7 +57,7 @@ def cut_for_engine(model_type: str, folder: Path) -> Path:
         changes["keep_channels"] = (tuple(range(0, 64, 2)),) * 3
     if model_type in HEADS_CAN_GO:
         changes["keep_key_value_heads"] = ((1,), (0,), (1,))
-    return cut(source, folder / "work", **changes)
+    return cut(source, folder.with_name(f"{model_type}-cut"), **changes)
 
 
 def continued(path: Path) -> list[int]:

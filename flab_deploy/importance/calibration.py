@@ -101,6 +101,6 @@ def kl_measure(model: PreTrainedModel, batches: Sequence[Batch]) -> Callable[[],
     def measure() -> float:
         states = states_of(model, batches)
         sums = [float(kl_per_position(head, r, s[None]).sum()) for r, s in zip(references, states, strict=True)]
-        return sum(sums) / count
+        return max(sum(sums) / count, 0.0)
 
     return measure

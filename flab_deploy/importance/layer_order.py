@@ -79,9 +79,11 @@ def _first_scores(search: LayerSearch, scores: TrunkScores | None, journal: Jour
     kept = journal.round(0)
     if kept is not None:
         search.order = cast("list[int]", kept["batches"])
+        search.progress = cast("list[float]", kept["progress"])
         return cast("list[float]", kept["scores"])
     found = search.all_costs() if scores is None else scores(search, search.whole)
-    journal.add({"scores": cast("list[Json]", found), "batches": cast("list[Json]", search.order)})
+    record = {"scores": found, "batches": search.order, "progress": search.progress}
+    journal.add(cast("dict[str, Json]", record))
     return found
 
 

@@ -2,7 +2,7 @@
 
 A candidate that skips one layer starts from the cached states that reach that layer. Candidates that have
 skipped theirs run through the deeper layers together. Costs per position are never negative, so a candidate
-whose running sum exceeds a complete one's is out: stopping it there is exact.
+whose running sum exceeds a complete one's is out without being measured any further.
 Shapes: B examples, T tokens, D hidden size, P completion positions, L layers, n candidates.
 """
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from flab_deploy.importance.calibration import Batch
 from flab_deploy.importance.divergence import Head, Reference, reference_of
 from flab_deploy.importance.layer_stack import Arguments, LayerStack
+from flab_deploy.importance.race import Race
 from flab_deploy.importance.ranks import Ranks
 
 Cost = Callable[[Head, Reference, Tensor], Tensor]
@@ -76,7 +77,9 @@ class LayerSearch:
         self._embedded: list[Tensor] = []
         self._arguments: list[list[Arguments]] = []
         self.whole = Trunk(keep=tuple(range(len(stack.layers))), states={})
-        self._steps = self.ranks.largest(len(self.batches))
+        steps = self.ranks.largest(len(self.batches))
+        self.progress = [(step + 1) / steps for step in range(steps)]
+        """Share of a candidate's whole cost that it usually has after each step, rising to 1."""
         self._read_original(cache_bytes)
         self.num_positions = sum(len(batch.positions) for batch in batches)
 
@@ -100,15 +103,17 @@ class LayerSearch:
 
         Afterwards batches stand in the order in which they tell good candidates from bad ones soonest.
         """
-        positions = list(range(len(self.whole.keep)))
-        sums = [self._sums(index, self.whole, positions) for index in self.order]
-        worth = [
-            float(sums[index].sum()) / self.batches[index].input_ids.numel() if self.batches else 0.0
-            for index in self.order
-        ]
+        sums = torch.zeros(len(self.batches), len(self.whole.keep), dtype=torch.float64)
+        for index in self.order:
+            sums[index] = self._sums(index, self.whole, range(len(self.whole.keep)))
+        total = self.ranks.sum(sums.sum(0))
+        share = (sums / total.clamp(min=torch.finfo(torch.float64).tiny)).sum(1)
+        worth = [float(share[index]) / self.batches[index].input_ids.numel() for index in self.order]
         self.order.sort(key=lambda index: (-worth[index], index))
-        total = torch.stack(sums).sum(0) if sums else torch.zeros(len(positions), dtype=torch.float64)
-        return [float(value) / self.num_positions for value in self.ranks.sum(total)]
+        told = torch.zeros(len(self.progress), dtype=torch.float64)
+        told[: len(self.order)] = share[self.order]
+        self.progress = (self.ranks.sum(told).cumsum(0) / len(self.whole.keep)).tolist()
+        return [float(value) / self.num_positions for value in total]
 
     @torch.no_grad()
     def measure(self, trunk: Trunk, position: int, cost: Cost | None = None) -> Candidate:
@@ -117,12 +122,10 @@ class LayerSearch:
         total = torch.zeros(1, dtype=torch.float64)
         followed: dict[int, list[Tensor]] = {}
         for index in self.order:
-            inputs = self._inputs(index, trunk, position)
-            path = [*inputs[: position + 1]]
+            path = [*self._inputs(index, trunk, position)[: position + 1]]
             for layer in keep[position:]:
                 path.append(self.run(index, layer, path[-1]))
             total += self._costs(index, path[-1], 1, cost or self.cost)
-            self.advance(1)
             if index in trunk.states:
                 followed[index] = path[:-1]
         mean = float(self.ranks.sum(total)) / self.num_positions
@@ -130,19 +133,21 @@ class LayerSearch:
 
     def best(self, trunks: Sequence[Trunk], width: int = 1) -> list[Candidate]:
         """The `width` best of all trunks without one of their layers, best first; costs are exact."""
-        sums = dict.fromkeys(_distinct(trunks), 0.0)
-        self._step(0, trunks, sums)
-        leaders = sorted(sums, key=lambda key: (sums[key], key))[:width]
-        found = [self.measure(trunks[at], position) for at, position in leaders]
-        bound = max(candidate.cost for candidate in found) * self.num_positions
-        alive = {key: value for key, value in sums.items() if key not in leaders and value <= bound}
-        for step in range(1, self._steps):
-            if not alive:
-                break
-            self._step(step, trunks, alive)
-            alive = {key: value for key, value in alive.items() if value <= bound}
-        for (at, position), value in alive.items():
-            found.append(Candidate(trunk=trunks[at], position=position, cost=value / self.num_positions))
+        race = Race(_distinct(trunks), width, self.progress)
+        while group := race.next_group():
+            step = race.steps[group[0]]
+            added = torch.zeros(len(group), dtype=torch.float64)
+            if step < len(self.order):
+                for at, trunk in enumerate(trunks):
+                    rows = [row for row, key in enumerate(group) if key[0] == at]
+                    if rows:
+                        added[rows] = self._sums(self.order[step], trunk, [group[row][1] for row in rows])
+            race.advance(group, self.ranks.sum(added).tolist())
+        self.advance(sum(len(self.order) - min(step, len(self.order)) for step in race.steps.values()))
+        found = [
+            Candidate(trunk=trunks[at], position=position, cost=race.sums[at, position] / self.num_positions)
+            for at, position in race.complete()
+        ]
         return sorted(found, key=lambda candidate: candidate.rank)[:width]
 
     def follow(self, candidate: Candidate) -> Trunk:
@@ -184,18 +189,6 @@ class LayerSearch:
             path.append(self.run(index, layer, path[-1]))
         return path
 
-    def _step(self, step: int, trunks: Sequence[Trunk], sums: dict[tuple[int, int], float]) -> None:
-        """Add one batch of each rank to the running sums of the candidates in `sums`."""
-        keys = sorted(sums)
-        added = torch.zeros(len(keys), dtype=torch.float64)
-        if step < len(self.order):
-            for at in range(len(trunks)):
-                rows = [row for row, key in enumerate(keys) if key[0] == at]
-                if rows:
-                    added[rows] = self._sums(self.order[step], trunks[at], [keys[row][1] for row in rows])
-        for key, value in zip(keys, self.ranks.sum(added).tolist(), strict=True):
-            sums[key] += value
-
     @torch.no_grad()
     def _sums(self, index: int, trunk: Trunk, positions: Sequence[int]) -> Tensor:
         """Summed cost on one batch of skipping each of the increasing `positions`, (n,) float64."""
@@ -221,7 +214,7 @@ class LayerSearch:
     @torch.no_grad()
     def _costs(self, index: int, states: Tensor, copies: int, cost: Cost) -> Tensor:
         final = self.stack.finish(states, self.batches[index].positions, copies)
-        return cost(self.head, self.references[index], final).sum(1).cpu()
+        return cost(self.head, self.references[index], final).sum(1).clamp(min=0).cpu()
 
 
 def _distinct(trunks: Sequence[Trunk]) -> list[tuple[int, int]]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from flab_deploy.decoder import load_model
 from flab_deploy.importance.calibration import Batch, make_batches
-from flab_deploy.importance.divergence import head_of, kl_per_position
+from flab_deploy.importance.divergence import Head, Reference, head_of, kl_per_position
 from flab_deploy.importance.journal import Journal
 from flab_deploy.importance.layer_order import Method, find_order
 from flab_deploy.importance.layer_search import LayerSearch
@@ -63,11 +64,12 @@ def test_candidates_are_stopped_early_and_the_best_is_still_found(uneven: PreTra
     batches = random_batches(num_examples=16, batch_size=1)
     measured = 0
 
-    def count(done: int) -> None:
+    def counted(head: Head, reference: Reference, states: Tensor) -> Tensor:
         nonlocal measured
-        measured += done
+        measured += len(states)
+        return kl_per_position(head, reference, states)
 
-    search = LayerSearch(LayerStack(uneven), head_of(uneven), batches, kl_per_position, advance=count)
+    search = LayerSearch(LayerStack(uneven), head_of(uneven), batches, counted)
     search.all_costs()
     measured = 0
     best = search.best([search.whole])[0]

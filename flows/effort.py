@@ -9,7 +9,7 @@ from flab_deploy.evaluation.compare import CompareConfig
 from flab_deploy.evaluation.evaluate import EvaluateConfig
 from flab_deploy.evaluation.footprint import FootprintConfig
 from flab_deploy.export.stage import ExportConfig
-from flab_deploy.importance.score import ScoreConfig
+from flab_deploy.importance.score_config import ScoreConfig
 from flab_deploy.pruning.plan import PlanConfig
 from flab_deploy.recovery.train import RecoverConfig
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flab_deploy.evaluation.evaluate import EvaluateConfig
     from flab_deploy.evaluation.footprint import FootprintConfig
     from flab_deploy.export.stage import ExportConfig
-    from flab_deploy.importance.score import ScoreConfig
+    from flab_deploy.importance.score_config import ScoreConfig
     from flab_deploy.pruning.plan import PlanConfig
     from flab_deploy.recovery.train import RecoverConfig
     from serving.bench import BenchConfig

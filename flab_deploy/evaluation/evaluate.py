@@ -18,10 +18,10 @@ from flab_deploy.decoder import check_supported
 from flab_deploy.errors import SandboxError
 from flab_deploy.evaluation.answers import parses, program_of, value_verdict
 from flab_deploy.evaluation.perturb.catalogue import METHODS
-from flab_deploy.evaluation.progress import progress
 from flab_deploy.evaluation.statistics import clustered_wilson_interval
 from flab_deploy.evaluation.suite import Suite, prepare_suite, program
 from flab_deploy.evaluation.tasks import SuiteConfig, source_digest
+from flab_deploy.progress import progress
 from flab_deploy.sandbox import Limits, describe_sandbox, judge
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from flab_deploy.corpus import Task, corpus_digest, load_records, save_records
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.answers import value_verdict
 from flab_deploy.evaluation.perturb.catalogue import Drawn, Item, draw, method_named
-from flab_deploy.evaluation.progress import progress
 from flab_deploy.evaluation.tasks import SuiteConfig, choose, load_tasks, source_digest, suite_name
 from flab_deploy.home import flab_home
+from flab_deploy.progress import progress
 from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
 
 logger = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """How much each vocabulary entry, layer and FFN channel matters."""
 
-from flab_deploy.importance.score import ScoreConfig, score
+from flab_deploy.importance.score import score
+from flab_deploy.importance.score_config import ScoreConfig
 
 __all__ = ["ScoreConfig", "score"]

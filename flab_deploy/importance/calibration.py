@@ -1,4 +1,4 @@
-"""Calibration batches, and the divergence between two models' next-token distributions on them."""
+"""Calibration batches, and the divergence of a model from what it was, measured on them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from flab_deploy.corpus import Instruction
-from flab_deploy.decoder import backbone, output_weight
+from flab_deploy.decoder import backbone
 from flab_deploy.errors import ConfigError
+from flab_deploy.importance.divergence import head_of, kl_per_position, reference_of
 from flab_deploy.tokenizer import load_tokenizer
-
-_CHUNK_TOKENS = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +29,11 @@ class Batch:
     """(P,) flat positions whose next token belongs to a completion."""
     targets: Tensor
     """(P,) the tokens that follow those positions."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        return Batch(input_ids=self.input_ids.to(device), attention_mask=self.attention_mask.to(device),
+                     positions=self.positions.to(device), targets=self.targets.to(device))  # fmt: skip
 
 
 def encode(path: Path, examples: Sequence[Instruction], end_of_text: int, longest: int) -> list[tuple[list[int], int]]:
@@ -82,25 +86,21 @@ def states_of(model: PreTrainedModel, batches: Iterable[Batch]) -> list[Tensor]:
 
 
 @torch.no_grad()
-def mean_kl(reference: Sequence[Tensor], candidate: Sequence[Tensor], weight: Tensor) -> float:
-    """Mean KL(reference || candidate) in nats per completion token, in [0, inf); arithmetic in float32.
-
-    Hidden states (P, D) of both are turned into distributions by the same output head (V, D), a slice of
-    positions at a time, so that no (P, V) tensor of a whole batch is held.
-    """
-    total, count = 0.0, 0
-    head = weight.float()
-    for p_states, q_states in zip(reference, candidate, strict=True):
-        for p_chunk, q_chunk in zip(p_states.split(_CHUNK_TOKENS), q_states.split(_CHUNK_TOKENS), strict=True):
-            log_p = torch.log_softmax(p_chunk.float() @ head.T, dim=-1)  # (P, V)
-            log_q = torch.log_softmax(q_chunk.float() @ head.T, dim=-1)  # (P, V)
-            total += float((log_p.exp() * (log_p - log_q)).sum())
-            count += p_chunk.shape[0]
-    return max(total / count, 0.0)
-
-
 def kl_measure(model: PreTrainedModel, batches: Sequence[Batch]) -> Callable[[], float]:
-    """A function that measures the KL from the model as it is now to the model as it is when called."""
-    reference = states_of(model, batches)
-    weight = output_weight(model)
-    return lambda: mean_kl(reference, states_of(model, batches), weight)
+    """A function that measures the KL from the model as it is now to the model as it is when called.
+
+    Mean KL(original || model) in nats per completion token, in [0, inf); arithmetic in float32.
+    """
+    head = head_of(model)
+    references = [
+        reference_of(head, states, batch.targets)
+        for states, batch in zip(states_of(model, batches), batches, strict=True)
+    ]
+    count = sum(len(batch.positions) for batch in batches)
+
+    def measure() -> float:
+        states = states_of(model, batches)
+        sums = [float(kl_per_position(head, r, s[None]).sum()) for r, s in zip(references, states, strict=True)]
+        return sum(sums) / count
+
+    return measure

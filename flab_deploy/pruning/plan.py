@@ -22,9 +22,9 @@ from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.decoder import ModelShape, layer_parameters, load_model, model_shape, only_channels, only_layers
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance.calibration import encode, kl_measure, make_batches
-from flab_deploy.importance.channels import best_channels
 from flab_deploy.importance.layers import greedy_drops
 from flab_deploy.importance.score import SCORES_FILE, end_of_text_id
+from flab_deploy.importance.units import best_channels
 from flab_deploy.pruning.plan_document import PLAN_FILE, SCHEMA_VERSION
 from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.tokenizer import choose_tokens, least_tokens

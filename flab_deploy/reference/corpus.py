@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 from flab_deploy.corpus import Instruction, load_records
@@ -15,8 +15,13 @@ _SHARES = (45, 35, 20)
 def load_instructions(corpus: str, count: int, seed: str) -> list[Instruction]:
     """`count` instructions: of the generated training split for `reference`, else the first of a JSON-lines file.
 
+    Several names with commas between them are mixed: one example of each in turn, until `count` or all run out.
     Raises ArtifactError or ConfigError, naming file and line, if the file is missing or broken.
     """
+    if "," in corpus:
+        sources = [load_instructions(name.strip(), count, seed) for name in corpus.split(",") if name.strip()]
+        turns = chain.from_iterable(zip_longest(*sources))
+        return [example for example in turns if example is not None][:count]
     if corpus == "reference":
         return list(islice(stream_instructions(seed, shares=_SHARES), count))
     return load_records(Path(corpus), Instruction)[:count]

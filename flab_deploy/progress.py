@@ -28,7 +28,8 @@ def progress(label: str, total: int, unit: str = "problems") -> Iterator[Callabl
             now = time.monotonic()
             if bar.disable and now - last >= _SECONDS_BETWEEN_LINES and done < total:
                 last = now
-                logger.info("%s: %d of %d %s", label, done, total, unit)
+                left = (now - started) / done * (total - done) if done else float("inf")
+                logger.info("%s: %d of %d %s, about %.0f s left", label, done, total, unit, left)
 
         yield advance
     logger.info("%s: %d %s in %.1f s", label, done, unit, time.monotonic() - started)

@@ -1,0 +1,193 @@
+"""Exact divergence between next-token distributions, without ever holding one of them whole.
+
+For logits that are linear in the final states, z = W h, and p the original's distribution,
+    KL(p || q) = log Z_q - log Z_p - e . (h_q - h_p)     with e = sum over v of p_v W_v,
+so that one vector e per position replaces the original's V log-probabilities, and a candidate costs
+one pass over the head: its log-normaliser, summed over slices of the vocabulary.
+Shapes: n candidates, P completion positions, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from flab_deploy.decoder import output_weight
+
+# A slice of logits of 512 x 4096 float32 is 8 MiB.
+_POSITIONS, _TOKENS = 512, 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """How final states become logits."""
+
+    weight: Tensor
+    """(V, D)."""
+    bias: Tensor | None
+    """(V,)."""
+    scale: float
+    """Factor on the logits: 1 / `logits_scaling` of Granite."""
+    softcap: float | None
+    """`final_logit_softcapping` of Gemma: logits are softcap * tanh(logits / softcap)."""
+
+    def slices(self) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """Start, float32 weight (v, D) and bias (v,) of each slice of the vocabulary, scaled."""
+        for start in range(0, self.weight.shape[0], _TOKENS):
+            weight = self.weight[start : start + _TOKENS].float()
+            bias = None if self.bias is None else self.bias[start : start + _TOKENS].float() * self.scale
+            yield start, weight if self.scale == 1 else weight * self.scale, bias
+
+    def logits(self, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Logits (P, v) of one slice of the vocabulary."""
+        found = states @ weight.T if bias is None else torch.addmm(bias, states, weight.T)
+        return found if self.softcap is None else found.div_(self.softcap).tanh_().mul_(self.softcap)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What the original model predicts at the positions of one batch."""
+
+    states: Tensor
+    """(P, D) float32."""
+    log_normalizer: Tensor
+    """(P,) float32: log Z."""
+    expected: Tensor | None
+    """(P, D) float32: the head's rows averaged under the prediction; None if logits are not linear."""
+    targets: Tensor
+    """(P,) the tokens that really follow."""
+
+
+def head_of(model: PreTrainedModel) -> Head:
+    """The output head of a model, with the transformations of its logits that its configuration names."""
+    scaling = getattr(model.config, "logits_scaling", None)
+    return Head(
+        weight=output_weight(model).detach(), bias=getattr(model.get_output_embeddings(), "bias", None),
+        scale=1.0 / scaling if scaling else 1.0, softcap=getattr(model.config, "final_logit_softcapping", None),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def log_normalizer(head: Head, states: Tensor) -> Tensor:
+    """Log of the sum of exponentials of the logits of `states` (P, D), as (P,) float32."""
+    states = states.float()
+    largest = torch.full(states.shape[:1], -torch.inf, device=states.device)
+    total = torch.zeros_like(largest)
+    for _, weight, bias in head.slices():
+        for at in range(0, len(states), _POSITIONS):
+            rows = slice(at, at + _POSITIONS)
+            logits = head.logits(states[rows], weight, bias)
+            peak = torch.maximum(largest[rows], logits.amax(1))
+            total[rows] = total[rows] * (largest[rows] - peak).exp_() + logits.sub_(peak[:, None]).exp_().sum(1)
+            largest[rows] = peak
+    return largest + total.log()
+
+
+@torch.no_grad()
+def reference_of(head: Head, states: Tensor, targets: Tensor) -> Reference:
+    """The original's predictions from its final `states` (P, D)."""
+    states = states.float()
+    normalizer = log_normalizer(head, states)
+    expected = torch.zeros_like(states) if head.softcap is None else None
+    if expected is not None:
+        for _, weight, bias in head.slices():
+            for at in range(0, len(states), _POSITIONS):
+                rows = slice(at, at + _POSITIONS)
+                likely = head.logits(states[rows], weight, bias).sub_(normalizer[rows, None]).exp_()
+                expected[rows].addmm_(likely, weight)
+    return Reference(states=states, log_normalizer=normalizer, expected=expected, targets=targets)
+
+
+def kl_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
+    """KL(original || candidate) in nats at each position of `states` (n, P, D), as (n, P) float64, in [0, inf)."""
+    candidates = states.float()
+    normalizer = log_normalizer(head, candidates.flatten(0, 1)).view(candidates.shape[:2])
+    gained = normalizer.double() - reference.log_normalizer.double()
+    if reference.expected is None:
+        return (gained - _expected_gain(head, reference, candidates)).clamp_(min=0)
+    moved = (candidates - reference.states).double()
+    return (gained - torch.einsum("npd,pd->np", moved, reference.expected.double())).clamp_(min=0)
+
+
+@torch.no_grad()
+def _expected_gain(head: Head, reference: Reference, states: Tensor) -> Tensor:
+    """Mean change of the logits under the original's prediction, (n, P) float64, where logits are not linear."""
+    total = torch.zeros(states.shape[:2], dtype=torch.float64, device=states.device)
+    for _, weight, bias in head.slices():
+        for at in range(0, states.shape[1], _POSITIONS):
+            rows = slice(at, at + _POSITIONS)
+            clean = head.logits(reference.states[rows], weight, bias)
+            likely = (clean - reference.log_normalizer[rows, None]).exp_()
+            for index, candidate in enumerate(states):
+                change = head.logits(candidate[rows], weight, bias).sub_(clean)
+                total[index, rows] += change.mul_(likely).sum(1)
+    return total
+
+
+def nll_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
+    """Negative log-likelihood in nats of the token that follows, (n, P) float64, in [0, inf)."""
+    candidates = states.float()
+    normalizer = log_normalizer(head, candidates.flatten(0, 1)).view(candidates.shape[:2])
+    return (normalizer.double() - _target_logits(head, reference.targets, candidates).double()).clamp_(min=0)
+
+
+def _target_logits(head: Head, targets: Tensor, states: Tensor) -> Tensor:
+    logits = torch.einsum("npd,pd->np", states, head.weight[targets].float()) * head.scale
+    if head.bias is not None:
+        logits = logits + head.bias[targets].float() * head.scale
+    return logits if head.softcap is None else head.softcap * torch.tanh(logits / head.softcap)
+
+
+@torch.no_grad()
+def errors_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
+    """1 where the likeliest token is not the one that follows, else 0, as (n, P) float64."""
+    token = _likeliest(head, states.float().flatten(0, 1), None)
+    return (token.view(states.shape[:2]) != reference.targets).double()
+
+
+@torch.no_grad()
+def log_likelihood_gradient(head: Head, states: Tensor, tokens: Tensor) -> Tensor:
+    """Gradient (P, D) float32 of the log-probabilities of `tokens` (P,) with respect to the final `states` (P, D)."""
+    states = states.float()
+    normalizer = log_normalizer(head, states)
+    rows_of = head.weight[tokens].float() * head.scale
+    expected = torch.zeros_like(states)
+    if head.softcap is not None:
+        rows_of = rows_of * (1 - (_target_logits(head, tokens, states[None])[0] / head.softcap).square())[:, None]
+    for _, weight, bias in head.slices():
+        for at in range(0, len(states), _POSITIONS):
+            rows = slice(at, at + _POSITIONS)
+            logits = head.logits(states[rows], weight, bias)
+            likely = (logits - normalizer[rows, None]).exp_()
+            if head.softcap is not None:
+                likely *= 1 - (logits / head.softcap).square()
+            expected[rows].addmm_(likely, weight)
+    return rows_of - expected
+
+
+@torch.no_grad()
+def sampled_tokens(head: Head, states: Tensor, seed: int) -> Tensor:
+    """A token (P,) drawn from the prediction at each of the `states` (P, D); the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return _likeliest(head, states.float(), generator)
+
+
+def _likeliest(head: Head, states: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The token (P,) with the largest logit, or with Gumbel noise from `generator` a sample."""
+    best = torch.full(states.shape[:1], -torch.inf, device=states.device)
+    token = torch.zeros_like(best, dtype=torch.long)
+    for start, weight, bias in head.slices():
+        for at in range(0, len(states), _POSITIONS):
+            rows = slice(at, at + _POSITIONS)
+            logits = head.logits(states[rows], weight, bias)
+            if generator is not None:
+                noise = torch.empty(logits.shape).exponential_(generator=generator).log_()
+                logits -= noise.to(logits.device)
+            peak, index = logits.max(1)
+            token[rows] = torch.where(peak > best[rows], index + start, token[rows])
+            best[rows] = torch.maximum(peak, best[rows])
+    return token

@@ -1,0 +1,106 @@
+"""What the `score` stage measures on a loaded model; under `torchrun` every process does its share of the batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from flab_deploy.corpus import Instruction
+from flab_deploy.decoder import has_experts, layers, load_model, model_shape
+from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.importance.calibration import Batch, encode, make_batches
+from flab_deploy.importance.examples import answered, choose, held_out_tasks
+from flab_deploy.importance.experts import expert_scores
+from flab_deploy.importance.layer_stage import LayerFindings, search_layers
+from flab_deploy.importance.ranks import Ranks
+from flab_deploy.importance.readers import channel_readers, head_readers
+from flab_deploy.importance.score_config import ScoreConfig
+from flab_deploy.importance.units import unit_scores
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Importance of a model's parts, and the examples it was measured on."""
+
+    layers: LayerFindings
+    channels: Tensor | None
+    """(L, I) float32; None for a model with experts."""
+    heads: Tensor
+    """(L, key-value heads) float32."""
+    experts: Tensor | None
+    """(L, E) float32; None for a model without."""
+    examples: list[Instruction]
+    num_tokens: int
+    """Completion tokens."""
+    num_contaminated: int
+    """Examples passed over because they share text with held-out tasks."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The scores under their names in the artifact."""
+        named = {
+            "layer_kl": torch.tensor(self.layers.kl_nats), "channel_scores": self.channels,
+            "head_scores": self.heads, "expert_scores": self.experts,
+        }  # fmt: skip
+        return {name: tensor.contiguous() for name, tensor in named.items() if tensor is not None}
+
+
+def measure(
+    path: Path, corpus: Sequence[Instruction], end: int, config: ScoreConfig, ranks: Ranks, journal_path: Path | None
+) -> Measured:
+    """Score the layers, channels, heads and experts of the checkpoint at `path`; `end` is the token that ends texts."""
+    chosen = choose(corpus, held_out_tasks(config.held_out), config.num_calibration, config.shared_words)
+    model = _load(path, config)
+    examples = chosen.examples
+    if config.self_generated:
+        logger.info("score: the model answers %d prompts", len(examples))
+        examples = answered(model, path, examples, end, config.max_tokens, config.batch_size)
+    batches = _batches(path, examples, end, config, model.device)
+    logger.info("score: %d layers on %d examples", len(layers(model)), len(examples))
+    found = search_layers(model, batches, config, journal_path, ranks)
+    logger.info("score: channels and heads by %s", config.channel_metric)
+    channels, heads, experts = _parts(model, batches, config, ranks, model_shape(path).num_experts)
+    return Measured(layers=found, channels=channels, heads=heads, experts=experts, examples=list(examples),
+                    num_tokens=sum(len(batch.positions) for batch in batches),
+                    num_contaminated=chosen.num_contaminated)  # fmt: skip
+
+
+def _parts(
+    model: PreTrainedModel, batches: Sequence[Batch], config: ScoreConfig, ranks: Ranks, num_experts: int
+) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    mixed = any(has_experts(layer) for layer in layers(model))
+    readers = [[] if mixed else channel_readers(model), head_readers(model)]
+    scores = [
+        unit_scores(model, chosen, batches, config.channel_metric, seed=config.seed, ranks=ranks) if chosen else None
+        for chosen in readers
+    ]
+    heads = scores[1]
+    assert heads is not None
+    return scores[0], heads, expert_scores(model, batches, num_experts, ranks) if mixed else None
+
+
+def _load(path: Path, config: ScoreConfig) -> PreTrainedModel:
+    """The model in float32 where it is to run. Raises ArtifactError naming a tensor that is not finite."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but this machine offers none; take cpu or auto")
+    on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    model = load_model(path, torch.float32)
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter.detach().sum())):
+            raise ArtifactError(f"{path}: tensor {name} holds values that are not finite; get the checkpoint again")
+    return cast("PreTrainedModel", model.to(torch.device("cuda"))) if on_gpu else model  # type: ignore[arg-type]
+
+
+def _batches(
+    path: Path, examples: Sequence[Instruction], end: int, config: ScoreConfig, device: torch.device
+) -> list[Batch]:
+    encoded = encode(path, examples, end, config.max_tokens)
+    return [batch.to(device) for batch in make_batches(encoded, config.batch_size)]

@@ -1,0 +1,73 @@
+"""Importance of FFN channels and key-value groups; low = safe to drop.
+
+Shapes: L layers, U units (channels or groups) per layer, F columns of a reader, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from flab_deploy.importance.calibration import Batch
+from flab_deploy.importance.divergence import head_of
+from flab_deploy.importance.ranks import Ranks
+from flab_deploy.importance.readers import Reader, gate_gradients, mean_squares
+
+UnitMetric = Literal["activation_squared", "wanda", "taylor", "kl_taylor", "first", "last", "middle", "random"]
+"""`first`, `last`, `middle` and `random` go by index alone, as the released code of Flab-Pruner does: controls."""
+UNIT_METRICS: tuple[UnitMetric, ...] = get_args(UnitMetric)
+_BY_INDEX = ("first", "last", "middle", "random")
+
+
+def unit_scores(
+    model: PreTrainedModel, readers: Sequence[Reader], batches: Sequence[Batch], metric: UnitMetric,
+    *, seed: int = 0, ranks: Ranks | None = None,
+) -> Tensor:  # fmt: skip
+    """Importance of every unit, (L, U) float32.
+
+    activation_squared: mean square input x squared norm of the output column, the energy a column adds.
+    wanda: root mean square input x sum of absolute weights (arXiv 2306.11695, summed over a column; deviation:
+    the paper compares single weights).
+    taylor: |d log-likelihood of the completion / d gate|, mean per completion token (as LLM-Pruner, first order).
+    kl_taylor: half the mean squared gradient for tokens drawn from the model itself: the KL divergence in nats per
+    token, to second order, of removing that unit alone (its first order is zero at the original).
+    """
+    ranks = ranks or Ranks()
+    if metric in _BY_INDEX:
+        return _by_index(len(readers), readers[0].num_units, metric, seed)
+    if metric in ("taylor", "kl_taylor"):
+        sample_seed = seed if metric == "kl_taylor" else None
+        found = gate_gradients(model, head_of(model), readers, batches, ranks, sample_seed=sample_seed)
+        count = sum(len(batch.positions) for batch in batches)
+        sums = found.absolute if metric == "taylor" else [total / 2 for total in found.squared]
+        return torch.stack(sums).div_(count).float()
+    squares = mean_squares(model, readers, batches, ranks)
+    measure = _energy if metric == "activation_squared" else _wanda
+    return torch.stack([r.fold(measure(r.weight.cpu(), s)) for r, s in zip(readers, squares, strict=True)]).float()
+
+
+def _energy(weight: Tensor, squares: Tensor) -> Tensor:
+    return squares * weight.square().sum(0)  # (F,)
+
+
+def _wanda(weight: Tensor, squares: Tensor) -> Tensor:
+    return squares.sqrt() * weight.abs().sum(0)  # (F,)
+
+
+def _by_index(num_layers: int, num_units: int, metric: UnitMetric, seed: int) -> Tensor:
+    index = torch.arange(num_units, dtype=torch.float32)
+    if metric == "random":
+        generator = torch.Generator().manual_seed(seed)
+        return torch.stack([torch.randperm(num_units, generator=generator).float() for _ in range(num_layers)])
+    rules = {"first": -index, "last": index, "middle": -(index - (num_units - 1) / 2).abs()}
+    return (rules[metric] - rules[metric].min()).expand(num_layers, -1).contiguous()
+
+
+def best_channels(scores: Tensor, count: int) -> list[Tensor]:
+    """The `count` best channels of every layer, increasing indices (K,); ties go to the lower index."""
+    order = torch.argsort(scores, dim=1, descending=True, stable=True)[:, :count]  # (L, K)
+    return [row.sort().values for row in order]

@@ -34,6 +34,7 @@ from flab_deploy.importance.divergence import head_of, kl_per_position
 from flab_deploy.importance.layer_search import LayerSearch
 from flab_deploy.importance.layer_stack import LayerStack
 from flab_deploy.importance.score import end_of_text_id
+from flab_deploy.importance.units import best_channels
 from flab_deploy.pruning.budget import Sizes
 from flab_deploy.pruning.depths import Depths
 from flab_deploy.pruning.plan_config import PlanConfig
@@ -161,5 +162,4 @@ def _best(scores: Tensor | None, layers: Sequence[int], count: int, whole: int) 
     """For each layer its `count` best parts, increasing, ties to the lower index; () if all stay."""
     if scores is None or count == whole:
         return ()
-    order = torch.argsort(scores[list(layers)], dim=1, descending=True, stable=True)[:, :count]
-    return tuple(row.sort().values for row in order)
+    return tuple(best_channels(scores[list(layers)], count))

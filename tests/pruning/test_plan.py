@@ -174,6 +174,7 @@ def test_flags_that_contradict_each_other_are_refused(config: dict[str, Any], me
         (PlanConfig(reduction=0.99), "no cut removes 99% of .* is the most; lower the reduction"),
         (PlanConfig(metric="kv_bytes", reduction=0.5, cut_heads=False, min_layers_kept=4), "20.0% is the most"),
         (PlanConfig(at_most=10.0), "is the most; raise at_most"),
+        (PlanConfig(at_most=1e12), "already, at most 1e.12 were asked for; lower at_most"),
         (PlanConfig(protect_layers=(0, 1, 2, 3, 4), min_layers_dropped=1), "must go; lower min_layers_dropped"),
         (PlanConfig(drop_layers=(7,)), "the model has 5 layers"),
         (PlanConfig(drop_layers=(0, 1, 2), max_layers_dropped=2), "the layers named by hand leave 2"),

@@ -179,7 +179,9 @@ def limit_of(room: Room, cost: Cost, config: PlanConfig) -> float:
     unit = UNITS[config.metric]
     limit = config.at_most if config.at_most is not None else before * (1 - config.share)
     if limit >= before:
-        raise PlanError(f"the model takes {before:,.6g} {unit} already, at most {limit:,.6g} were asked for; lower at_most")
+        raise PlanError(
+            f"the model takes {before:,.6g} {unit} already, at most {limit:,.6g} were asked for; lower at_most"
+        )
     if limit < least:
         most = 1 - least / before
         asked = f"{config.share:.0%}" if config.at_most is None else f"all but {limit:,.6g}"

@@ -73,6 +73,7 @@ def continued(path: Path) -> list[int]:
 
 @pytest.mark.engine
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 def test_vllm_continues_cut_models_as_transformers_does(tmp_path: Path) -> None:
     paths = {model_type: cut_for_engine(model_type, tmp_path / model_type) for model_type in SETTINGS}

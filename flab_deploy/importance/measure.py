@@ -13,14 +13,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from flab_deploy.corpus import Instruction
-from flab_deploy.decoder import has_experts, layers, load_model, model_shape
+from flab_deploy.decoder import layers, load_model, model_shape
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.importance.calibration import Batch, encode, make_batches
 from flab_deploy.importance.examples import answered, choose, held_out_tasks
 from flab_deploy.importance.experts import expert_scores
 from flab_deploy.importance.layer_stage import LayerFindings, search_layers
 from flab_deploy.importance.ranks import Ranks
-from flab_deploy.importance.readers import channel_readers, head_readers
+from flab_deploy.importance.readers import Reader, channel_readers, head_readers
 from flab_deploy.importance.score_config import ScoreConfig
 from flab_deploy.importance.units import unit_scores
 
@@ -33,7 +33,7 @@ class Measured:
 
     layers: LayerFindings
     channels: Tensor | None
-    """(L, I) float32; None for a model with experts."""
+    """(L, I) float32; None for a model whose layers all have experts."""
     heads: Tensor
     """(L, key-value heads) float32."""
     experts: Tensor | None
@@ -76,15 +76,19 @@ def measure(
 def _parts(
     model: PreTrainedModel, batches: Sequence[Batch], config: ScoreConfig, ranks: Ranks, num_experts: int
 ) -> tuple[Tensor | None, Tensor, Tensor | None]:
-    mixed = any(has_experts(layer) for layer in layers(model))
-    readers = [[] if mixed else channel_readers(model), head_readers(model)]
-    scores = [
-        unit_scores(model, chosen, batches, config.channel_metric, seed=config.seed, ranks=ranks) if chosen else None
-        for chosen in readers
-    ]
-    heads = scores[1]
-    assert heads is not None
-    return scores[0], heads, expert_scores(model, batches, num_experts, ranks) if mixed else None
+    """Scores of channels, heads and experts; layers that lack a part have zeros there."""
+
+    def scored(readers: Sequence[Reader]) -> Tensor:
+        return unit_scores(model, readers, batches, config.channel_metric, seed=config.seed, ranks=ranks)
+
+    dense = channel_readers(model)
+    channels = None
+    if dense:
+        found = scored(list(dense.values()))
+        channels = found.new_zeros(len(layers(model)), found.shape[1])
+        channels[list(dense)] = found
+    experts = expert_scores(model, batches, num_experts, ranks) if num_experts else None
+    return channels, scored(head_readers(model)), experts
 
 
 def _load(path: Path, config: ScoreConfig) -> PreTrainedModel:

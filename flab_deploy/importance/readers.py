@@ -43,14 +43,15 @@ class Reader:
         return (weight if isinstance(self.linear, nn.Linear) else weight.T).detach().float()
 
 
-def channel_readers(model: PreTrainedModel) -> list[Reader]:
-    """The FFN output map of every layer; raises UnsupportedModel for layers of experts, which have none."""
-    stack = layers(model)
-    if any(has_experts(layer) for layer in stack):
-        raise UnsupportedModel(
-            f"{model.config.model_type} layers hold experts, not one FFN; its channels have no score"
-        )
-    return [Reader(linear=down_projection(layer), num_units=down_projection(layer).in_features) for layer in stack]
+def channel_readers(model: PreTrainedModel) -> dict[int, Reader]:
+    """The FFN output map of every layer that has one FFN and not experts, by layer."""
+    maps = {at: down_projection(layer) for at, layer in enumerate(layers(model)) if not has_experts(layer)}
+    return {at: Reader(linear=linear, num_units=_num_columns(linear)) for at, linear in maps.items()}
+
+
+def _num_columns(linear: nn.Module) -> int:
+    weight = cast("Tensor", linear.weight)
+    return weight.shape[1] if isinstance(linear, nn.Linear) else weight.shape[0]
 
 
 def head_readers(model: PreTrainedModel) -> list[Reader]:

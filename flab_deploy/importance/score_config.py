@@ -24,7 +24,7 @@ class ScoreConfig:
     """Examples that layers, channels and heads are scored on."""
     max_tokens: int = 512
     """Longer calibration examples are left out."""
-    batch_size: int = 4
+    batch_size: int = 2
     """Calibration examples per forward pass; small ones let the layer search stop candidates sooner."""
     held_out: str = "reference"
     """JSON-lines file of tasks not to calibrate on, `reference` for the reference model's test tasks, '' for none."""

@@ -33,7 +33,7 @@ def model(make_checkpoint: MakeCheckpoint) -> PreTrainedModel:
 
 @pytest.mark.parametrize("metric", MEASURED)
 def test_dead_parts_score_zero_and_no_others_do(model: PreTrainedModel, metric: UnitMetric) -> None:
-    channels = unit_scores(model, channel_readers(model), BATCHES, metric)
+    channels = unit_scores(model, list(channel_readers(model).values()), BATCHES, metric)
     heads = unit_scores(model, head_readers(model), BATCHES, metric)
     assert channels.shape == (5, 64)
     assert heads.shape == (5, 2)
@@ -43,7 +43,7 @@ def test_dead_parts_score_zero_and_no_others_do(model: PreTrainedModel, metric: 
 
 
 def test_activation_squared_is_the_energy_written(model: PreTrainedModel) -> None:
-    scores = unit_scores(model, channel_readers(model), BATCHES, "activation_squared")
+    scores = unit_scores(model, list(channel_readers(model).values()), BATCHES, "activation_squared")
     down, seen = down_projection(layers(model)[3]), []
     handle = down.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
     with torch.no_grad():
@@ -75,20 +75,23 @@ def test_kl_taylor_predicts_the_divergence_of_a_dropped_part(model: PreTrainedMo
 def test_the_index_rules_are_those_of_the_paper(model: PreTrainedModel) -> None:
     kept = {}
     for metric in ("first", "last", "middle", "random"):
-        scores = unit_scores(model, channel_readers(model), BATCHES, metric, seed=4)
+        scores = unit_scores(model, list(channel_readers(model).values()), BATCHES, metric, seed=4)
         kept[metric] = scores[0].topk(10).indices.sort().values.tolist()
-        assert torch.equal(scores, unit_scores(model, channel_readers(model), BATCHES, metric, seed=4))
+        assert torch.equal(scores, unit_scores(model, list(channel_readers(model).values()), BATCHES, metric, seed=4))
     assert kept["first"] == list(range(10))
     assert kept["last"] == list(range(54, 64))
     assert kept["middle"] == list(range(27, 37))
-    assert kept["random"] != unit_scores(model, channel_readers(model), BATCHES, "random", seed=5)[0].topk(10).indices
+    assert (
+        kept["random"]
+        != unit_scores(model, list(channel_readers(model).values()), BATCHES, "random", seed=5)[0].topk(10).indices
+    )
     assert {*MEASURED, *kept} == set(UNIT_METRICS)
 
 
 def test_dropping_low_scores_costs_less_than_dropping_high_ones(model: PreTrainedModel) -> None:
     measure = kl_measure(model, BATCHES)
     for metric in MEASURED:
-        order = unit_scores(model, channel_readers(model), BATCHES, metric).argsort(1)
+        order = unit_scores(model, list(channel_readers(model).values()), BATCHES, metric).argsort(1)
         costs = []
         for kept in (order[:, 16:], order[:, :48]):
             with only_channels(model, list(kept)):

@@ -19,8 +19,9 @@ from flab_deploy.errors import ConfigError
 from flab_deploy.importance.calibration import encode, kl_measure, make_batches
 from flab_deploy.importance.channels import channel_scores
 from flab_deploy.importance.layers import skip_scores
+from flab_deploy.importance.tokens import count_tokens
 from flab_deploy.reference.corpus import load_instructions
-from flab_deploy.tokenizer import count_tokens, load_tokenizer
+from flab_deploy.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)
 SCORES_FILE = "scores.safetensors"

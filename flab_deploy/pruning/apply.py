@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -20,10 +20,11 @@ from flab_deploy.pruning.opens import Reopen, check_opens
 from flab_deploy.pruning.plan_document import PrunePlan, load_plan
 from flab_deploy.pruning.settings import cut_settings
 from flab_deploy.pruning.weights import write_weights
-from flab_deploy.reference.corpus import load_instructions
+from flab_deploy.reference.corpus import load_held_out, load_instructions
 from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, remap_token_ids, shrink
 
 logger = logging.getLogger(__name__)
+_NUM_HELD_OUT = 500
 _REWRITTEN = frozenset(
     {"config.json", "generation_config.json", TOKENIZER_FILE, "tokenizer_config.json", "manifest.json"}
 )
@@ -100,16 +101,18 @@ def _write_tokenizer(source: Path, out: Path, plan: PrunePlan) -> None:
 
 
 def _prove(source: Path, out: Path, plan: PrunePlan) -> Proof:
-    """Show that every text of the plan's corpus reads as before. Raises PlanError if one does not."""
-    examples: list[Instruction] = load_instructions(plan.corpus, plan.num_counted, "score")
-    texts = [text for example in examples for text in (example.prompt, example.completion)]
-    proof = prove(source, out, plan.keep_token_ids, texts)
-    if not proof.num_identical == proof.num_lossless == proof.num_documents:
-        raise PlanError(
-            f"the smaller tokenizer reads {proof.num_documents - proof.num_identical} of {proof.num_documents} texts "
-            f"of {plan.corpus} differently; score and plan again on the present corpus"
-        )
+    """Show that the texts of the plan's corpus read as it promises. Raises PlanError if one does not."""
+    counted = load_instructions(plan.corpus, plan.num_counted, "score")
+    held_out = load_held_out(plan.corpus, plan.num_counted, _NUM_HELD_OUT)
+    proof = prove(source, out, plan.keep_token_ids, _texts(counted), held_out=_texts(held_out))
+    problem = proof.problem(plan.corpus, all_covered=plan.every_text_identical)
+    if problem:
+        raise PlanError(f"the smaller tokenizer {problem}; score and plan again on the present corpus")
     return proof
+
+
+def _texts(examples: list[Instruction]) -> Iterator[str]:
+    return (text for example in examples for text in (example.prompt, example.completion))
 
 
 def _write_configs(source: Path, out: Path, plan: PrunePlan) -> None:

@@ -42,6 +42,8 @@ class PrunePlan:
     """Corpus whose token sequences must stay what they were."""
     num_counted: int = 2_000
     """Examples of the corpus that the tokens were counted on."""
+    every_text_identical: bool = True
+    """Whether each of those texts must read as before. After a frequency budget only those must that lost no token."""
 
     def __post_init__(self) -> None:
         """Refuse lists that are empty, out of order, repeated, negative or uneven."""
@@ -60,7 +62,9 @@ class PrunePlan:
         }
         document = {
             "schema_version": SCHEMA_VERSION, "source": self.source,
-            "corpus": {"name": self.corpus, "num_counted": self.num_counted},
+            "corpus": {
+                "name": self.corpus, "num_counted": self.num_counted, "every_text_identical": self.every_text_identical,
+            },
             "vocab_multiple": self.vocab_multiple, "keep_layers": list(self.keep_layers),
             **per_layer, "keep_token_ids": list(self.keep_token_ids),
         }  # fmt: skip
@@ -83,6 +87,7 @@ def load_plan(path: Path) -> PrunePlan:
             keep_key_value_heads=_rows("keep_key_value_heads", data),
             vocab_multiple=_integers("vocab_multiple", [data.get("vocab_multiple", 1)])[0],
             corpus=str(corpus["name"]), num_counted=_integers("num_counted", [corpus["num_counted"]])[0],
+            every_text_identical=bool(corpus.get("every_text_identical", True)),
         )  # fmt: skip
     except KeyError as error:
         raise PlanError(f"{file} has no {error.args[0]!r}; plan again") from None

@@ -20,3 +20,13 @@ def load_instructions(corpus: str, count: int, seed: str) -> list[Instruction]:
     if corpus == "reference":
         return list(islice(stream_instructions(seed, shares=_SHARES), count))
     return load_records(Path(corpus), Instruction)[:count]
+
+
+def load_held_out(corpus: str, num_counted: int, count: int) -> list[Instruction]:
+    """Up to `count` instructions that `load_instructions(corpus, num_counted, ...)` does not return.
+
+    For `reference` other training tasks, else the next rows of the file: none if the count took all of them.
+    """
+    if corpus == "reference":
+        return load_instructions(corpus, count, "held-out tokens")
+    return load_records(Path(corpus), Instruction)[num_counted : num_counted + count]

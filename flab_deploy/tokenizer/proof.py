@@ -1,0 +1,174 @@
+"""How a smaller tokenizer reads, against the original: the corpus, other text, any bytes, all characters."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from flab_deploy.tokenizer.files import load_tokenizer
+from flab_deploy.tokenizer.token_bytes import through_bytes
+from flab_deploy.tokenizer.vocabulary import read_vocabulary
+
+_DOCUMENTS_PER_BATCH = 1024
+_CHARACTERS_PER_TEXT = 256
+_NUM_BYTE_STRINGS = 2048
+_SEED = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Both tokenizers on the same documents."""
+
+    num_documents: int
+    num_covered: int
+    """Documents whose original tokens are all kept; every one of them has to be identical."""
+    num_identical: int
+    """Documents with the same tokens in the same order."""
+    num_lossless: int
+    """Documents that decode to their own text, or to what the original makes of it."""
+    num_characters: int
+    num_tokens_before: int
+    num_tokens_after: int
+
+    @property
+    def tokens_per_character_before(self) -> float:
+        """Of the original, over all documents; 0 for empty ones."""
+        return self.num_tokens_before / max(self.num_characters, 1)
+
+    @property
+    def tokens_per_character_after(self) -> float:
+        """Of the smaller tokenizer."""
+        return self.num_tokens_after / max(self.num_characters, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof(Reading):
+    """What was checked before a smaller tokenizer was accepted; the first fields are about the plan's corpus."""
+
+    num_byte_strings: int
+    """Random byte strings, most of them no valid UTF-8."""
+    num_byte_strings_lossless: int
+    """Of those, how many come back, or are lost by the original too because it has no token for a byte."""
+    num_scalars: int
+    """Unicode scalar values tried."""
+    num_scalars_lossless: int
+    """Of those, how many decode to what the original decodes."""
+    held_out: Reading | None
+    """Documents that no token was counted on."""
+
+    def problem(self, corpus: str, *, all_covered: bool = True) -> str | None:
+        """What is wrong with the smaller tokenizer, None if nothing is; `corpus` is the name of the texts.
+
+        With `all_covered` every document must be identical: the promise when every token that occurs is kept.
+        Without it, as with a frequency budget, only those documents whose tokens are all kept.
+        """
+        owed = self.num_documents if all_covered else self.num_covered
+        if self.num_identical < owed:
+            return f"reads {owed - self.num_identical} of {owed} texts of {corpus} differently"
+        for what, lossless, tried in (
+            (f"texts of {corpus}", self.num_lossless, self.num_documents),
+            ("random byte strings", self.num_byte_strings_lossless, self.num_byte_strings),
+            ("characters", self.num_scalars_lossless, self.num_scalars),
+        ):
+            if lossless < tried:
+                return f"loses {tried - lossless} of {tried} {what}"
+        return None
+
+
+def prove(
+    source: Path, pruned: Path, keep: Sequence[int], texts: Iterable[str],
+    held_out: Iterable[str] | None = None, scalars: Iterable[int] | None = None,
+) -> Proof:  # fmt: skip
+    """Compare the tokenizer in `pruned` with the one in `source` that it keeps the ids `keep` of.
+
+    Both texts are streamed; `scalars` are the code points to try, by default all assigned characters.
+    """
+    family = read_vocabulary(source).family
+    original, shrunken = load_tokenizer(source), load_tokenizer(pruned)
+    data = [_random_bytes(index) for index in range(_NUM_BYTE_STRINGS)]
+    returned = sum(
+        through_bytes(shrunken, family, string) in (string, through_bytes(original, family, string)) for string in data
+    )
+    code_points = list(assigned_scalars() if scalars is None else scalars)
+    return Proof(
+        **vars(read_both(original, shrunken, keep, texts)),
+        held_out=None if held_out is None else read_both(original, shrunken, keep, held_out),
+        num_byte_strings=len(data), num_byte_strings_lossless=returned,
+        num_scalars=len(code_points), num_scalars_lossless=_lossless_scalars(original, shrunken, code_points),
+    )  # fmt: skip
+
+
+def read_both(original: Tokenizer, shrunken: Tokenizer, keep: Sequence[int], texts: Iterable[str]) -> Reading:
+    """Both tokenizers on `texts`, document by document, in batches; `keep` holds the old id of every new one."""
+    new_id = np.full(max([*keep, *original.get_vocab().values()]) + 1, -1)
+    new_id[np.asarray(keep)] = np.arange(len(keep))
+    documents = covered = identical = lossless = characters = before = after = 0
+    for batch in _batches(texts):
+        old = [encoded.ids for encoded in original.encode_batch_fast(batch, add_special_tokens=False)]
+        new = [encoded.ids for encoded in shrunken.encode_batch_fast(batch, add_special_tokens=False)]
+        expected = [new_id[ids].tolist() for ids in old]
+        documents += len(batch)
+        characters += sum(map(len, batch))
+        before += sum(map(len, old))
+        after += sum(map(len, new))
+        covered += sum(-1 not in ids for ids in expected)
+        identical += sum(ids == wanted for ids, wanted in zip(new, expected, strict=True))
+        lossless += sum(_same_text(original, shrunken, batch, old, new))
+    return Reading(
+        num_documents=documents, num_covered=covered, num_identical=identical, num_lossless=lossless,
+        num_characters=characters, num_tokens_before=before, num_tokens_after=after,
+    )  # fmt: skip
+
+
+def all_scalars() -> Iterator[int]:
+    """Every Unicode scalar value: all code points but the surrogates."""
+    yield from range(0xD800)
+    yield from range(0xE000, sys.maxunicode + 1)
+
+
+def assigned_scalars() -> Iterator[int]:
+    """Every scalar value that stands for a character; the rest is private or not in use."""
+    return (value for value in all_scalars() if unicodedata.category(chr(value)) not in ("Cn", "Co"))
+
+
+def _same_text(
+    original: Tokenizer, shrunken: Tokenizer, texts: list[str], old: list[list[int]], new: list[list[int]]
+) -> Iterator[bool]:
+    decoded = shrunken.decode_batch(new, skip_special_tokens=False)
+    for text, ids, result in zip(texts, old, decoded, strict=True):
+        yield result == text or result == original.decode(ids, skip_special_tokens=False)
+
+
+def _lossless_scalars(original: Tokenizer, shrunken: Tokenizer, code_points: list[int]) -> int:
+    """How many of the code points come back from the texts that they fill, each text as a whole."""
+    lossless = 0
+    texts = ("".join(map(chr, some)) for some in _runs(code_points, _CHARACTERS_PER_TEXT))
+    for batch in _batches(texts):
+        old = [encoded.ids for encoded in original.encode_batch_fast(batch, add_special_tokens=False)]
+        new = [encoded.ids for encoded in shrunken.encode_batch_fast(batch, add_special_tokens=False)]
+        good = _same_text(original, shrunken, batch, old, new)
+        lossless += sum(len(text) for text, same in zip(batch, good, strict=True) if same)
+    return lossless
+
+
+def _random_bytes(index: int) -> bytes:
+    """A byte string of 1 to 64 bytes; the first 256 hold every byte value once as their first byte."""
+    generator = np.random.default_rng((_SEED, index))
+    return bytes([index % 256]) + generator.bytes(int(generator.integers(0, 64)))
+
+
+def _runs(values: list[int], length: int) -> Iterator[list[int]]:
+    return (values[at : at + length] for at in range(0, len(values), length))
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    stream = iter(texts)
+    while batch := list(islice(stream, _DOCUMENTS_PER_BATCH)):
+        yield batch

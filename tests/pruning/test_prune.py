@@ -62,7 +62,7 @@ def test_a_cut_equals_masking_the_original(
 ) -> None:
     source = make_checkpoint(model_type, tied=tied)
     vocab = model_shape(source).vocab_size
-    tokens = with_parts(source, [token for token in range(vocab) if token % 7 == 0])
+    tokens = with_parts(source, range(0, vocab, 7))
     keep_layers, channels = [0, 2, 4], [list(range(start, 64, 2)) for start in (0, 1, 0)]
     prune(
         source,

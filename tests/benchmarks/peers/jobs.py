@@ -16,14 +16,14 @@ from statistics import median
 from typing import Any
 
 import torch
-from flab_deploy.importance.readers import channel_readers
-from flab_deploy.importance.units import best_channels, unit_scores
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import backbone, down_projection, layers, load_model
 from flab_deploy.importance.calibration import Batch, encode, kl_measure, make_batches
+from flab_deploy.importance.readers import channel_readers
 from flab_deploy.importance.score import end_of_text_id
+from flab_deploy.importance.units import best_channels, unit_scores
 from flab_deploy.reference.corpus import load_held_out, load_instructions
 from tests.benchmarks.peers.checkpoints import random_ids
 from tests.pruning.plans import cut

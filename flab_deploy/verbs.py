@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from flab_deploy import engines as toolchains
 from flab_deploy.cli import show, show_json
+from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.answer import answer_text
 from flab_deploy.evaluation.claim import CompareConfig
 from flab_deploy.evaluation.compare import compare as compare_stage
@@ -27,6 +28,10 @@ from flab_deploy.pruning import PlanConfig
 from flab_deploy.pruning import plan as plan_stage
 from flab_deploy.pruning import prune as prune_stage
 from flab_deploy.pruning.opens import Reopen
+from flab_deploy.pruning.plan import Preview, read_preview
+from flab_deploy.pruning.plan import preview as preview_plan
+from flab_deploy.pruning.sweep import sweep as sweep_stage
+from flab_deploy.pruning.table import sweep_table, table_of
 from flab_deploy.recovery import RecoverConfig
 from flab_deploy.recovery import recover as recover_stage
 from flab_deploy.report.report import report as report_stage
@@ -38,6 +43,7 @@ Force = Annotated[bool, Parameter(negative="", help="Make the output again, or i
 RequireShown = Annotated[
     bool, Parameter(negative="", help="End with code 1 if the claim is not shown, with 3 if that is underpowered.")
 ]
+DryRun = Annotated[bool, Parameter(negative="", help="Show what would be decided and what it takes; write nothing.")]
 Flat = Parameter(name="*")
 
 
@@ -56,10 +62,11 @@ def score(
 
 
 def plan(
-    model: str = "reference", /, *, scores: Path, out: Out, config: Annotated[PlanConfig, Flat] = PlanConfig(),  # noqa: B008
-    force: Force = False, as_json: Json = False,
+    model: str = "reference", /, *, scores: Path, out: Path | None = None,
+    config: Annotated[PlanConfig, Parameter(name="*", consume_multiple=True)] = PlanConfig(),  # noqa: B008
+    sweep: str | None = None, dry_run: DryRun = False, force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Decide what to cut for a budget: tokens, layers and FFN channels, in one reviewable file.
+    """Decide what to cut for a budget: tokens, layers, FFN channels and heads, in one reviewable file.
 
     Parameters
     ----------
@@ -67,8 +74,44 @@ def plan(
         The model that was scored.
     scores
         What `flab score` wrote.
+    out
+        Directory to write; it appears whole or not at all.
+    sweep
+        Reductions such as 0.1,0.22,0.35,0.5: plan for each and draw the front, in place of one plan.
     """
-    show(plan_stage(model, scores, out, config, force=force), as_json=as_json)
+    if sweep is not None and dry_run:
+        raise ConfigError("--sweep and --dry-run exclude each other; leave one out")
+    if dry_run:
+        show_preview(preview_plan(model, scores, config), as_json=as_json)
+        return
+    if out is None:
+        raise ConfigError("--out is missing; name a directory to write, or add --dry-run")
+    if sweep is not None:
+        artifact = sweep_stage(model, scores, out, shares(sweep), config, force=force)
+        show_json(artifact.figures) if as_json else sys.stdout.write(sweep_table(artifact.figures) + "\n")
+        return
+    artifact = plan_stage(model, scores, out, config, force=force)
+    if as_json:
+        show(artifact, as_json=True)
+        return
+    show_preview(read_preview(artifact.path), as_json=False)
+    sys.stdout.write(f"\nplan: {artifact.path}  digest {artifact.digest[:16]}\n")
+
+
+def show_preview(preview: Preview, *, as_json: bool) -> None:
+    """Print a plan with what it takes: one JSON document, or a table."""
+    if as_json:
+        show_json({"plan": preview.document, "cut": preview.cut_time})
+    else:
+        sys.stdout.write(table_of(preview.document, preview.cut_time) + "\n")
+
+
+def shares(text: str) -> list[float]:
+    """Comma-separated numbers. Raises ConfigError for anything else."""
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"sweep is {text!r}; give shares such as 0.1,0.22,0.35,0.5") from None
 
 
 def prune(

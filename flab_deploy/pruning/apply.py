@@ -17,7 +17,7 @@ from flab_deploy.errors import ArtifactError, ConfigError, PlanError
 from flab_deploy.pruning.cut import FileCut, file_cuts
 from flab_deploy.pruning.engine_rules import check_engine_rules
 from flab_deploy.pruning.opens import Reopen, check_opens
-from flab_deploy.pruning.plan_document import PrunePlan, load_plan
+from flab_deploy.pruning.plan_document import PrunePlan, load_plan, predicted_figures
 from flab_deploy.pruning.settings import cut_settings
 from flab_deploy.pruning.weights import write_weights
 from flab_deploy.reference.corpus import load_held_out, load_instructions
@@ -52,11 +52,11 @@ def prune(model: str | Path, plan: Path, out: Path, *, reopen: Reopen = "auto", 
     return run_stage(
         out, kind="checkpoint", module=__name__, config={"reopen": reopen},
         parents={"model": checkpoint.digest, "plan": planned.digest},
-        work=lambda draft: _cut(draft, checkpoint, decided, reopen), force=force,
+        work=lambda draft: _cut(draft, checkpoint, decided, reopen, predicted_figures(plan)), force=force,
     )  # fmt: skip
 
 
-def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen) -> None:
+def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen, predicted: Json) -> None:
     source, out = checkpoint.path, draft.path
     cuts = file_cuts(source, plan)
     check_room(cuts, out)
@@ -77,6 +77,7 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen) 
         "num_hidden_layers": after.num_hidden_layers, "intermediate_size": after.intermediate_size,
         "num_attention_heads": after.num_attention_heads, "num_key_value_heads": after.num_key_value_heads,
         "num_experts": after.num_experts, "warnings": cast("list[Json]", warnings), "tokenizer": asdict(proof),
+        "predicted": predicted, "weight_bytes": sum(tensor.num_bytes for cut in cuts for tensor in cut.tensors),
         "reopened": check_opens(source, out, plan, before, after, reopen),
     }  # fmt: skip
 

@@ -1,208 +1,178 @@
-"""The `plan` stage: which tokens, layers and FFN channels stay, decided by one budget.
+"""The `plan` stage: which tokens, layers, FFN channels and heads stay, decided by one budget.
 
 The plan is one JSON file to review, to diff and to replay; applying it decides nothing.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from safetensors.torch import load_file
-from transformers import PreTrainedModel
+import psutil
 
-from flab_deploy.artifacts import Artifact, Draft, open_artifact, run_stage, write_json
-from flab_deploy.checkpoint import Checkpoint, resolve
-from flab_deploy.decoder import ModelShape, layer_parameters, load_model, model_shape, only_channels, only_layers
+from flab_deploy.artifacts import Artifact, Draft, Json, file_digest, read_json, run_stage, write_json
+from flab_deploy.checkpoint import resolve
 from flab_deploy.errors import ConfigError, PlanError
-from flab_deploy.importance.calibration import encode, kl_measure, make_batches
-from flab_deploy.importance.layers import greedy_drops
-from flab_deploy.importance.score import SCORES_FILE, end_of_text_id
-from flab_deploy.importance.units import best_channels
-from flab_deploy.pruning.plan_document import PLAN_FILE, SCHEMA_VERSION
-from flab_deploy.reference.corpus import load_instructions
-from flab_deploy.tokenizer import choose_tokens, least_tokens
+from flab_deploy.pruning.cost import figures_of
+from flab_deploy.pruning.cut_time import measure_cut_time
+from flab_deploy.pruning.latency import time_model
+from flab_deploy.pruning.plan_config import PlanConfig
+from flab_deploy.pruning.plan_document import PLAN_FILE
+from flab_deploy.pruning.planner import Decision, Planner
+from flab_deploy.pruning.scores import open_scores
+from flab_deploy.pruning.selection import Measured
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanConfig:
-    """The budget and what it may be spent on."""
-
-    reduction: float = 0.22
-    """Share of the parameters to remove, in (0, 1); the plan removes at least this much."""
-    min_layers_dropped: int = 1
-    """Layers dropped at least; 0 lets the planner leave depth alone."""
-    max_layers_dropped: int = 3
-    """Layers dropped at most."""
-    min_channels_dropped: int = 16
-    """FFN channels dropped per layer at least; 0 lets the planner leave width alone."""
-    channel_multiple: int = 32
-    """FFN width stays a multiple of this: bfloat16 matrix units work on blocks of 32."""
-
-    def __post_init__(self) -> None:
-        """Refuse budgets that make no sense."""
-        if not 0 < self.reduction < 1:
-            raise ConfigError(f"reduction is {self.reduction}; give a share between 0 and 1, such as 0.22")
-        if not 0 <= self.min_layers_dropped <= self.max_layers_dropped:
-            raise ConfigError(
-                f"layers to drop are {self.min_layers_dropped} to {self.max_layers_dropped}; give 0 <= min <= max"
-            )
-        if self.channel_multiple < 1 or self.min_channels_dropped < 0:
-            raise ConfigError(f"channel_multiple is {self.channel_multiple}; give a positive number")
+__all__ = ["PlanConfig", "Preview", "document_of", "files_of", "plan", "preview", "read_preview", "settings_of"]
+LATENCY_FILE, TIMINGS_FILE = "latency.json", "timings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One way to meet the budget, before its divergence is measured."""
+class Preview:
+    """A plan that has not been written."""
 
-    dropped_layers: tuple[int, ...]
-    intermediate_size: int
-    vocab_size: int
-    shape: ModelShape
+    document: dict[str, Json]
+    """What `plan.json` would hold."""
+    cut_time: dict[str, Json]
+    """What applying it would take here, as `CutTime` has it."""
 
 
 def plan(
-    model: str | Path, scores: Path, out: Path, config: PlanConfig = PlanConfig(), *, force: bool = False
-) -> Artifact:  # noqa: B008
-    """Plan a cut of at least `config.reduction` of the parameters; writes `plan.json`.
+    model: str | Path, scores: Path, out: Path, config: PlanConfig = PlanConfig(), *, force: bool = False  # noqa: B008
+) -> Artifact:  # fmt: skip
+    """Plan the least divergent cut that meets the budget; writes `plan.json`, and `latency.json` for that metric.
 
-    Raises PlanError if the scores belong to another model or no cut meets the budget.
+    Raises PlanError if the scores belong to another model or no cut meets the budget, ConfigError for flags that
+    contradict the model.
     """
-    checkpoint = resolve(model)
-    scored = open_artifact(scores, "scores")
-    parents = cast("dict[str, str]", scored.manifest["parents"])
-    if parents["model"] != checkpoint.digest:
-        raise PlanError(
-            f"{scores} scores another model ({parents['model'][:12]}, not {checkpoint.digest[:12]}); score it first"
-        )
+    checkpoint, scored = resolve(model), open_scores(scores, resolve(model).digest)
     return run_stage(
-        out, kind="plan", module=__name__, parents={"model": checkpoint.digest, "scores": scored.digest},
-        config=asdict(config), work=lambda draft: _write_plan(draft, checkpoint, scored, config), force=force,
+        out, kind="plan", module=__name__, config=settings_of(config),
+        parents={"model": checkpoint.digest, "scores": scored.digest, **files_of(config)},
+        work=lambda draft: _write_plan(draft, Planner(checkpoint, scored, config)), force=force,
+        measurements=(LATENCY_FILE, TIMINGS_FILE),
     )  # fmt: skip
 
 
-def _width_for(
-    budget: int, base: ModelShape, per_layer: int, dropped: int, least_vocab: int, config: PlanConfig
-) -> int | None:
-    """The widest FFN with which dropping `dropped` layers and the spare vocabulary meets the budget, or None."""
-    widest = (base.intermediate_size - config.min_channels_dropped) // config.channel_multiple * config.channel_multiple
-    for width in range(widest, 0, -config.channel_multiple):
-        after = base.resized(
-            vocab_size=least_vocab, num_hidden_layers=base.num_hidden_layers - dropped,
-            intermediate_size=width, layer_parameters=per_layer,
-        )  # fmt: skip
-        if after.num_parameters <= budget:
-            return width
-    return None
+def preview(model: str | Path, scores: Path, config: PlanConfig = PlanConfig()) -> Preview:  # noqa: B008
+    """The same plan without writing anything. Raises as `plan` does."""
+    checkpoint = resolve(model)
+    planner = Planner(checkpoint, open_scores(scores, checkpoint.digest), config)
+    decision = planner.decide(config)
+    return Preview(
+        document=document_of(planner, decision),
+        cut_time=measure_cut_time(checkpoint.path, Path.cwd(), decision.figures.weight_bytes).as_json(),
+    )
 
 
-def _candidates(
-    base: ModelShape, per_layer: int, least_vocab: int, order: Sequence[int], config: PlanConfig
-) -> list[Candidate]:
-    """Per number of layers to drop, the cut with the widest FFN and the largest vocabulary that meets the budget."""
-    budget = int(base.num_parameters * (1 - config.reduction))
-    found = []
-    for dropped in range(config.min_layers_dropped, min(config.max_layers_dropped, base.num_hidden_layers - 1) + 1):
-        width = _width_for(budget, base, per_layer, dropped, least_vocab, config)
-        if width is None:
-            continue
-        num_layers = base.num_hidden_layers - dropped
-        uncut = base.resized(vocab_size=base.vocab_size, num_hidden_layers=num_layers,
-                             intermediate_size=width, layer_parameters=per_layer)  # fmt: skip
-        per_token = base.hidden_size * (1 if base.tie_word_embeddings else 2)
-        surplus = max(0, uncut.num_parameters - budget)
-        vocab = base.vocab_size - -(-surplus // per_token)
-        shape = base.resized(vocab_size=vocab, num_hidden_layers=num_layers,
-                             intermediate_size=width, layer_parameters=per_layer)  # fmt: skip
-        found.append(Candidate(dropped_layers=tuple(sorted(order[:dropped])), intermediate_size=width,
-                               vocab_size=vocab, shape=shape))  # fmt: skip
-    if not found:
-        fewest = max(1, base.num_hidden_layers - config.max_layers_dropped)
-        smallest = base.resized(vocab_size=least_vocab, num_hidden_layers=fewest,
-                                intermediate_size=config.channel_multiple, layer_parameters=per_layer)  # fmt: skip
-        most = 1 - smallest.num_parameters / base.num_parameters
-        raise PlanError(
-            f"no cut removes {config.reduction:.0%} of {base.num_parameters:,} parameters: with at most "
-            f"{config.max_layers_dropped} layers dropped and {least_vocab:,} tokens kept, {most:.1%} is the most; "
-            "lower the reduction"
-        )
+def read_preview(folder: Path) -> Preview:
+    """A plan that has been written, from its artifact directory."""
+    document, cut_time = (cast("dict[str, Json]", read_json(folder / name)) for name in (PLAN_FILE, TIMINGS_FILE))
+    return Preview(document=document, cut_time=cut_time)
+
+
+def settings_of(config: PlanConfig) -> dict[str, Json]:
+    """The configuration as JSON."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+
+
+def files_of(config: PlanConfig) -> dict[str, str]:
+    """Digests of the files that a configuration names. Raises ConfigError if one cannot be read."""
+    found = {}
+    for name in ("keep_tokens", "latency_model"):
+        file = getattr(config, name)
+        if file is not None:
+            try:
+                found[name] = file_digest(Path(file))
+            except OSError as error:
+                raise ConfigError(f"cannot read {name} {file}: {error.strerror or error}; give a file") from None
     return found
 
 
-def _keep_of(candidate: Candidate, base: ModelShape, channels: torch.Tensor) -> tuple[list[int], list[torch.Tensor]]:
-    keep_layers = [layer for layer in range(base.num_hidden_layers) if layer not in candidate.dropped_layers]
-    best = best_channels(channels, candidate.intermediate_size)
-    return keep_layers, [best[layer] for layer in keep_layers]
-
-
-def _divergence(
-    model: PreTrainedModel, measure: Callable[[], float], candidate: Candidate, base: ModelShape, channels: torch.Tensor
-) -> float:
-    keep_layers, keep_channels = _keep_of(candidate, base, channels)
-    with only_layers(model, keep_layers), only_channels(model, keep_channels):
-        return measure()
-
-
-def _write_plan(draft: Draft, checkpoint: Checkpoint, scored: Artifact, config: PlanConfig) -> None:
-    tensors = load_file(scored.path / SCORES_FILE)
-    counts: NDArray[np.int64] = tensors["token_counts"].numpy()
-    base, per_layer = model_shape(checkpoint.path), layer_parameters(checkpoint.path)
-    least = max(least_tokens(checkpoint.path, counts), 1)
-    # The order of layers does not matter to whether a budget can be met: refuse before anything is measured.
-    _candidates(base, per_layer, least, range(base.num_hidden_layers), config)
-    score_config = cast("dict[str, Any]", scored.manifest["config"])
-    model, measure = _measured_model(checkpoint.path, score_config)
-    first = {layer: float(kl) for layer, kl in enumerate(tensors["layer_kl"])}
-    most = min(config.max_layers_dropped, base.num_hidden_layers - 1)
-    order = [layer for layer, _ in greedy_drops(model, measure, most, first)]
-    candidates = _candidates(base, per_layer, least, order, config)
-    channels = tensors["channel_scores"]
-    divergences = [_divergence(model, measure, candidate, base, channels) for candidate in candidates]
-    best = min(range(len(candidates)), key=divergences.__getitem__)
-    chosen = candidates[best]
-    keep_layers, keep_channels = _keep_of(chosen, base, channels)
-    document = {
-        "schema_version": SCHEMA_VERSION, "source": checkpoint.digest,
-        "corpus": {"name": score_config["corpus"], "num_counted": score_config["num_counted"]},
-        "budget": {"metric": "parameters", "reduction": config.reduction},
-        "before": base.as_json(), "after": chosen.shape.as_json(), "predicted_kl_nats": divergences[best],
-        "contribution": _contribution(base, per_layer, chosen), "num_tokens_needed": least,
-        "candidates": [
-            {"num_layers": c.shape.num_hidden_layers, "intermediate_size": c.intermediate_size,
-             "vocab_size": c.vocab_size, "num_parameters": c.shape.num_parameters, "kl_nats": kl}
-            for c, kl in zip(candidates, divergences, strict=True)
-        ],
-        "keep_layers": keep_layers, "keep_channels": [kept.tolist() for kept in keep_channels],
-        "keep_token_ids": choose_tokens(checkpoint.path, counts, chosen.vocab_size),
-    }  # fmt: skip
+def _write_plan(draft: Draft, planner: Planner) -> None:
+    decision = planner.decide(planner.config)
+    document = document_of(planner, decision)
     write_json(draft.path / PLAN_FILE, document)
-    draft.figures |= {"num_parameters": chosen.shape.num_parameters, "predicted_kl_nats": divergences[best]}
+    if planner.latency:
+        write_json(draft.path / LATENCY_FILE, {**planner.latency.as_json(), **_realised_latency(planner, decision)})
+    cut_time = measure_cut_time(planner.path, draft.path, decision.figures.weight_bytes)
+    write_json(draft.path / TIMINGS_FILE, cut_time.as_json())
+    draft.figures |= {
+        "predicted_kl_nats": decision.measured[0].kl_nats, **decision.figures.as_json(),
+        "budget": document["budget"], "contribution": document["contribution"],
+    }  # fmt: skip
 
 
-def _measured_model(path: Path, score_config: dict[str, Any]) -> tuple[PreTrainedModel, Callable[[], float]]:
-    """The model and its divergence measure, on the very examples that its layers were scored on."""
-    examples = load_instructions(score_config["corpus"], score_config["num_calibration"], "score")
-    encoded = encode(path, examples, end_of_text_id(path), score_config["max_tokens"])
-    batches = make_batches(encoded, score_config["batch_size"])
-    model = load_model(path, torch.float32)
-    return model, kl_measure(model, batches)
+def document_of(planner: Planner, decision: Decision) -> dict[str, Json]:
+    """What `plan.json` holds: the kept parts, the budget, what was weighed and what is predicted."""
+    chosen = decision.measured[0]
+    before = figures_of(planner.shape, planner.precision, planner.config)
+    found: dict[str, Any] = {
+        **decision.plan.as_json(),
+        "budget": _budget(planner, decision),
+        "before": planner.shape.as_json(), "after": decision.shape.as_json(),
+        "figures": {"before": before.as_json(), "after": decision.figures.as_json()},
+        "predicted_kl_nats": chosen.kl_nats,
+        "predicted_kl_parts_nats": {"structure": chosen.structure_kl, "vocabulary": chosen.vocabulary_kl},
+        "contribution": _contribution(planner, decision), "num_tokens_needed": planner.needed_tokens,
+        "unseen_token_share": planner.unseen_token_share,
+        "candidates": [_candidate(planner, measured) for measured in decision.measured],
+        "curves": decision.curves.as_json() if decision.curves else None,
+    }  # fmt: skip
+    lists = ("keep_layers", "keep_channels", "keep_key_value_heads", "keep_experts", "keep_token_ids")
+    return {key: value for key, value in found.items() if key not in lists} | {key: found[key] for key in lists}
 
 
-def _contribution(base: ModelShape, per_layer: int, chosen: Candidate) -> dict[str, int]:
-    """Parameters removed by vocabulary, by layers (whole ones) and by FFN width (of the layers that stay)."""
-    layers = len(chosen.dropped_layers) * per_layer
-    narrower = base.intermediate_size - chosen.intermediate_size
-    ffn = narrower * 3 * base.hidden_size * chosen.shape.num_hidden_layers
+def _budget(planner: Planner, decision: Decision) -> dict[str, Json]:
+    if decision.limit is None:
+        return {"metric": "paper"}
+    before, after = planner.cost(planner.shape), planner.cost(decision.shape)
     return {
-        "vocabulary": base.num_parameters - chosen.shape.num_parameters - layers - ffn,
-        "layers": layers,
-        "ffn": ffn,
+        "metric": planner.config.metric,
+        "reduction": 1 - decision.limit / before,
+        "before": before,
+        "limit": decision.limit,
+        "after": after,
     }
+
+
+def _candidate(planner: Planner, measured: Measured) -> dict[str, Json]:
+    sizes, shape = measured.sizes, planner.room.shape(measured.sizes)
+    return {
+        "num_layers": sizes.num_layers, "intermediate_size": sizes.width, "vocab_size": sizes.vocab_size,
+        "num_key_value_heads": sizes.key_value_heads, "num_experts": sizes.experts,
+        "num_parameters": shape.num_parameters, "kl_nats": measured.kl_nats,
+    }  # fmt: skip
+
+
+def _contribution(planner: Planner, decision: Decision) -> dict[str, Json]:
+    """Parameters removed by vocabulary, by whole layers, and in the layers that stay by FFN width, heads, experts."""
+    before, after = planner.shape, decision.shape
+    layers = (before.num_hidden_layers - after.num_hidden_layers) * planner.room.layer_parameters
+    dense = after.num_hidden_layers - after.num_expert_layers
+    ffn = (before.intermediate_size - after.intermediate_size) * before.parameters_per_channel * dense
+    heads = (before.num_key_value_heads - after.num_key_value_heads) * before.parameters_per_key_value_head
+    experts = (before.num_experts - after.num_experts) * before.parameters_per_expert * after.num_expert_layers
+    parts = {
+        "vocabulary": (before.vocab_size - after.vocab_size) * before.parameters_per_token,
+        "layers": layers, "ffn": ffn, "heads": heads * after.num_hidden_layers, "experts": experts,
+    }  # fmt: skip
+    optional = {"heads", "experts"}
+    return {name: removed for name, removed in parts.items() if removed or name not in optional}
+
+
+def _realised_latency(planner: Planner, decision: Decision) -> dict[str, Json]:
+    """Predicted times before and after the cut beside measured ones, of random models of both sizes.
+
+    Models that would take more than half of the free memory are not measured.
+    """
+    model, tokens = planner.latency, planner.config.context_tokens
+    if model is None:
+        raise PlanError("latency is predicted for latency budgets only; give metric latency")
+    found: dict[str, Json] = {}
+    for role, shape in (("before", planner.shape), ("after", decision.shape)):
+        predicted = {"decode_ms": model.decode_ms(shape), "prefill_ms": model.prefill_ms(shape)}
+        fits = planner.precision.bytes_of(shape.num_parameters) < psutil.virtual_memory().available / 2
+        realised = dict(time_model(planner.path, shape, tokens)) if fits else None
+        found[role] = {"predicted": dict(predicted), "realised": cast("Json", realised)}
+    return found

@@ -97,6 +97,15 @@ def load_plan(path: Path) -> PrunePlan:
         raise PlanError(f"{file}: {error}") from None
 
 
+def predicted_figures(path: Path) -> dict[str, Json]:
+    """What the planner predicted for the cut, to stand beside what the cut gives; empty for a plan made by hand."""
+    data = cast("dict[str, Any]", read_json(path / PLAN_FILE))
+    figures = data.get("figures", {}).get("after", {})
+    found = {name: figures.get(name) for name in ("num_parameters", "weight_bytes")}
+    found["kl_nats"] = data.get("predicted_kl_nats")
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def check_fits(plan: PrunePlan, shape: ModelShape) -> None:
     """Raise PlanError unless every index of `plan` exists in a decoder of `shape` and its kind can be cut so."""
     _check_below("keep_token_ids", plan.keep_token_ids, shape.vocab_size, "tokens")

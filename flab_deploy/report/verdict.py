@@ -53,15 +53,17 @@ def _compared(run: Run) -> str:
 
 
 def _sources(run: Run) -> list[str]:
-    shares = {name: run.number("plan", "contribution", name) or 0.0 for name in ("vocabulary", "layers", "ffn")}
-    total = sum(shares.values())
-    if total <= 0:
-        return []
     words = {
         "vocabulary": ("rarely used vocabulary", "vocab_size", " tokens"),
         "layers": ("whole layers", "num_hidden_layers", ""),
         "ffn": ("feed-forward channels", "intermediate_size", " per layer"),
+        "heads": ("attention heads", "num_key_value_heads", " key-value heads per layer"),
+        "experts": ("experts", "num_experts", " per layer"),
     }
+    shares = {name: run.number("plan", "contribution", name) or 0.0 for name in words}
+    total = sum(shares.values())
+    if total <= 0:
+        return []
     return [
         f"{100 * shares[name] / total:.0f} % is {what} ({_change(run, field, unit)})"
         for name, (what, field, unit) in words.items()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 12
 _PARTS = {"vocabulary": "vocabulary", "layers": "layers", "ffn": "feed-forward\nchannels"}
+_OPTIONAL_PARTS = {"heads": "attention\nheads", "experts": "experts"}
 
 
 def cut_chart(run: Run) -> Chart | None:
@@ -24,6 +25,8 @@ def cut_chart(run: Run) -> Chart | None:
     if before is None or after is None:
         return None
     steps = [(label, run.number("plan", "contribution", key) or 0.0) for key, label in _PARTS.items()]
+    more = [(label, run.number("plan", "contribution", key) or 0.0) for key, label in _OPTIONAL_PARTS.items()]
+    steps += [(label, size) for label, size in more if size]
     words = ", ".join(f"{millions(size)} from {label}".replace("\n", " ") for label, size in steps)
     alt = f"Bars: the original has {millions(before)} parameters; the cut takes {words}; {millions(after)} remain."
     with canvas() as (figure, axes):

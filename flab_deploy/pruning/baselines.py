@@ -27,7 +27,7 @@ from flab_deploy.decoder import layers
 from flab_deploy.errors import PlanError
 from flab_deploy.importance.layer_stage import search_layers
 from flab_deploy.importance.ranks import Ranks
-from flab_deploy.importance.readers import channel_readers
+from flab_deploy.importance.readers import Reader, channel_readers
 from flab_deploy.importance.score_config import LayerMetric, ScoreConfig
 from flab_deploy.importance.units import UnitMetric, unit_scores
 from flab_deploy.pruning.budget import Sizes, fitting
@@ -125,8 +125,16 @@ def rank(planner: Planner, rule: Baseline, dropped: int) -> Ranking:
         max_layers_searched=max(dropped, 1),
     )  # fmt: skip
     found = search_layers(model, planner.trials.batches, config, None, Ranks())
-    channels = unit_scores(model, channel_readers(model), planner.trials.batches, unit_metric)
+    channels = unit_scores(model, _readers(model), planner.trials.batches, unit_metric)
     return Ranking(drop_order=found.found.path.order, channels=channels)
+
+
+def _readers(model: PreTrainedModel) -> list[Reader]:
+    """The FFN output map of every layer. Raises PlanError for layers of experts, for which no rule was published."""
+    found = channel_readers(model)
+    if len(found) < len(layers(model)):
+        raise PlanError(f"{len(layers(model)) - len(found)} layers hold experts, which the baselines do not rank")
+    return list(found.values())
 
 
 def _lightest(model: PreTrainedModel) -> tuple[int, ...]:
@@ -137,5 +145,5 @@ def _lightest(model: PreTrainedModel) -> tuple[int, ...]:
 
 def _channel_norms(model: PreTrainedModel) -> Tensor:
     """Squared norm of each channel's output column, (L, I)."""
-    columns: Sequence[Tensor] = [reader.weight.square().sum(0) for reader in channel_readers(model)]
+    columns: Sequence[Tensor] = [reader.weight.square().sum(0) for reader in _readers(model)]
     return torch.stack(list(columns))

@@ -86,7 +86,11 @@ def _hooked(readers: Sequence[Reader], see: Callable[[int, Tensor], None]) -> It
 def mean_squares(
     model: PreTrainedModel, readers: Sequence[Reader], batches: Sequence[Batch], ranks: Ranks
 ) -> list[Tensor]:
-    """For each reader the mean square (F,) float64 of what it reads at completion positions."""
+    """For each reader the mean square (F,) float64 of what it reads at all tokens, those of prompts included.
+
+    What a prompt's tokens become is read by the completion through attention: on completion positions alone the
+    first layer loses channels that only prompts use.
+    """
     totals = [torch.zeros(reader.weight.shape[1], dtype=torch.float64) for reader in readers]
     positions = torch.zeros(0, dtype=torch.long)
 
@@ -95,9 +99,9 @@ def mean_squares(
 
     with _hooked(readers, see):
         for batch in ranks.share(batches):
-            positions = batch.positions
+            positions = batch.attention_mask.flatten().nonzero().flatten()
             backbone(model)(input_ids=batch.input_ids, use_cache=False)
-    count = sum(len(batch.positions) for batch in batches)
+    count = sum(int(batch.attention_mask.sum()) for batch in batches)
     return [ranks.sum(total) / count for total in totals]
 
 

@@ -50,7 +50,9 @@ def test_activation_squared_is_the_energy_written(model: PreTrainedModel) -> Non
         for batch in BATCHES:
             completion_states(model, batch)
     handle.remove()
-    read = torch.cat([r.flatten(0, 1)[b.positions] for r, b in zip(seen, BATCHES, strict=True)])  # (P, I)
+    read = torch.cat(
+        [r.flatten(0, 1)[b.attention_mask.flatten().bool()] for r, b in zip(seen, BATCHES, strict=True)]
+    )  # (P, I)
     written = torch.einsum("pi,di->pid", read, down.weight).square().sum(-1).mean(0)
     torch.testing.assert_close(scores[3], written, rtol=1e-4, atol=0)
 

@@ -102,7 +102,7 @@ def test_dropping_dead_channels_keeps_the_logits(make_checkpoint: MakeCheckpoint
 def planned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("planned")
     score(tiny_checkpoint, root / "scores", SCORE)
-    plan(tiny_checkpoint, root / "scores", root / "plan", PlanConfig(reduction=0.3, max_layers_dropped=2))
+    plan(tiny_checkpoint, root / "scores", root / "plan", PlanConfig(reduction=0.3, max_layers_dropped=0))
     prune(tiny_checkpoint, root / "plan", root / "pruned", reopen="never")
     return root
 
@@ -127,7 +127,7 @@ def test_the_pruned_checkpoint_generates_in_transformers(planned: Path) -> None:
 
 def test_plan_and_cut_are_reproducible(planned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     score(tiny_checkpoint, tmp_path / "scores", SCORE)
-    plan(tiny_checkpoint, tmp_path / "scores", tmp_path / "plan", PlanConfig(reduction=0.3, max_layers_dropped=2))
+    plan(tiny_checkpoint, tmp_path / "scores", tmp_path / "plan", PlanConfig(reduction=0.3, max_layers_dropped=0))
     prune(tiny_checkpoint, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     for name in ("scores", "plan", "pruned"):
         assert open_artifact(tmp_path / name).digest == open_artifact(planned / name).digest

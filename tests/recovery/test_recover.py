@@ -24,7 +24,7 @@ CONFIG = RecoverConfig(num_examples=64, batch_size=8, learning_rate=3e-3)
 def pruned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pruned")
     score(tiny_checkpoint, root / "scores", ScoreConfig(num_counted=40, num_calibration=8))
-    plan(tiny_checkpoint, root / "scores", root / "plan", PlanConfig(reduction=0.3))
+    plan(tiny_checkpoint, root / "scores", root / "plan", PlanConfig(reduction=0.3, max_layers_dropped=0))
     prune(tiny_checkpoint, root / "plan", root / "pruned")
     return root / "pruned"
 

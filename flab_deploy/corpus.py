@@ -11,8 +11,11 @@ from typing import Literal, TypeVar
 
 from flab_deploy.errors import ArtifactError, ConfigError
 
-TaskKind = Literal["function_synthesis", "output_prediction", "chain_of_thought"]
+TaskKind = Literal["function_synthesis", "output_prediction", "chain_of_thought", "input_prediction"]
 TASK_KINDS: tuple[TaskKind, ...] = ("function_synthesis", "output_prediction", "chain_of_thought")
+"""Kinds that the reference tasks have."""
+ALL_TASK_KINDS: tuple[TaskKind, ...] = (*TASK_KINDS, "input_prediction")
+"""Kinds that an evaluation knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +25,13 @@ class Task:
     task_id: str
     """Unique within its file."""
     kind: TaskKind
-    """What is asked for: a function body, a value, or a plan in words and then the code."""
+    """What is asked for: a function body, a value, a plan in words and then the code, or arguments."""
     prompt: str
     """Text the model continues; it ends where a token ends, never in white space."""
     canonical_solution: str
     """A continuation that is right."""
     test: str
-    """`def check(candidate): ...`, or the expected value as a literal for output prediction."""
+    """`def check(candidate): ...`, or the function's value as a literal where a value or arguments are asked for."""
     entry_point: str
     """Name of the function under test."""
     composition: str = ""

@@ -17,6 +17,7 @@ from flab_deploy.decoder.live import (
     has_experts,
     layers,
     load_model,
+    load_tokenizer,
     num_key_value_heads,
     only_channels,
     only_experts,
@@ -38,6 +39,7 @@ from flab_deploy.decoder.shape import (
 __all__ = [
     "ARCHITECTURES", "SUPPORTED", "Architecture", "Cut", "ModelShape", "Place", "attention_output", "backbone",
     "check_supported", "down_projection", "finish_logits", "forward_flops_per_token", "has_experts",
-    "layer_parameters", "layers", "load_model", "model_shape", "num_key_value_heads", "only_channels", "only_experts",
+    "layer_parameters", "layers", "load_model", "load_tokenizer",
+    "model_shape", "num_key_value_heads", "only_channels", "only_experts",
     "only_heads", "only_layers", "output_logits", "output_weight", "place_of", "places", "router", "tensor_shapes",
 ]  # fmt: skip

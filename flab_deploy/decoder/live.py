@@ -5,26 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from flab_deploy.checkpoint import read_config
 from flab_deploy.decoder.architectures import ARCHITECTURES, Architecture, check_supported
+from flab_deploy.errors import UnsupportedModel
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load_model(path: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """The causal language model at `path` in evaluation mode on the CPU; safetensors only, no remote code."""
+def load_model(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
+    """The causal language model at `path` in evaluation mode on the CPU; `auto` is the precision of its weights.
+
+    Reads safetensors only, runs no code from the checkpoint and downloads nothing.
+    Raises UnsupportedModel for an architecture outside SUPPORTED, or settings that transformers cannot read.
+    """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     check_supported(read_config(path), path)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+    except (ValueError, KeyError) as error:
+        raise UnsupportedModel(f"{path} is not a model that transformers can load: {error}") from error
     return cast("PreTrainedModel", model.eval())
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer at `path`; runs no code from it and downloads nothing. Raises UnsupportedModel if there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnsupportedModel(f"{path} has no tokenizer that transformers can load: {reason}") from error
+    return cast("PreTrainedTokenizerBase", found)
 
 
 def _architecture(model: PreTrainedModel) -> Architecture:

@@ -9,35 +9,93 @@ import warnings
 from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.layout import fit_indentation
+from flab_deploy.evaluation.trim import parse, trimmed
+from flab_deploy.sandbox import Program
 
 _LONGEST_VALUE = 10_000
+# The test compares plain values that were copied out of the candidate's process, types included.
+_SAME = """def same(a, b):
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return len(a) == len(b) and all(k in a and same(a[k], b[k]) for k in b)
+    return a == b
+"""
 
 
 def parses(source: str) -> bool:
     """Whether the source is Python as far as the parser can tell; nothing is executed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return parse(source) is not None
+
+
+def answer_of(
+    task: Task, text: str, perturbation: str | None = None, *, truncated: bool = False, program_id: str = ""
+) -> Program | str:
+    """What the sandbox has to run to judge a completion, or the verdict where nothing needs to run."""
+    if task.kind == "output_prediction":
+        return value_verdict(task, text)
+    if task.kind == "input_prediction":
+        return _call(task, text, program_id)
+    return judged_program(task, program_of(task, text, perturbation, truncated), program_id)
+
+
+def judged_program(task: Task, source: str, program_id: str) -> Program:
+    """A source as the sandbox takes it, with the task's test."""
+    return Program(
+        program_id=program_id, source=source, test=task.test, entry_point=task.entry_point, prelude=task.prompt
+    )
 
 
 def program_of(task: Task, text: str, perturbation: str | None, truncated: bool) -> str:
-    """The whole program: prompt and completion.
+    """The whole program: prompt and completion, without what follows the solution and is not part of it.
 
     A completion that was cut off loses the unfinished lines at its end. Where the prompt's
     indentation was perturbed, the completion's is fitted to it.
     """
     if perturbation is not None and METHODS[perturbation].fits_indentation:
         text = fit_indentation(task.prompt, text)
-    if not truncated:
-        return task.prompt + text
-    lines = text.split("\n")
-    while len(lines) > 1 and not parses(task.prompt + "\n".join(lines)):
-        lines.pop()
-    return task.prompt + "\n".join(lines)
+    if truncated:
+        lines = text.split("\n")
+        while len(lines) > 1 and not parses(task.prompt + "\n".join(lines)):
+            lines.pop()
+        text = "\n".join(lines)
+    return task.prompt + trimmed(task.prompt, text, task.entry_point)
+
+
+def arguments_of(text: str) -> str:
+    """The literal arguments, as source, that a completion of `f(` begins with. Raises ValueError if there are none."""
+    line = text.split("\n", 1)[0][:_LONGEST_VALUE]
+    for at, character in enumerate(line):
+        if character == ")" and (tree := parse(f"f({line[: at + 1]}")) is not None:
+            call = tree.body[0].value if isinstance(tree.body[0], ast.Expr) else None
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                return _literal_arguments(call)
+            break
+    raise ValueError(f"not arguments: {line[:60]!r}")
+
+
+def _literal_arguments(call: ast.Call) -> str:
+    try:
+        parts = [repr(ast.literal_eval(argument)) for argument in call.args]
+        parts += [f"{keyword.arg}={ast.literal_eval(keyword.value)!r}" for keyword in call.keywords if keyword.arg]
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        raise ValueError("arguments must be literals") from None
+    if any(keyword.arg is None for keyword in call.keywords):
+        raise ValueError("arguments must be written out")
+    return ", ".join(parts)
+
+
+def _call(task: Task, text: str, program_id: str) -> Program | str:
+    """The function with a test that calls it on the predicted arguments."""
+    try:
+        arguments, wanted = arguments_of(text), value_of(task.test)
+    except ValueError:
+        return "fail_load"
+    test = f"{_SAME}\ndef check(candidate):\n    assert same(candidate({arguments}), {wanted!r})\n"
+    source = task.prompt.rpartition("\nassert ")[0] + "\n"
+    return Program(program_id=program_id, source=source, test=test, entry_point=task.entry_point)
 
 
 def value_of(text: str) -> object:

@@ -11,49 +11,76 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
+from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, tree_digest, write_json
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
-from flab_deploy.corpus import TASK_KINDS, Task
+from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.decoder import check_supported
-from flab_deploy.errors import SandboxError
-from flab_deploy.evaluation.answers import parses, program_of, value_verdict
+from flab_deploy.errors import ConfigError, SandboxError
+from flab_deploy.evaluation.answers import answer_of, parses
+from flab_deploy.evaluation.attempt import Attempt
+from flab_deploy.evaluation.completion import GenerateConfig
+from flab_deploy.evaluation.effects import pass_at_more, security, thought_effect
+from flab_deploy.evaluation.formats import FormatName
+from flab_deploy.evaluation.journal import forget
 from flab_deploy.evaluation.perturb.catalogue import METHODS
+from flab_deploy.evaluation.security import findings
 from flab_deploy.evaluation.statistics import clustered_wilson_interval
-from flab_deploy.evaluation.suite import Suite, prepare_suite, program
+from flab_deploy.evaluation.suite import MOST_INFRA_ERRORS, Suite, prepare_suite
 from flab_deploy.evaluation.tasks import SuiteConfig, source_digest
+from flab_deploy.evaluation.thought import asks_for_plan, with_reference_plan, without_plan
+from flab_deploy.evaluation.writers import Place, run_key, write_answers
 from flab_deploy.progress import progress
-from flab_deploy.sandbox import Limits, describe_sandbox, judge
+from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
 
 logger = logging.getLogger(__name__)
 
-REPORT, VERDICTS, TIMINGS = "report.json", "verdicts.jsonl", "timings.json"
+REPORT, VERDICTS, THOUGHTS, TIMINGS = "report.json", "verdicts.jsonl", "thoughts.jsonl", "timings.json"
 DEFAULT_PERTURBATIONS = (
     "butter_finger", "char_case", "whitespace", "synonyms", "statement", "name_camel_case", "name_affix",
     "parameter_rename", "type_hints", "doc_to_comments", "blank_lines", "two_space_indent",
 )  # fmt: skip
-_MOST_INFRA_ERRORS = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
     """How a model is evaluated."""
 
-    tasks: str = "reference"
-    """`reference`, or a JSON-lines file of tasks."""
+    suite: str = "reference"
+    """`reference`, a file of tasks (.jsonl, .jsonl.gz, .json, .parquet), or `hub:ORG/NAME@REVISION#CONFIG/SPLIT`."""
+    format: FormatName | None = None
+    """Format of the file: flab, humaneval, codeharmony, mbpp, evalplus, cruxeval; told from its fields if left out."""
     num_function_synthesis: int = 2000
     """Function-synthesis problems, at most."""
     num_output_prediction: int = 500
     """Output-prediction problems, at most."""
     num_chain_of_thought: int = 500
     """Chain-of-thought problems, at most."""
+    num_input_prediction: int = 1000
+    """Input-prediction problems, at most; the reference tasks have none."""
     num_robustness: int = 200
     """Function-synthesis problems that every perturbation method is given."""
+    num_thought: int = 200
+    """Chain-of-thought problems that are also asked without a plan and with the reference plan."""
     perturbations: tuple[str, ...] = DEFAULT_PERTURBATIONS
     """Perturbation methods."""
+    num_samples: int = 1
+    """Answers per problem; more than one needs a temperature above 0."""
+    temperature: float = 0.0
+    """0 writes the most likely token; above, tokens are drawn, the same ones for the same seed."""
+    top_p: float = 1.0
+    """Share of the probability that tokens are drawn from."""
+    pass_k: tuple[int, ...] = (1,)
+    """The k of pass@k, none above num_samples."""
     seed: int = 0
-    """Seed of the tasks and perturbations."""
-    batch_size: int = 128
-    """Prompts continued together."""
+    """Seed of the tasks, the perturbations and the drawing of tokens."""
+    endpoint: str = ""
+    """Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; FLAB_API_KEY holds its key."""
+    served_model: str = ""
+    """Name of the model on that server; may be left out if it has only one."""
+    onnx: str = ""
+    """Directory of the model's ONNX export, to judge that instead of the checkpoint."""
+    batch_size: int = 512
+    """Prompts continued together, at most; fewer where their cache would exceed 1 GiB."""
     max_new_tokens: int = 128
     """New tokens per problem, at most."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -65,34 +92,32 @@ class EvaluateConfig:
     memory_limit_bytes: int = 512 << 20
     """Memory that one program may use."""
 
-    def suite(self) -> SuiteConfig:
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured."""
+        if self.num_samples < 1 or not self.pass_k or not all(1 <= k <= self.num_samples for k in self.pass_k):
+            raise ConfigError(f"pass_k={list(self.pass_k)} needs every k from 1 to num_samples={self.num_samples}")
+        if self.num_samples > 1 and self.temperature == 0:
+            raise ConfigError(f"num_samples={self.num_samples} at temperature 0 are all the same; set a temperature")
+
+    def problems(self) -> SuiteConfig:
         """The part that says which problems."""
         return SuiteConfig(
-            tasks=self.tasks, num_function_synthesis=self.num_function_synthesis,
+            tasks=self.suite, format=self.format, num_function_synthesis=self.num_function_synthesis,
             num_output_prediction=self.num_output_prediction, num_chain_of_thought=self.num_chain_of_thought,
-            num_robustness=self.num_robustness, perturbations=tuple(self.perturbations), seed=self.seed,
+            num_input_prediction=self.num_input_prediction, num_robustness=self.num_robustness,
+            perturbations=tuple(self.perturbations), seed=self.seed,
         )  # fmt: skip
 
     def limits(self) -> Limits:
         """What one program may use."""
         return Limits(cpu_s=self.cpu_limit_s, wall_s=5 * self.cpu_limit_s, memory_bytes=self.memory_limit_bytes)
 
-
-@dataclass(kw_only=True)
-class Attempt:
-    """One problem, what the model wrote, and how that was judged."""
-
-    task: Task
-    perturbation: str | None
-    completion: str = ""
-    truncated: bool = False
-    unparsable: bool = False
-    verdict: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the answer is right."""
-        return self.verdict == "pass"
+    def generation(self) -> GenerateConfig:
+        """How the answers are written."""
+        return GenerateConfig(
+            batch_size=self.batch_size, max_new_tokens=self.max_new_tokens, temperature=self.temperature,
+            top_p=self.top_p, seed=self.seed,
+        )  # fmt: skip
 
 
 def evaluate(
@@ -100,86 +125,100 @@ def evaluate(
 ) -> Artifact:
     """The evaluation of a model: `report.json`, and one line per problem in `verdicts.jsonl`.
 
+    What the model has written is kept until the evaluation is finished: interrupted, it goes on from there.
     Raises SandboxError if code cannot be isolated here or more than 0.1 % of the programs could not be
-    judged, ConfigError for unusable tasks or settings, UnsupportedModel for a model that cannot generate.
+    judged, ConfigError for unusable tasks or settings, UnsupportedModel for a model that cannot generate,
+    ServingError for an endpoint that does not answer.
     """
     checkpoint = resolve(model)
     check_supported(read_config(checkpoint.path), checkpoint.path)
-    settings = {**asdict(config), "perturbations": list(config.perturbations)}
-    parents = {"model": checkpoint.digest, "tasks": source_digest(config.tasks)}
+    settings = {**asdict(config), "perturbations": list(config.perturbations), "pass_k": list(config.pass_k)}
+    parents = {"model": checkpoint.digest, "tasks": source_digest(config.suite)}
+    if config.onnx:
+        parents["onnx"] = tree_digest(Path(config.onnx))
     name = str(model) if str(model) == "reference" else checkpoint.path.name
 
-    def work(draft: Draft) -> None:
-        _evaluate(draft, checkpoint, name, config)
+    runs: list[str] = []
 
-    return run_stage(
+    def work(draft: Draft) -> None:
+        runs.append(_evaluate(draft, checkpoint, name, config))
+
+    done = run_stage(
         out, kind="evaluation", module=__name__, parents=parents, config=settings, work=work,
         measurements=(TIMINGS,), force=force,
     )  # fmt: skip
+    for run in runs:
+        forget(run)
+    return done
 
 
-def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateConfig) -> None:
+def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateConfig) -> str:
+    place = Place(
+        path=checkpoint.path, dtype=config.dtype, endpoint=config.endpoint, served_model=config.served_model,
+        onnx=config.onnx,
+    )  # fmt: skip
     clock = [time.monotonic()]
-    suite = prepare_suite(config.suite(), config.limits())
-    attempts = [Attempt(task=task, perturbation=None) for task in suite.tasks]
-    attempts += [Attempt(task=item.task, perturbation=item.method) for item in suite.items]
+    suite = prepare_suite(config.problems(), config.limits())
+    attempts = make_attempts(suite, config)
     clock.append(time.monotonic())
-    num_tokens = write_answers(checkpoint.path, attempts, config)
+    run = run_key(attempts, config.generation(), place, checkpoint.digest)
+    num_tokens = write_answers(attempts, config.generation(), place, run)
     clock.append(time.monotonic())
     judge_answers(attempts, config.limits())
     clock.append(time.monotonic())
     report = make_report(attempts, suite, config, {"digest": checkpoint.digest, "name": name})
     write_json(draft.path / REPORT, report)
-    _write_verdicts(draft.path / VERDICTS, attempts)
+    _write_rows(draft.path / VERDICTS, [a for a in attempts if a.thought == "own"])
+    _write_rows(draft.path / THOUGHTS, [a for a in attempts if a.thought != "own"])
     suite_s, generation_s, judging_s = (round(b - a, 3) for a, b in zip(clock, clock[1:], strict=False))
     write_json(draft.path / TIMINGS, {
         "suite_s": suite_s, "generation_s": generation_s, "judging_s": judging_s, "num_prompts": len(attempts),
         "num_new_tokens": num_tokens, "new_tokens_per_s": round(num_tokens / max(generation_s, 1e-3), 1),
     })  # fmt: skip
     draft.figures.update({key: report[key] for key in ("suite", "tasks", "health")})
+    return run
 
 
-def write_answers(path: Path, attempts: Sequence[Attempt], config: EvaluateConfig) -> int:
-    """Let the model of a checkpoint directory answer all attempts; returns the number of tokens it wrote."""
-    from flab_deploy.evaluation.generate import GenerateConfig, generate, load_model
-
-    model, tokenizer = load_model(path, config.dtype)
-    num_tokens = 0
-    with progress("generation", len(attempts), "prompts") as advance:
-        for values in (False, True):
-            rows = [a for a in attempts if (a.task.kind == "output_prediction") is values]
-            settings = GenerateConfig(
-                batch_size=config.batch_size, max_new_tokens=config.max_new_tokens, stop_at_newline=values
-            )
-            written = generate(model, tokenizer, [a.task.prompt for a in rows], settings, advance)
-            for attempt, completion in zip(rows, written, strict=True):
-                attempt.completion, attempt.truncated = completion.text, completion.truncated
-                num_tokens += len(completion.ids)
-    return num_tokens
+def make_attempts(suite: Suite, config: EvaluateConfig) -> list[Attempt]:
+    """Every prompt that the model is given, each as often as samples are wanted."""
+    samples = range(config.num_samples)
+    found = [Attempt(task=task, perturbation=None, sample=i) for task in suite.tasks for i in samples]
+    found += [Attempt(task=item.task, perturbation=item.method, sample=i) for item in suite.items for i in samples]
+    plans = [task for task in suite.tasks if asks_for_plan(task)][: config.num_thought]
+    for task in plans:
+        found += [Attempt(task=without_plan(task), perturbation=None, thought="none", sample=i) for i in samples]
+        given = with_reference_plan(task)
+        found += [Attempt(task=given, perturbation=None, thought="reference", sample=i) for i in samples]
+    return found
 
 
 def judge_answers(attempts: Sequence[Attempt], limits: Limits) -> None:
     """Give every attempt its verdict; a program that is its proven canonical solution need not run again."""
     waiting: dict[tuple[str, str], list[Attempt]] = {}
+    programs: dict[tuple[str, str], Program] = {}
     for attempt in attempts:
         task = attempt.task
-        if task.kind == "output_prediction":
-            attempt.verdict = value_verdict(task, attempt.completion)
-            attempt.unparsable = attempt.verdict == "fail_load"
+        answer = answer_of(task, attempt.completion, attempt.perturbation, truncated=attempt.truncated)
+        if isinstance(answer, str):
+            attempt.verdict = answer
+            attempt.unparsable = answer == "fail_load"
             continue
-        source = program_of(task, attempt.completion, attempt.perturbation, attempt.truncated)
-        attempt.unparsable = not parses(source)
-        if source == task.prompt + task.canonical_solution:
+        if task.kind != "input_prediction":
+            attempt.findings = findings(answer.source)
+            attempt.unparsable = not parses(answer.source)
+        if answer.source == task.prompt + task.canonical_solution:
             attempt.verdict = "pass"
-        else:
-            waiting.setdefault((source, task.test), []).append(attempt)
-    programs = [program(str(i), same[0].task, source) for i, ((source, _), same) in enumerate(waiting.items())]
+            continue
+        programs.setdefault((answer.source, answer.test), answer)
+        waiting.setdefault((answer.source, answer.test), []).append(attempt)
     with progress("judging", len(programs), "programs") as advance:
-        for same, verdict in zip(waiting.values(), judge(programs, limits, progress=advance), strict=True):
+        for same, verdict in zip(
+            waiting.values(), judge(list(programs.values()), limits, progress=advance), strict=True
+        ):
             for attempt in same:
                 attempt.verdict = verdict.verdict
     unjudged = [a for a in attempts if a.verdict == "infra_error"]
-    if len(unjudged) > _MOST_INFRA_ERRORS * len(attempts):
+    if len(unjudged) > MOST_INFRA_ERRORS * len(attempts):
         raise SandboxError(
             f"{len(unjudged)} of {len(attempts)} programs could not be judged, so there is no score; "
             "check memory and load of this machine and run again"
@@ -191,19 +230,23 @@ def make_report(
 ) -> dict[str, Json]:
     """The report as JSON: rates with Wilson intervals by kind and by perturbation, and how sound the data is."""
     judged = [a for a in attempts if a.verdict != "infra_error"]
-    nominal = [a for a in judged if a.perturbation is None]
+    nominal = [a for a in judged if a.nominal]
     tasks: dict[str, Json] = {}
-    for kind in TASK_KINDS:
+    for kind in ALL_TASK_KINDS:
         if found := [a for a in nominal if a.task.kind == kind]:
-            passed = sum(a.passed for a in found)
-            tasks[kind] = {"num_problems": len(found), "num_passed": passed, **_rate(found, config.confidence)}
+            tasks[kind] = {
+                "num_problems": len({a.task.task_id for a in found}), "num_passed": sum(a.passed for a in found),
+                **_rate(found, config.confidence), **pass_at_more(found, config.pass_k, config.num_samples),
+            }  # fmt: skip
     sandbox = describe_sandbox()
     return {
         "model": dict(model),
         "suite": {"name": suite.name, "digest": suite.digest, "num_problems": len(suite.tasks)},
         "confidence": config.confidence,
         "tasks": tasks,
-        "robustness": robustness(judged, suite, config.confidence),
+        "robustness": robustness([a for a in judged if a.thought == "own"], suite, config.confidence),
+        "chain_of_thought": thought_effect(judged, config.confidence),
+        "security": security(nominal),
         "health": _health(attempts, suite),
         "sandbox": {
             "tier": str(sandbox["tier"]), "layers": list(sandbox["layers"]),
@@ -223,24 +266,25 @@ def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> di
 
     Robust pass@1 is ReCode's with one perturbed prompt per problem and method, over all methods but the probes.
     """
-    nominal = {a.task.task_id: a for a in judged if a.perturbation is None}
+    nominal = {(a.task.task_id, a.sample): a for a in judged if a.perturbation is None}
     methods: dict[str, Json] = {}
     pooled: list[Attempt] = []
     for name, counts in suite.methods.items():
-        found = [a for a in judged if a.perturbation == name and a.task.task_id in nominal]
-        before = _rate([nominal[a.task.task_id] for a in found], confidence)["pass_at_1"]
+        found = [a for a in judged if a.perturbation == name and (a.task.task_id, a.sample) in nominal]
+        before = _rate([nominal[a.task.task_id, a.sample] for a in found], confidence)["pass_at_1"]
         methods[name] = {
             "family": METHODS[name].family, "probe": METHODS[name].probe, **asdict(counts),
             "nominal_pass_at_1": before, **_rate(found, confidence),
         }  # fmt: skip
         pooled += [] if METHODS[name].probe else found
-    worst: dict[str, bool] = {}
+    worst: dict[tuple[str, int], bool] = {}
     for attempt in pooled:
-        worst[attempt.task.task_id] = worst.get(attempt.task.task_id, True) and attempt.passed
+        key = (attempt.task.task_id, attempt.sample)
+        worst[key] = worst.get(key, True) and attempt.passed
     rate = _rate(pooled, confidence)
-    before_all, robust = sum(nominal[a.task.task_id].passed for a in pooled), sum(a.passed for a in pooled)
+    before_all, robust = sum(nominal[a.task.task_id, a.sample].passed for a in pooled), sum(a.passed for a in pooled)
     return {
-        "task_kind": "function_synthesis", "num_problems": len(worst), "num_items": len(pooled),
+        "task_kind": "function_synthesis", "num_problems": len({key for key, _ in worst}), "num_items": len(pooled),
         "nominal_pass_at_1": before_all / len(pooled) if pooled else None, "robust_pass_at_1": rate["pass_at_1"],
         "interval": rate["interval"], "robust_drop_at_1": (before_all - robust) / before_all if before_all else None,
         "worst_case_pass_at_1": sum(worst.values()) / len(worst) if worst else None, "perturbations": methods,
@@ -248,8 +292,10 @@ def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> di
 
 
 def _health(attempts: Sequence[Attempt], suite: Suite) -> dict[str, Json]:
-    nominal = [a for a in attempts if a.perturbation is None]
+    nominal = [a for a in attempts if a.nominal]
     return {
+        "num_problems": len(suite.tasks),
+        "num_judged": sum(a.verdict != "infra_error" for a in nominal),
         "canonical_pass_rate": suite.canonical_pass_rate,
         "num_excluded": len(suite.excluded),
         "excluded": [dict(entry) for entry in suite.excluded],
@@ -260,12 +306,22 @@ def _health(attempts: Sequence[Attempt], suite: Suite) -> dict[str, Json]:
     }
 
 
-def _write_verdicts(path: Path, attempts: Sequence[Attempt]) -> None:
+def _write_rows(path: Path, attempts: Sequence[Attempt]) -> None:
+    """One line per prompt; its first sample on top, and how many of all were right."""
+    grouped: dict[tuple[str, str | None, str], list[Attempt]] = {}
+    for attempt in attempts:
+        grouped.setdefault((attempt.task.task_id, attempt.perturbation, attempt.thought), []).append(attempt)
     with path.open("w", encoding="utf-8", newline="\n") as out:
-        for attempt in attempts:
-            row = {
-                "task_id": attempt.task.task_id, "kind": attempt.task.kind, "composition": attempt.task.composition,
-                "perturbation": attempt.perturbation, "verdict": attempt.verdict, "passed": attempt.passed,
-                "completion": attempt.completion,
+        for same in grouped.values():
+            first = same[0]
+            row: dict[str, Json] = {
+                "task_id": first.task.task_id, "kind": first.task.kind, "composition": first.task.composition,
+                "perturbation": first.perturbation, "verdict": first.verdict, "passed": first.passed,
+                "completion": first.completion, "num_samples": len(same), "num_passed": sum(a.passed for a in same),
+                "findings": list(first.findings),
             }  # fmt: skip
+            if first.thought != "own":
+                row["thought"] = first.thought
+            if len(same) > 1:
+                row["samples"] = [{"verdict": a.verdict, "completion": a.completion} for a in same]
             out.write(json.dumps(row) + "\n")

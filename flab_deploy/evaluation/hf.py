@@ -17,8 +17,10 @@ from datasets import Features, List, Value
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation import metrics, statistics
+from flab_deploy.evaluation.answers import same_value, value_of
+from flab_deploy.evaluation.thought import bleu_4, words_of
 
-METRIC_NAMES = ("pass_at_k", "robust_pass_at_k", "retention")
+METRIC_NAMES = ("pass_at_k", "robust_pass_at_k", "retention", "typed_match", "plan_bleu")
 _CITATION = "flab-deploy"
 
 
@@ -106,3 +108,41 @@ class Retention(_Offline):
             "retention_high": high,
             "non_inferiority_p": statistics.non_inferiority_p(paired, margin),
         }
+
+
+class TypedMatch(_Offline):
+    """Share of predicted values that are the expected literal, types included: `compute(predictions, references)`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Exact match of Python literals that tells True from 1 and 1.0 from 1; nothing is executed.",
+            citation=_CITATION,
+            inputs_description="predictions, references: one Python literal per problem, as text.",
+            features=Features({"predictions": Value("string"), "references": Value("string")}),
+        )
+
+    def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        matched = [_is_literal(p, value_of(r)) for p, r in zip(predictions, references, strict=True)]
+        return {"typed_match": sum(matched) / len(matched)}
+
+
+class PlanBleu(_Offline):
+    """Corpus BLEU-4 of plans in words, with one reference each: `compute(predictions, references)`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Corpus BLEU-4 without smoothing, for comparison with published figures.",
+            citation=_CITATION,
+            inputs_description="predictions, references: one plan per problem, as text.",
+            features=Features({"predictions": Value("string"), "references": Value("string")}),
+        )
+
+    def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        return {"bleu_4": bleu_4([words_of(text) for text in predictions], [words_of(text) for text in references])}
+
+
+def _is_literal(text: str, value: object) -> bool:
+    try:
+        return same_value(value_of(text), value)
+    except ValueError:
+        return False

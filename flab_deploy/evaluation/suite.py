@@ -15,15 +15,16 @@ from typing import Any, cast
 
 from flab_deploy.artifacts import Draft, json_digest, read_json, run_stage, write_json
 from flab_deploy.corpus import Task, corpus_digest, load_records, save_records
-from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.answers import value_verdict
+from flab_deploy.errors import ConfigError, SandboxError
+from flab_deploy.evaluation.answers import answer_of, judged_program
 from flab_deploy.evaluation.perturb.catalogue import Drawn, Item, draw, method_named
-from flab_deploy.evaluation.tasks import SuiteConfig, choose, load_tasks, source_digest, suite_name
+from flab_deploy.evaluation.tasks import REFERENCE, SuiteConfig, choose, load_tasks, source_digest, suite_name
 from flab_deploy.home import flab_home
 from flab_deploy.progress import progress
-from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
+from flab_deploy.sandbox import Limits, Program, Verdict, VerdictName, describe_sandbox, judge
 
 logger = logging.getLogger(__name__)
+MOST_INFRA_ERRORS = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Suite:
     items: tuple[Item, ...]
     methods: dict[str, MethodCount]
     excluded: tuple[dict[str, str], ...]
-    """`task_id` and `verdict` of problems whose own solution fails here."""
+    """`task_id`, `verdict` and `detail` of problems whose own solution fails here."""
     canonical_pass_rate: float
     """Share of the problems whose canonical solution passes."""
 
@@ -73,13 +74,22 @@ def prepare_suite(config: SuiteConfig, limits: Limits, workers: int = 0) -> Suit
 def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> None:
     tasks = load_tasks(config)
     verdicts = canonical_verdicts(tasks, limits, workers, "canonical solutions")
-    sound = [task for task, verdict in zip(tasks, verdicts, strict=True) if verdict == "pass"]
+    if config.tasks == REFERENCE:
+        _check_judged(verdicts)
+    sound = [task for task, verdict in zip(tasks, verdicts, strict=True) if verdict.passed]
     if not sound:
-        counts = dict(Counter(verdicts))
+        counts = dict(Counter(verdict.verdict for verdict in verdicts))
         raise ConfigError(
             f"no canonical solution of {config.tasks} passes its own test here ({counts}); check the tasks"
         )
-    excluded = [{"task_id": t.task_id, "verdict": v} for t, v in zip(tasks, verdicts, strict=True) if v != "pass"]
+    excluded = [
+        {"task_id": task.task_id, "verdict": verdict.verdict, "detail": verdict.detail}
+        for task, verdict in zip(tasks, verdicts, strict=True) if not verdict.passed
+    ]  # fmt: skip
+    if excluded:
+        logger.info(
+            "%s: %d of %d tasks are left out, as their own solution fails", config.tasks, len(excluded), len(tasks)
+        )
     save_records(draft.path / "tasks.jsonl", sound)
     functions = [task for task in sound if task.kind == "function_synthesis"]
     methods, digests = {}, {}
@@ -99,28 +109,44 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
     write_json(draft.path / "suite.json", summary)
 
 
+def _check_judged(verdicts: Sequence[Verdict]) -> None:
+    """Refuse a suite of sound tests whose problems may be missing for want of memory or time on this machine."""
+    unjudged = [verdict for verdict in verdicts if verdict.verdict == "infra_error"]
+    if len(unjudged) > MOST_INFRA_ERRORS * len(verdicts):
+        raise SandboxError(
+            f"{len(unjudged)} of {len(verdicts)} canonical solutions could not be judged ({unjudged[0].detail}); "
+            "check the tests, and memory and load of this machine"
+        )
+
+
 def _proven(drawn: dict[str, Drawn], limits: Limits, workers: int) -> list[Item]:
     items = [item for found in drawn.values() for item in found.items]
     verdicts = canonical_verdicts([item.task for item in items], limits, workers, "perturbed canonical solutions")
-    return [item for item, verdict in zip(items, verdicts, strict=True) if verdict == "pass"]
+    return [item for item, verdict in zip(items, verdicts, strict=True) if verdict.passed]
 
 
-def canonical_verdicts(tasks: Sequence[Task], limits: Limits, workers: int, label: str) -> list[str]:
+def canonical_verdicts(tasks: Sequence[Task], limits: Limits, workers: int, label: str) -> list[Verdict]:
     """The verdict on each task's own solution: compared for output prediction, run in the sandbox otherwise."""
-    found = [value_verdict(t, t.canonical_solution) if t.kind == "output_prediction" else "" for t in tasks]
-    waiting = [i for i, verdict in enumerate(found) if not verdict]
-    programs = [program(str(i), tasks[i], tasks[i].prompt + tasks[i].canonical_solution) for i in waiting]
+    answers = [_canonical(task, str(i)) for i, task in enumerate(tasks)]
+    programs = [answer for answer in answers if isinstance(answer, Program)]
     with progress(label, len(programs), "programs") as advance:
-        for i, verdict in zip(waiting, judge(programs, limits, workers, advance), strict=True):
-            found[i] = verdict.verdict
-    return found
+        judged = iter(judge(programs, limits, workers, advance))
+    return [
+        next(judged) if isinstance(answer, Program) else _static(str(i), answer) for i, answer in enumerate(answers)
+    ]
 
 
-def program(program_id: str, task: Task, source: str) -> Program:
-    """A source as the sandbox takes it, with the task's test."""
-    return Program(
-        program_id=program_id, source=source, test=task.test, entry_point=task.entry_point, prelude=task.prompt
-    )
+def _canonical(task: Task, program_id: str) -> Program | str:
+    """A task's own solution as it stands: what its author wrote is not trimmed."""
+    if task.kind in ("output_prediction", "input_prediction"):
+        return answer_of(task, task.canonical_solution, program_id=program_id)
+    source = task.prompt + task.canonical_solution
+    return judged_program(task, source, program_id)
+
+
+def _static(program_id: str, name: str) -> Verdict:
+    detail = "" if name == "pass" else "its own solution is not the literal that its test expects"
+    return Verdict(program_id=program_id, verdict=cast("VerdictName", name), detail=detail, cpu_s=0.0, max_rss_bytes=0)
 
 
 def _load(folder: Path) -> Suite:

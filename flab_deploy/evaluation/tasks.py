@@ -1,15 +1,15 @@
-"""Where the problems of an evaluation come from. Nothing is executed here."""
+"""Which problems an evaluation holds. Nothing is executed here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-from flab_deploy.artifacts import file_digest
-from flab_deploy.corpus import TASK_KINDS, Task, TaskKind, load_records
-from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.corpus import ALL_TASK_KINDS, TASK_KINDS, Task, TaskKind
+from flab_deploy.errors import ConfigError
+from flab_deploy.evaluation.formats import FORMATS, FormatName, detect, read_row
+from flab_deploy.evaluation.sources import digest_of, name_of, rows
 
 REFERENCE = "reference"
 
@@ -19,13 +19,17 @@ class SuiteConfig:
     """Which problems a suite holds, and which of them are asked for in other ways as well."""
 
     tasks: str
-    """`reference`, or the path of a JSON-lines file of tasks."""
+    """`reference`, the path of a task file, or `hub:ORG/NAME`."""
+    format: FormatName | None = None
+    """Format of the file; told from its fields if None."""
     num_function_synthesis: int
     """Function-synthesis problems; of a file, at most the first so many."""
     num_output_prediction: int
     """Output-prediction problems."""
     num_chain_of_thought: int
     """Chain-of-thought problems."""
+    num_input_prediction: int = 0
+    """Input-prediction problems; the reference tasks have none."""
     num_robustness: int
     """Function-synthesis problems that are perturbed."""
     perturbations: tuple[str, ...]
@@ -35,29 +39,25 @@ class SuiteConfig:
 
     def wanted(self) -> dict[TaskKind, int]:
         """Number of problems by kind."""
-        counts = (self.num_function_synthesis, self.num_output_prediction, self.num_chain_of_thought)
-        return dict(zip(TASK_KINDS, counts, strict=True))
+        given = 0 if self.tasks == REFERENCE else self.num_input_prediction
+        counts = (self.num_function_synthesis, self.num_output_prediction, self.num_chain_of_thought, given)
+        return dict(zip(ALL_TASK_KINDS, counts, strict=True))
 
 
 def suite_name(tasks: str) -> str:
-    """Name of a suite: `reference`, or the file's name without its ending."""
-    return tasks if tasks == REFERENCE else Path(tasks).stem
+    """Name of a suite: `reference`, or that of the file or data set."""
+    return tasks if tasks == REFERENCE else name_of(tasks)
 
 
 def source_digest(tasks: str) -> str:
-    """What the tasks depend on besides code: the file's digest. Raises ArtifactError if it is missing."""
-    if tasks == REFERENCE:
-        return REFERENCE
-    path = Path(tasks)
-    if not path.is_file():
-        raise ArtifactError(f"no tasks at {path}; give a JSON-lines file, or 'reference'")
-    return file_digest(path)
+    """What the tasks depend on besides code. Raises ArtifactError if it is missing."""
+    return tasks if tasks == REFERENCE else digest_of(tasks)
 
 
 def load_tasks(config: SuiteConfig) -> list[Task]:
     """The suite's problems, kind by kind.
 
-    Raises ConfigError if a count is negative, all are zero, or two tasks share an id.
+    Raises ConfigError if a count is negative, all are zero, a row cannot be read, or two tasks share an id.
     """
     wanted = config.wanted()
     if min(wanted.values()) < 0 or sum(wanted.values()) == 0:
@@ -65,22 +65,44 @@ def load_tasks(config: SuiteConfig) -> list[Task]:
     if config.tasks == REFERENCE:
         from flab_deploy.reference.tasks import make_tasks
 
-        return [task for kind, count in wanted.items() for task in make_tasks("test", kind, count, config.seed)]
-    found = load_records(Path(config.tasks), Task)
-    _check(found, config.tasks)
-    return [task for kind, count in wanted.items() for task in [t for t in found if t.kind == kind][:count]]
+        return [task for kind in TASK_KINDS for task in make_tasks("test", kind, wanted[kind], config.seed)]
+    found = read_tasks(config.tasks, config.format)
+    chosen = [task for kind, count in wanted.items() for task in [t for t in found if t.kind == kind][:count]]
+    if not chosen:
+        kinds = sorted({task.kind for task in found})
+        raise ConfigError(f"{config.tasks} has only {', '.join(kinds)} problems, and none of these are asked for")
+    return chosen
 
 
-def _check(tasks: Sequence[Task], name: str) -> None:
-    seen: set[str] = set()
-    for task in tasks:
-        if task.task_id in seen:
-            raise ConfigError(f"{name}: task_id {task.task_id!r} appears twice; give every task its own")
-        if task.kind not in TASK_KINDS:
-            raise ConfigError(
-                f"{name}: task {task.task_id!r} has kind {task.kind!r}; use one of {', '.join(TASK_KINDS)}"
-            )
-        seen.add(task.task_id)
+def read_tasks(source: str, name: FormatName | None = None) -> list[Task]:
+    """Every task of a file or hub data set, in its order.
+
+    Raises ConfigError naming file, line and field for a row that is not of the format, or an id that is there twice.
+    """
+    if name is not None and name not in FORMATS:
+        raise ConfigError(f"no task format {name!r}; choose one of {', '.join(FORMATS)}")
+    tasks: list[Task] = []
+    first: dict[str, str] = {}
+    for where, row in rows(source):
+        name = name or _detected(row, where)
+        for task in read_row(row, name, where):
+            if task.task_id in first:
+                raise ConfigError(
+                    f"{where}: field 'task_id' is {task.task_id!r}, as it is at {first[task.task_id]}; "
+                    "give every task its own"
+                )
+            first[task.task_id] = where
+            tasks.append(task)
+    if not tasks:
+        raise ConfigError(f"{source} holds no tasks; give at least one row")
+    return tasks
+
+
+def _detected(row: dict[str, object], where: str) -> FormatName:
+    try:
+        return detect(row)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}; say which with --format") from None
 
 
 def choose(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:

@@ -63,7 +63,8 @@ def test_verdicts_on_values(text: str, verdict: str) -> None:
 def test_a_cut_off_completion_loses_only_its_unfinished_end() -> None:
     text = "\n    y = x + 1\n    return 1\n\nprint(f("
     assert program_of(FUNCTION, text, None, truncated=True) == FUNCTION.prompt + "\n    y = x + 1\n    return 1\n"
-    assert program_of(FUNCTION, text, None, truncated=False) == FUNCTION.prompt + text
+    broken = "\n    y = x + 1\n    return (1"
+    assert program_of(FUNCTION, broken, None, truncated=False) == FUNCTION.prompt + broken
 
 
 def test_indentation_is_fitted_only_where_it_was_perturbed() -> None:

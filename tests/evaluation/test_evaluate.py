@@ -11,8 +11,9 @@ import pytest
 from flab_deploy.artifacts import Artifact, write_json
 from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError, UnsupportedModel
+from flab_deploy.evaluation.attempt import Attempt
 from flab_deploy.evaluation.compare import compare
-from flab_deploy.evaluation.evaluate import Attempt, EvaluateConfig, evaluate, judge_answers, make_report
+from flab_deploy.evaluation.evaluate import EvaluateConfig, evaluate, judge_answers, make_report
 from flab_deploy.evaluation.suite import prepare_suite
 from flab_deploy.evaluation.tasks import load_tasks
 from flab_deploy.reference.tasks import make_tasks
@@ -48,14 +49,21 @@ def _json(artifact: Artifact, name: str) -> dict[str, Any]:
 
 
 def test_evaluation_of_a_random_model(tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path) -> None:
-    config = replace(SMALL, tasks=str(tasks_file), num_function_synthesis=9)
+    config = replace(SMALL, suite=str(tasks_file), num_function_synthesis=9)
     artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
     report = _json(artifact, "report.json")
     assert report["suite"] | {"digest": ""} == {"name": "mixed", "digest": "", "num_problems": 16}
     assert {k: v["num_problems"] for k, v in report["tasks"].items()} == {
         "function_synthesis": 8, "output_prediction": 4, "chain_of_thought": 4,
     }  # fmt: skip
-    assert report["health"]["excluded"] == [{"task_id": "broken", "verdict": "fail_assert"}]
+    (excluded,) = report["health"]["excluded"]
+    assert (excluded["task_id"], excluded["verdict"]) == ("broken", "fail_assert")
+    assert report["health"]["num_problems"] == report["health"]["num_judged"] == 16
+    assert report["chain_of_thought"]["num_problems"] == 4 and set(report["chain_of_thought"]["pass_at_1"]) == {
+        "own", "none", "reference",
+    }  # fmt: skip
+    assert report["security"]["num_programs"] == 12
+    assert len((artifact.path / "thoughts.jsonl").read_text().splitlines()) == 8
     assert report["health"]["canonical_pass_rate"] == pytest.approx(16 / 17)
     assert report["health"]["num_truncated"] > 0
     assert set(report["robustness"]["perturbations"]) == set(PERTURBATIONS)
@@ -78,7 +86,7 @@ def test_an_encoder_is_refused_before_anything_is_written(tiny_checkpoint: Path,
 
 
 def test_canonical_answers_score_one_and_others_zero() -> None:
-    suite = prepare_suite(SMALL.suite(), SMALL.limits())
+    suite = prepare_suite(SMALL.problems(), SMALL.limits())
     assert suite.canonical_pass_rate == 1.0 and not suite.excluded
 
     def report(completion: Callable[[Task], str]) -> dict[str, Any]:
@@ -105,19 +113,19 @@ def test_unusable_tasks_are_refused(tmp_path: Path) -> None:
     twice, unknown = tmp_path / "twice.jsonl", tmp_path / "unknown.jsonl"
     save_records(twice, [task, task])
     unknown.write_text(json.dumps({**asdict(task), "kind": "poetry"}))
-    with pytest.raises(ConfigError, match="appears twice"):
-        load_tasks(replace(SMALL, tasks=str(twice)).suite())
-    with pytest.raises(ConfigError, match="has kind 'poetry'"):
-        load_tasks(replace(SMALL, tasks=str(unknown)).suite())
+    with pytest.raises(ConfigError, match="give every task its own"):
+        load_tasks(replace(SMALL, suite=str(twice)).problems())
+    with pytest.raises(ConfigError, match="field 'kind' is 'poetry'"):
+        load_tasks(replace(SMALL, suite=str(unknown)).problems())
     with pytest.raises(ConfigError, match="at least one problem"):
         nothing = replace(SMALL, num_function_synthesis=0, num_output_prediction=0, num_chain_of_thought=0)
-        load_tasks(nothing.suite())
+        load_tasks(nothing.problems())
     with pytest.raises(ArtifactError, match="no tasks at"):
-        prepare_suite(replace(SMALL, tasks=str(tmp_path / "none.jsonl")).suite(), Limits())
+        prepare_suite(replace(SMALL, suite=str(tmp_path / "none.jsonl")).problems(), Limits())
 
 
 def test_a_model_compared_with_itself(tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path) -> None:
-    config = replace(SMALL, tasks=str(tasks_file))
+    config = replace(SMALL, suite=str(tasks_file))
     first = evaluate(tiny_checkpoint, tmp_path / "first", config)
     found = _json(compare(first.path, first.path, tmp_path / "comparison"), "comparison.json")
     assert found["overall"]["difference"] == 0.0 and found["overall"]["mcnemar_p"] == 1.0
@@ -130,3 +138,49 @@ def test_a_model_compared_with_itself(tiny_checkpoint: Path, tasks_file: Path, t
     (first.path / "verdicts.jsonl").write_text("")
     with pytest.raises(ArtifactError, match="was changed"):
         compare(first.path, other.path, tmp_path / "mixed")
+
+
+def test_predicted_inputs_are_executed(tmp_path: Path) -> None:
+    path = tmp_path / "crux.jsonl"
+    path.write_text(json.dumps({"code": "def f(a):\n    return a % 5", "input": "8", "output": "3", "id": "s"}) + "\n")
+    (value, given) = load_tasks(replace(SMALL, suite=str(path)).problems())
+    assert (value.kind, given.kind) == ("output_prediction", "input_prediction")
+    answers = {
+        "8)": "pass", "3)\nassert": "pass", " -2) # so": "pass", "9)": "fail_assert", "3.0)": "fail_assert",
+        "mock.ANY)": "fail_load", "'a', 'b')": "fail_exception", "f(3))": "fail_load", "": "fail_load",
+    }  # fmt: skip
+    attempts = [Attempt(task=given, perturbation=None, completion=text) for text in answers]
+    judge_answers(attempts, Limits())
+    assert {a.completion: a.verdict for a in attempts} == answers
+
+
+def test_several_samples_per_problem(tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path) -> None:
+    config = replace(
+        SMALL, suite=str(tasks_file), num_samples=3, temperature=0.9, pass_k=(1, 2), perturbations=("char_case",),
+        max_new_tokens=4,
+    )  # fmt: skip
+    artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
+    report = _json(artifact, "report.json")
+    assert report["tasks"]["function_synthesis"]["num_problems"] == 7
+    assert report["tasks"]["function_synthesis"]["pass_at_2"] == 0.0
+    rows = [json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()]
+    assert len({(row["task_id"], row["perturbation"]) for row in rows}) == len(rows)
+    assert all(row["num_samples"] == len(row["samples"]) == 3 for row in rows)
+    assert any(len({sample["completion"] for sample in row["samples"]}) > 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"num_samples": 4}, "set a temperature"), ({"pass_k": (1, 5)}, "every k from 1 to num_samples=1"),
+     ({"num_samples": 0}, "num_samples=0")],
+)  # fmt: skip
+def test_settings_that_measure_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EvaluateConfig(**settings)
+
+
+def test_a_suite_without_a_sound_problem_is_refused(tmp_path: Path) -> None:
+    task = replace(make_tasks("test", "function_synthesis", 1)[0], canonical_solution="\n    return None\n")
+    save_records(tmp_path / "none.jsonl", [task])
+    with pytest.raises(ConfigError, match=r"no canonical solution .* passes its own test here \({'fail_assert': 1}\)"):
+        prepare_suite(replace(SMALL, suite=str(tmp_path / "none.jsonl")).problems(), Limits())

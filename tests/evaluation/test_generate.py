@@ -6,8 +6,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from flab_deploy.decoder import load_model, load_tokenizer
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.generate import GenerateConfig, generate, load_model
+from flab_deploy.evaluation.completion import GenerateConfig, Request
+from flab_deploy.evaluation.generate import encode, generate, write
+from flab_deploy.evaluation.torch_steps import TorchSteps
 
 PROMPTS = [
     "def f(x):\n    return", "import os", "a", "for name in names:\n    print(name, file=sys.stderr)", "class A:",
@@ -18,7 +21,7 @@ PROMPTS = [
 @pytest.fixture(scope="module")
 def loaded(tiny_checkpoint: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A random model that repeats itself less than a fresh one, so that completions differ."""
-    model, tokenizer = load_model(tiny_checkpoint, "float32")
+    model, tokenizer = load_model(tiny_checkpoint, torch.float32), load_tokenizer(tiny_checkpoint)
     torch.manual_seed(3)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -104,3 +107,63 @@ def test_nothing_in_nothing_out(loaded: tuple[PreTrainedModel, PreTrainedTokeniz
         generate(*loaded, ["a", ""])
     with pytest.raises(ConfigError, match="at least 1"):
         generate(*loaded, ["a"], GenerateConfig(batch_size=0))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10])
+def test_samples_depend_on_prompt_seed_and_number_alone(
+    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase], batch_size: int
+) -> None:
+    model, tokenizer = loaded
+    requests = [Request(ids=ids, sample=n) for ids in encode(tokenizer, PROMPTS[:5]) for n in range(2)]
+
+    def sample(size: int, **settings: float) -> list[str]:
+        config = GenerateConfig(batch_size=size, max_new_tokens=20, **{"temperature": 0.8, "top_p": 0.9, **settings})  # type: ignore[arg-type]
+        return [c.text for c in write(TorchSteps(model), tokenizer, requests, config)]
+
+    found = sample(batch_size)
+    assert found == sample(10)
+    assert len(set(found)) > 5 and found != sample(10, seed=1)
+    # A share of the probability so small that only the most likely token is left.
+    greedy = [c.text for c in generate(model, tokenizer, PROMPTS[:5], GenerateConfig(max_new_tokens=20))]
+    assert sample(batch_size, top_p=1e-9)[::2] == greedy
+
+
+def test_draws_follow_the_distribution(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+    model, tokenizer = loaded
+    (ids,) = encode(tokenizer, ["a"])
+    requests = [Request(ids=ids, sample=n) for n in range(3000)]
+    written = write(TorchSteps(model), tokenizer, requests, GenerateConfig(max_new_tokens=1, temperature=0.5))
+    with torch.inference_mode():
+        expected = (model(input_ids=torch.tensor([ids])).logits[0, -1].float() / 0.5).softmax(-1)
+    counts = torch.zeros_like(expected)
+    for completion in written:
+        for token in completion.ids or (tokenizer.eos_token_id,):
+            counts[token] += 1
+    top = expected.topk(5).indices
+    deviation = (expected[top] * (1 - expected[top]) / 3000).sqrt()
+    assert ((counts[top] / 3000 - expected[top]).abs() < 4.5 * deviation).all()
+
+
+def test_what_is_known_is_not_written_again(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+    model, tokenizer = loaded
+    requests = [Request(ids=ids) for ids in encode(tokenizer, PROMPTS)]
+    config = GenerateConfig(batch_size=3, max_new_tokens=9)
+    told: list[list[int]] = []
+    whole = write(TorchSteps(model), tokenizer, requests, config, on_done=lambda at, _: told.append(list(at)))
+    assert sorted(i for at in told for i in at) == list(range(len(PROMPTS))) and len(told) == 4
+    known = {i: whole[i] for at in told[:2] for i in at}
+    rest: list[list[int]] = []
+    again = write(TorchSteps(model), tokenizer, requests, config, known, lambda at, _: rest.append(list(at)))
+    assert rest == told[2:] and again == whole
+
+
+def test_a_row_that_needs_no_more_is_not_continued(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+    model, tokenizer = loaded
+    requests = [Request(ids=ids) for ids in encode(tokenizer, PROMPTS[:4])]
+    config = GenerateConfig(max_new_tokens=64)
+    whole = write(TorchSteps(model), tokenizer, requests, config)
+    longest = max(range(4), key=lambda i: len(whole[i].ids))
+    assert len(whole[longest].ids) > 16
+    found = write(TorchSteps(model), tokenizer, requests, config, stop=lambda i, text: i == longest and len(text) > 5)
+    assert all(found[i] == whole[i] for i in range(4) if i != longest)
+    assert found[longest].ids == whole[longest].ids[:16] and not found[longest].truncated

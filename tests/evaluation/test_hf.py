@@ -29,6 +29,10 @@ loaded = {name: evaluate.load(str(metric_folder(name))) for name in METRIC_NAMES
 assert loaded["pass_at_k"].compute(verdicts=verdicts) == {"pass@1": 0.25}
 assert loaded["robust_pass_at_k"].compute(nominal=nominal, perturbed=perturbed) == robust
 assert loaded["retention"].compute(original=same, candidate=same, cluster=[""] * 400) == kept
+values = {"predictions": ["[1]", "True", "f(1)"], "references": ["[1]", "1", "1"]}
+assert loaded["typed_match"].compute(**values) == {"typed_match": 1 / 3}
+plans = {"predictions": ["# 1. Keep the even ones."], "references": ["# 1. Keep the even ones."]}
+assert loaded["plan_bleu"].compute(**plans)["bleu_4"] == 1.0
 print("computed")
 """
 

@@ -1,0 +1,44 @@
+"""An evaluation that is killed while it writes goes on where it stopped, and ends as if nothing had happened."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+COMMAND = [
+    sys.executable, "-m", "flab_deploy.cli", "evaluate", "reference", "--num-function-synthesis", "24",
+    "--num-output-prediction", "4", "--num-chain-of-thought", "0", "--num-robustness", "0", "--batch-size", "4",
+    "--max-new-tokens", "48", "--out",
+]  # fmt: skip
+
+
+def _run(out: Path, home: Path) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, "FLAB_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*COMMAND, str(out)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_killed_and_run_again(tmp_path: Path) -> None:
+    home, journals = tmp_path / "home", tmp_path / "home" / "completions"
+    killed = _run(tmp_path / "out", home)
+    deadline = time.monotonic() + 300
+    while sum(len(path.read_bytes().splitlines()) for path in journals.glob("*.jsonl")) < 4:
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    killed.kill()
+    killed.communicate()
+    (journal,) = journals.glob("*.jsonl")
+    before = {json.loads(line)["key"] for line in journal.read_bytes().splitlines() if line.endswith(b"}")}
+    assert 4 <= len(before) < 28 and not (tmp_path / "out").exists()
+    # The journal is the only thing that is looked at: a completion in it that the model would never write stays.
+    lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
+    lines[0] = {**lines[0], "text": "\n    return 'from the journal'\n"}
+    journal.write_text("".join(json.dumps({**line}) + "\n" for line in lines))
+    again = _run(tmp_path / "out", home)
+    _, log = again.communicate(timeout=300)
+    assert again.returncode == 0, log.decode()[-2000:]
+    rows = [json.loads(line) for line in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
+    assert len(rows) == 28
+    assert [row["completion"] for row in rows if "from the journal" in row["completion"]] == [lines[0]["text"]]
+    assert list(journals.glob("*.jsonl")) == []

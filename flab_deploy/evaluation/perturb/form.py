@@ -55,28 +55,39 @@ class Form:
     """A task's prompt and canonical solution as one parsed source.
 
     Raises SyntaxError, ValueError or tokenize.TokenError if they are not one Python source that
-    defines the entry point, with a docstring that lies within the prompt.
+    defines the entry point; everything about the docstring raises ValueError if it has none
+    within the prompt.
     """
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.source = task.prompt + task.canonical_solution
+        self.split = len(task.prompt)
         self.tree = parse(self.source)
         self.tokens = list(_tokens(self.source))
         named = [n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef) and n.name == task.entry_point]
         if not named:
             raise ValueError(f"no function {task.entry_point!r} in the source")
         self.function = named[-1]
-        self.docstring = self._docstring()
 
-    def _docstring(self) -> Token:
+    @cached_property
+    def docstring(self) -> Token:
+        """The docstring with its quotes."""
         first = self.function.body[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
             start = self.offset(first.lineno, first.col_offset)
             for token in self.tokens:
-                if token.kind == tokenize.STRING and token.start == start and token.end <= len(self.task.prompt):
+                if token.kind == tokenize.STRING and token.start == start and token.end <= self.split:
                     return token
         raise ValueError(f"{self.task.entry_point!r} has no docstring within the prompt")
+
+    @cached_property
+    def has_docstring(self) -> bool:
+        """Whether the function has a docstring within the prompt."""
+        try:
+            return bool(self.docstring.text)
+        except ValueError:
+            return False
 
     def offset(self, line: int, column_bytes: int) -> int:
         """Character offset of an `ast` position."""
@@ -133,7 +144,7 @@ class Form:
     @cached_property
     def identifiers(self) -> frozenset[str]:
         """Names that the prompt's code uses."""
-        return frozenset(t.text for t in self.tokens if t.kind == tokenize.NAME and t.start < len(self.task.prompt))
+        return frozenset(t.text for t in self.tokens if t.kind == tokenize.NAME and t.start < self.split)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -160,9 +171,28 @@ class Form:
         for found in _WORD.finditer(self.source[line.start : line.end]):
             span, text = Span(start=line.start + found.start(), end=line.start + found.end()), found[0]
             plain = text.islower() or text.istitle() or len(text) == 1
-            known = text in self.identifiers or keyword.iskeyword(text) or text in ("int", "str", "bool", "dict", "len")
+            reserved = keyword.iskeyword(text) and text != "return"
+            known = text in self.identifiers or reserved or text in ("int", "str", "bool", "dict", "len")
             if plain and not known and not any(span.overlaps(other) for other in self.protected):
                 yield span
+
+    def span_of(self, node: ast.stmt | ast.expr) -> Span:
+        """Where a node of the tree stands in the source."""
+        last, end = node.end_lineno or node.lineno, node.end_col_offset or 0
+        return Span(start=self.offset(node.lineno, node.col_offset), end=self.offset(last, end))
+
+    def shown(self, node: ast.stmt | ast.expr) -> bool:
+        """Whether a node lies within the prompt."""
+        return self.span_of(node).end <= self.split
+
+    def code_of(self, node: ast.stmt | ast.expr) -> str:
+        """A node as it is written."""
+        return self.text(self.span_of(node))
+
+    def indentation_of(self, node: ast.stmt) -> str:
+        """White space before a statement; None of it if something else stands before it on its line."""
+        start = self._starts[node.lineno - 1]
+        return self.source[start : self.offset(node.lineno, node.col_offset)]
 
     def text(self, span: Span) -> str:
         """The source's text in a span."""
@@ -213,7 +243,7 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 def edited(form: Form, edits: Iterable[Edit]) -> Task:
     """The task with edits made to its prompt and solution. Raises ValueError if an edit spans both."""
-    split = len(form.task.prompt)
+    split = form.split
     listed = list(edits)
     before = [e for e in listed if e.end <= split]
     after = [

@@ -8,6 +8,7 @@ import warnings
 
 from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.catalogue import METHODS
+from flab_deploy.evaluation.perturb.chat import unfenced
 from flab_deploy.evaluation.perturb.layout import fit_indentation
 
 _LONGEST_VALUE = 10_000
@@ -28,16 +29,20 @@ def program_of(task: Task, text: str, perturbation: str | None, truncated: bool)
     """The whole program: prompt and completion.
 
     A completion that was cut off loses the unfinished lines at its end. Where the prompt's
-    indentation was perturbed, the completion's is fitted to it.
+    indentation was perturbed, the completion's is fitted to it; a wrapper is no part of the
+    program, nor is what follows the end of its code fence.
     """
-    if perturbation is not None and METHODS[perturbation].fits_indentation:
-        text = fit_indentation(task.prompt, text)
+    prompt, method = task.prompt, METHODS.get(perturbation or "")
+    if method is not None and method.fits_indentation:
+        text = fit_indentation(prompt, text)
+    if method is not None and method.wrapper:
+        prompt, text = prompt.removeprefix(method.wrapper), unfenced(text)
     if not truncated:
-        return task.prompt + text
+        return prompt + text
     lines = text.split("\n")
-    while len(lines) > 1 and not parses(task.prompt + "\n".join(lines)):
+    while len(lines) > 1 and not parses(prompt + "\n".join(lines)):
         lines.pop()
-    return task.prompt + "\n".join(lines)
+    return prompt + "\n".join(lines)
 
 
 def value_of(text: str) -> object:

@@ -17,7 +17,7 @@ from flab_deploy.corpus import TASK_KINDS, Task
 from flab_deploy.decoder import check_supported
 from flab_deploy.errors import SandboxError
 from flab_deploy.evaluation.answers import parses, program_of, value_verdict
-from flab_deploy.evaluation.perturb.catalogue import METHODS
+from flab_deploy.evaluation.perturb.catalogue import METHODS, select
 from flab_deploy.evaluation.statistics import clustered_wilson_interval
 from flab_deploy.evaluation.suite import Suite, prepare_suite, program
 from flab_deploy.evaluation.tasks import SuiteConfig, source_digest
@@ -27,10 +27,6 @@ from flab_deploy.sandbox import Limits, describe_sandbox, judge
 logger = logging.getLogger(__name__)
 
 REPORT, VERDICTS, TIMINGS = "report.json", "verdicts.jsonl", "timings.json"
-DEFAULT_PERTURBATIONS = (
-    "butter_finger", "char_case", "whitespace", "synonyms", "statement", "name_camel_case", "name_affix",
-    "parameter_rename", "type_hints", "doc_to_comments", "blank_lines", "two_space_indent",
-)  # fmt: skip
 _MOST_INFRA_ERRORS = 0.001
 
 
@@ -48,8 +44,8 @@ class EvaluateConfig:
     """Chain-of-thought problems, at most."""
     num_robustness: int = 200
     """Function-synthesis problems that every perturbation method is given."""
-    perturbations: tuple[str, ...] = DEFAULT_PERTURBATIONS
-    """Perturbation methods."""
+    perturbations: tuple[str, ...] = ("default",)
+    """Perturbation methods: their names, families, `default` or `all`."""
     seed: int = 0
     """Seed of the tasks and perturbations."""
     batch_size: int = 128
@@ -70,7 +66,7 @@ class EvaluateConfig:
         return SuiteConfig(
             tasks=self.tasks, num_function_synthesis=self.num_function_synthesis,
             num_output_prediction=self.num_output_prediction, num_chain_of_thought=self.num_chain_of_thought,
-            num_robustness=self.num_robustness, perturbations=tuple(self.perturbations), seed=self.seed,
+            num_robustness=self.num_robustness, perturbations=select(self.perturbations), seed=self.seed,
         )  # fmt: skip
 
     def limits(self) -> Limits:
@@ -105,7 +101,7 @@ def evaluate(
     """
     checkpoint = resolve(model)
     check_supported(read_config(checkpoint.path), checkpoint.path)
-    settings = {**asdict(config), "perturbations": list(config.perturbations)}
+    settings = {**asdict(config), "perturbations": list(select(config.perturbations))}
     parents = {"model": checkpoint.digest, "tasks": source_digest(config.tasks)}
     name = str(model) if str(model) == "reference" else checkpoint.path.name
 
@@ -222,15 +218,17 @@ def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> di
     """Rates under each perturbation, over all perturbed items, and for problems right under every perturbation.
 
     Robust pass@1 is ReCode's with one perturbed prompt per problem and method, over all methods but the probes.
+    Items are compared with the unperturbed prompt of their shape.
     """
-    nominal = {a.task.task_id: a for a in judged if a.perturbation is None}
+    plain = {(a.perturbation, a.task.task_id): a for a in judged}
     methods: dict[str, Json] = {}
     pooled: list[Attempt] = []
     for name, counts in suite.methods.items():
-        found = [a for a in judged if a.perturbation == name and a.task.task_id in nominal]
-        before = _rate([nominal[a.task.task_id] for a in found], confidence)["pass_at_1"]
+        baseline = METHODS[name].baseline
+        found = [a for a in judged if a.perturbation == name and (baseline, a.task.task_id) in plain]
+        before = _rate([plain[baseline, a.task.task_id] for a in found], confidence)["pass_at_1"]
         methods[name] = {
-            "family": METHODS[name].family, "probe": METHODS[name].probe, **asdict(counts),
+            "family": METHODS[name].family, "probe": METHODS[name].probe, "baseline": baseline, **asdict(counts),
             "nominal_pass_at_1": before, **_rate(found, confidence),
         }  # fmt: skip
         pooled += [] if METHODS[name].probe else found
@@ -238,13 +236,18 @@ def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> di
     for attempt in pooled:
         worst[attempt.task.task_id] = worst.get(attempt.task.task_id, True) and attempt.passed
     rate = _rate(pooled, confidence)
-    before_all, robust = sum(nominal[a.task.task_id].passed for a in pooled), sum(a.passed for a in pooled)
+    before_all, robust = sum(plain[_baseline_of(a)].passed for a in pooled), sum(a.passed for a in pooled)
     return {
         "task_kind": "function_synthesis", "num_problems": len(worst), "num_items": len(pooled),
         "nominal_pass_at_1": before_all / len(pooled) if pooled else None, "robust_pass_at_1": rate["pass_at_1"],
         "interval": rate["interval"], "robust_drop_at_1": (before_all - robust) / before_all if before_all else None,
         "worst_case_pass_at_1": sum(worst.values()) / len(worst) if worst else None, "perturbations": methods,
     }  # fmt: skip
+
+
+def _baseline_of(attempt: Attempt) -> tuple[str | None, str]:
+    """Perturbation and task id of the unperturbed prompt that an item is compared with."""
+    return METHODS[attempt.perturbation or ""].baseline, attempt.task.task_id
 
 
 def _health(attempts: Sequence[Attempt], suite: Suite) -> dict[str, Json]:

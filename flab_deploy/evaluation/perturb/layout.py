@@ -16,7 +16,12 @@ from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.form import Edit, Form, Span, Token, edited, line_starts
 from flab_deploy.evaluation.perturb.syntax import nodes
 
-_COMMENTS = ("# Module-level helper.", "# Public function.", "# Keep this function short.", "# See the tests for usage.")
+_COMMENTS = (
+    "# Module-level helper.",
+    "# Public function.",
+    "# Keep this function short.",
+    "# See the tests for usage.",
+)
 _SAFE_STRING = re.compile(r"(['\"])([^'\"\\\n]*)\1")
 
 
@@ -65,9 +70,7 @@ def _line_ends(form: Form) -> list[int]:
     """Offsets of the prompt's line ends, but for those within literals, after a backslash, or at its very end."""
     literals = _literals(form)
     ends = [start - 1 for start in line_starts(form.source)[1:-1] if start < form.split]
-    return [
-        at for at in ends if form.source[at - 1 : at] != "\\" and not any(t.start < at < t.end for t in literals)
-    ]
+    return [at for at in ends if form.source[at - 1 : at] != "\\" and not any(t.start < at < t.end for t in literals)]
 
 
 def _in_example(form: Form, at: int) -> bool:
@@ -148,9 +151,9 @@ def split_lines(form: Form, rng: Random) -> Task | None:
 
 def redundant_parentheses(form: Form, rng: Random) -> Task | None:
     """Brackets around a value that needs none."""
-    values = [s.value for kind in (ast.Assign, ast.AugAssign) for s in nodes(form, kind)]
+    values: list[ast.expr] = [s.value for s in nodes(form, ast.Assign)]
     values += [s.value for s in nodes(form, ast.Return) if s.value is not None]
-    values += [node for node in nodes(form, ast.Compare)]
+    values += nodes(form, ast.Compare)
     if not values:
         return None
     span: Span = form.span_of(rng.choice(values))

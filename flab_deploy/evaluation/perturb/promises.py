@@ -48,7 +48,9 @@ def keeps_promise(promise: Promise, form: Form, made: Task) -> bool:
 
 def changed_share(before: str, after: str) -> float:
     """Share of the characters that differ, in [0, 1]; what both texts begin and end with is not compared."""
-    start = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
+    start = next(
+        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+    )
     left, right = before[start:], after[start:]
     tails = zip(reversed(left), reversed(right), strict=False)
     end = next((i for i, (a, b) in enumerate(tails) if a != b), min(len(left), len(right)))

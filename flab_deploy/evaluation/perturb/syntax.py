@@ -104,10 +104,13 @@ def _header_end(form: Form, node: ast.For | ast.If) -> Token | None:
     return colon if own_line and colon.end <= form.split else None
 
 
-def _headers(form: Form, kind: type[Node]) -> Iterator[tuple[Node, Token, str]]:
+Header = TypeVar("Header", ast.For, ast.If)
+
+
+def _headers(form: Form, kind: type[Header]) -> Iterator[tuple[Header, Token, str]]:
     """Compound statements with a shown header: the node, its colon, the indentation of its body."""
     for node in ast.walk(form.function):
-        if isinstance(node, kind) and isinstance(node, ast.For | ast.If):
+        if isinstance(node, kind):
             colon = _header_end(form, node)
             if colon and not form.indentation_of(node).strip() and not form.code_of(node).startswith("elif"):
                 yield node, colon, form.indentation_of(node.body[0])
@@ -236,13 +239,10 @@ def chained_comparison_split(form: Form, rng: Random) -> list[Edit]:
 
 def double_negation(form: Form, rng: Random) -> list[Edit]:
     """A condition negated twice: `if not not (x):`."""
-    tests = [node.test for kind in (ast.If, ast.While, ast.IfExp) for node in _with_test(form, kind)]
+    tests = [n.test for n in ast.walk(form.function) if isinstance(n, ast.If | ast.While | ast.IfExp)]
+    tests = [test for test in tests if form.shown(test)]
     tests += [test for node in nodes(form, ast.expr) for part in getattr(node, "generators", ()) for test in part.ifs]
     return [_replaced(form, test, f"not not ({form.code_of(test)})") for test in _pick(rng, tests)]
-
-
-def _with_test(form: Form, kind: type[ast.If] | type[ast.While] | type[ast.IfExp]) -> list[ast.If | ast.While | ast.IfExp]:
-    return [node for node in ast.walk(form.function) if isinstance(node, kind) and form.shown(node.test)]
 
 
 def return_via_variable(form: Form, rng: Random) -> list[Edit]:
@@ -261,9 +261,7 @@ def constant_unfolding(form: Form, rng: Random) -> list[Edit]:
     """A whole number written as a sum: `(4 + 1)` for `5`."""
     found = [n for n in nodes(form, ast.Constant) if type(n.value) is int and n.value >= 2]
     return [
-        _replaced(form, node, f"({node.value - 1} + 1)")
-        for node in _pick(rng, found)
-        if isinstance(node.value, int)
+        _replaced(form, node, f"({node.value - 1} + 1)") for node in _pick(rng, found) if isinstance(node.value, int)
     ]
 
 
@@ -272,12 +270,9 @@ def literal_to_constructor(form: Form, rng: Random) -> list[Edit]:
     values = [s.value for s in nodes(form, ast.Assign)]
     lists = [(v, "list()") for v in values if isinstance(v, ast.List) and not v.elts]
     dicts = [(v, "dict()") for v in values if isinstance(v, ast.Dict) and not v.keys]
-    free = {"list", "dict"}.isdisjoint(n.id for n in ast.walk(form.tree) if _stored(n))
+    names = [n for n in ast.walk(form.tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)]
+    free = {"list", "dict"}.isdisjoint(n.id for n in names)
     return [_replaced(form, value, text) for value, text in (lists + dicts if free else [])]
-
-
-def _stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
 
 
 def augmented_assignment_expansion(form: Form, rng: Random) -> list[Edit]:

@@ -1,4 +1,4 @@
-"""English as docstrings use it: synonyms, verb forms, plurals, number words. Small tables, each entry reviewed by hand."""
+"""English as docstrings use it: synonyms, verb forms, plurals, number words. Small tables, reviewed by hand."""
 
 from __future__ import annotations
 
@@ -37,49 +37,56 @@ SYNONYMS = {
 """Phrase to phrases that say the same in a docstring."""
 
 NAME_SYNONYMS = {
-    "add": "sum", "all": "every", "array": "list", "avg": "mean", "average": "mean", "build": "make", "calculate": "compute",
-    "change": "alter", "char": "character", "check": "verify", "compute": "calculate", "convert": "transform",
-    "count": "tally", "create": "make", "delete": "remove", "distinct": "different", "evaluate": "assess",
-    "even": "divisible_by_two", "filter": "select", "find": "locate", "first": "leading", "get": "fetch", "handle": "treat",
-    "is": "check", "join": "combine", "joined": "combined", "largest": "biggest", "last": "final", "length": "size",
-    "list": "items", "long": "lengthy", "longest": "lengthiest", "make": "create", "max": "maximum", "merge": "combine",
-    "min": "minimum", "number": "num", "odd": "uneven", "positive": "above_zero", "negative": "below_zero",
-    "process": "handle", "product": "multiplied", "remove": "drop", "replace": "substitute", "reverse": "flip",
-    "reversed": "flipped", "search": "find", "select": "choose", "shortest": "briefest", "smallest": "least",
-    "solve": "resolve", "sort": "order", "sorted": "ordered", "split": "divide", "string": "text", "sum": "total",
-    "task": "job", "text": "string", "transform": "convert", "unique": "distinct", "upper": "uppercase",
-    "lower": "lowercase", "word": "term", "words": "terms", "func": "function", "analyze": "examine", "descending": "decreasing",
+    "add": "sum", "all": "every", "array": "list", "avg": "mean", "average": "mean", "build": "make",
+    "calculate": "compute", "change": "alter", "char": "character", "check": "verify", "compute": "calculate",
+    "convert": "transform", "count": "tally", "create": "make", "delete": "remove", "distinct": "different",
+    "evaluate": "assess", "even": "divisible_by_two", "filter": "select", "find": "locate", "first": "leading",
+    "get": "fetch", "handle": "treat", "is": "check", "join": "combine", "joined": "combined", "largest": "biggest",
+    "last": "final", "length": "size", "list": "items", "long": "lengthy", "longest": "lengthiest",
+    "make": "create", "max": "maximum", "merge": "combine", "min": "minimum", "number": "num", "odd": "uneven",
+    "positive": "above_zero", "negative": "below_zero", "process": "handle", "product": "multiplied",
+    "remove": "drop", "replace": "substitute", "reverse": "flip", "reversed": "flipped", "search": "find",
+    "select": "choose", "shortest": "briefest", "smallest": "least", "solve": "resolve", "sort": "order",
+    "sorted": "ordered", "split": "divide", "string": "text", "sum": "total", "task": "job", "text": "string",
+    "transform": "convert", "unique": "distinct", "upper": "uppercase", "lower": "lowercase", "word": "term",
+    "words": "terms", "func": "function", "analyze": "examine", "descending": "decreasing",
 }  # fmt: skip
 """Part of a snake_case name to a part that means the same."""
 
 VERBS = {
-    "add": "added", "analyze": "analyzed", "append": "appended", "apply": "applied", "build": "built", "calculate": "calculated",
-    "change": "changed", "check": "checked", "choose": "chose", "combine": "combined", "compare": "compared",
-    "compute": "computed", "concatenate": "concatenated", "convert": "converted", "count": "counted", "create": "created",
-    "cut": "cut", "decode": "decoded", "decrease": "decreased", "determine": "determined", "divide": "divided",
-    "double": "doubled", "drop": "dropped", "encode": "encoded", "evaluate": "evaluated", "extract": "extracted",
-    "filter": "filtered", "find": "found", "generate": "generated", "get": "got", "give": "gave", "halve": "halved",
-    "implement": "implemented", "increase": "increased", "insert": "inserted", "join": "joined", "keep": "kept", "make": "made",
-    "merge": "merged", "move": "moved", "multiply": "multiplied", "negate": "negated", "parse": "parsed", "pick": "picked",
-    "prepend": "prepended", "print": "printed", "put": "put", "raise": "raised", "remove": "removed", "repeat": "repeated",
+    "add": "added", "analyze": "analyzed", "append": "appended", "apply": "applied", "build": "built",
+    "calculate": "calculated", "change": "changed", "check": "checked", "choose": "chose", "combine": "combined",
+    "compare": "compared", "compute": "computed", "concatenate": "concatenated", "convert": "converted",
+    "count": "counted", "create": "created", "cut": "cut", "decode": "decoded", "decrease": "decreased",
+    "determine": "determined", "divide": "divided", "double": "doubled", "drop": "dropped", "encode": "encoded",
+    "evaluate": "evaluated", "extract": "extracted", "filter": "filtered", "find": "found", "generate": "generated",
+    "get": "got", "give": "gave", "halve": "halved", "implement": "implemented", "increase": "increased",
+    "insert": "inserted", "join": "joined", "keep": "kept", "make": "made", "merge": "merged", "move": "moved",
+    "multiply": "multiplied", "negate": "negated", "parse": "parsed", "pick": "picked", "prepend": "prepended",
+    "print": "printed", "put": "put", "raise": "raised", "remove": "removed", "repeat": "repeated",
     "replace": "replaced", "return": "returned", "reverse": "reversed", "round": "rounded", "scale": "scaled",
-    "search": "searched", "select": "selected", "skip": "skipped", "sort": "sorted", "split": "split", "square": "squared",
-    "subtract": "subtracted", "sum": "summed", "swap": "swapped", "take": "took", "test": "tested", "transform": "transformed",
-    "trim": "trimmed", "turn": "turned", "use": "used", "verify": "verified", "write": "wrote",
+    "search": "searched", "select": "selected", "skip": "skipped", "sort": "sorted", "split": "split",
+    "square": "squared", "subtract": "subtracted", "sum": "summed", "swap": "swapped", "take": "took",
+    "test": "tested", "transform": "transformed", "trim": "trimmed", "turn": "turned", "use": "used",
+    "verify": "verified", "write": "wrote",
 }  # fmt: skip
 """Imperative to simple past."""
 
 NOUNS = (
-    "amount argument array bracket case character count digit element entry example factor function group index input "
-    "integer item key length letter line list loop name number object operation output pair parameter part place "
-    "position prefix product property quotient range remainder result root row score sentence separator sequence set "
-    "space square step string substring suffix sum symbol text tuple value vowel word"
-).split()  # fmt: skip
+    "amount", "argument", "array", "bracket", "case", "character", "count", "digit", "element", "entry", "example",
+    "factor", "function", "group", "index", "input", "integer", "item", "key", "length", "letter", "line", "list",
+    "loop", "name", "number", "object", "operation", "output", "pair", "parameter", "part", "place", "position",
+    "prefix", "product", "property", "quotient", "range", "remainder", "result", "root", "row", "score", "sentence",
+    "separator", "sequence", "set", "space", "square", "step", "string", "substring", "suffix", "sum", "symbol",
+    "text", "tuple", "value", "vowel", "word",
+)  # fmt: skip
 """Countable nouns."""
 
 _IRREGULAR_PLURALS = {"index": "indices", "matrix": "matrices", "vertex": "vertices", "child": "children"}
 
-NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+NUMBER_WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
 """The word for each number up to twelve."""
 
 NUMBER_OF_WORD = {word: str(number) for number, word in enumerate(NUMBER_WORDS)}

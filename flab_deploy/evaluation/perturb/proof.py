@@ -1,0 +1,201 @@
+"""Proving items: their canonical solutions run in the sandbox, many to a process, and against the original's.
+
+Items whose program and test have the same tree as one that was run need no run of their own: a
+docstring, a comment or white space cannot make a program fail. The others run in batches; the
+members of a batch that fails run again, each in a process of its own, so that one bad program
+costs time but never another one's verdict.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flab_deploy.corpus import Task
+from flab_deploy.evaluation.perturb.catalogue import METHODS
+from flab_deploy.evaluation.perturb.draw import Item
+from flab_deploy.evaluation.perturb.form import parse
+from flab_deploy.evaluation.perturb.promises import program_of, skeleton
+from flab_deploy.sandbox import Limits, Program, judge
+
+_BATCH = 40
+_VARIED = ("same_up_to_names", "same_up_to_annotations", "same_behaviour")
+"""Promises under which the code itself differs, so that behaviour is compared on more inputs than the test's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """How an item's canonical solution was shown to pass, or not."""
+
+    verdict: str
+    """The sandbox's verdict on the solution, the item's own or that of the same program."""
+    detail: str
+    """One line; empty for `pass`."""
+    own_run: bool
+    """False if the verdict is that of another item with the same program and test."""
+
+
+def checked_program(program_id: str, task: Task, original: Task | None = None) -> Program:
+    """The task's solution with its test; with `original`, both solutions must also agree on varied inputs.
+
+    Raises SyntaxError or ValueError if a task or its test is no Python.
+    """
+    source, test = program_of(task), task.test
+    if task.kind == "output_prediction":
+        source, test = _predicted(task)
+    if original is not None:
+        before = program_of(original) if task.kind != "output_prediction" else _predicted(original)[0]
+        calls = _recorded_calls(test)
+        test += _DIFFERENTIAL.format(source=before, name=original.entry_point, calls=calls) if calls else ""
+    return Program(program_id=program_id, source=source, test=test, entry_point=task.entry_point)
+
+
+def _predicted(task: Task) -> tuple[str, str]:
+    """An output-prediction task as a program and a test that compares what it returns, types included."""
+    lines = program_of(task).split("\n")
+    statement = parse(program_of(task)).body[-1]
+    if not (isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare)):
+        raise ValueError(f"{task.task_id} does not end with an assertion of a result")
+    call = statement.test.left
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+        raise ValueError(f"{task.task_id} does not end with an assertion about a call")
+    call.func.id = "candidate"
+    test = f"def check(candidate):\n    assert repr({ast.unparse(call)}) == repr({task.test})\n"
+    return "\n".join(lines[: statement.lineno - 1]) + "\n", test
+
+
+def _recorded_calls(test: str) -> list[tuple[list[object], dict[str, object]]]:
+    """Arguments of the test's calls of `candidate`, where they are literals."""
+    found: list[tuple[list[object], dict[str, object]]] = []
+    for node in ast.walk(parse(test)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "candidate":
+            try:
+                given = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
+                found.append(([ast.literal_eval(a) for a in node.args], given))
+            except (ValueError, TypeError):
+                continue
+    return found
+
+
+_DIFFERENTIAL = """
+
+_check_recorded = check
+
+
+def check(candidate):
+    import copy
+
+    _check_recorded(candidate)
+    space = {{"__name__": "original"}}
+    exec(compile({source!r}, "<original>", "exec"), space)
+
+    def outcome(function, args, kwargs):
+        args, kwargs = copy.deepcopy(args), copy.deepcopy(kwargs)
+        try:
+            value = function(*args, **kwargs)
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            return type(error).__name__
+        return repr((value, args, kwargs))
+
+    def varied(value, way):
+        if isinstance(value, bool) or not isinstance(value, (int, float, str, list)):
+            return value
+        if isinstance(value, (int, float)):
+            return (value + 1, -value, value * 3)[way]
+        return (value[::-1], value + value, value[1:])[way]
+
+    for number, (args, kwargs) in enumerate({calls!r}):
+        for given in (args, [varied(value, number % 3) for value in args]):
+            mine, theirs = outcome(space[{name!r}], given, kwargs), outcome(candidate, given, kwargs)
+            assert mine == theirs, f"{{given}}: {{theirs}} for {{mine}}"
+"""
+_BATCH_SOURCE = """
+_spaces = []
+for _source in {sources!r}:
+    _space = {{"__name__": "program"}}
+    exec(compile(_source, "<program>", "exec"), _space)
+    _spaces.append(_space)
+
+
+def run_member(number, name, args, kwargs):
+    return _spaces[number][name](*args, **kwargs)
+"""
+_BATCH_TEST = """
+def check(candidate):
+    def member(number, name):
+        def call(*args, **kwargs):
+            calls.append(number)
+            return candidate(number, name, list(args), kwargs)
+
+        return call
+
+    for number, (name, test) in enumerate({tests!r}):
+        calls = []
+        space = {{"__name__": "test"}}
+        exec(compile(test, "<test>", "exec"), space)
+        space["check"](member(number, name))
+        assert calls, f"test {{number}} never calls the program"
+"""
+
+
+def _batched(number: int, members: Sequence[Program]) -> Program:
+    tests = [(member.entry_point, member.test) for member in members]
+    return Program(
+        program_id=f"batch {number}", source=_BATCH_SOURCE.format(sources=[member.source for member in members]),
+        test=_BATCH_TEST.format(tests=tests), entry_point="run_member",
+    )  # fmt: skip
+
+
+def run_all(
+    programs: Sequence[Program], limits: Limits, workers: int = 0, progress: Callable[[int], None] | None = None
+) -> list[tuple[str, str]]:
+    """Verdict and detail of each program; batches that fail are run again one by one."""
+    tell = progress or (lambda _: None)
+    batches = [programs[at : at + _BATCH] for at in range(0, len(programs), _BATCH)]
+    found: list[tuple[str, str]] = []
+    alone: list[int] = []
+    batch_verdicts = judge([_batched(i, members) for i, members in enumerate(batches)], limits, workers)
+    for members, verdict in zip(batches, batch_verdicts, strict=True):
+        alone += [] if verdict.passed else range(len(found), len(found) + len(members))
+        found += [(verdict.verdict, verdict.detail)] * len(members)
+        tell(len(members))
+    for at, verdict in zip(alone, judge([programs[at] for at in alone], limits, workers), strict=True):
+        found[at] = (verdict.verdict, verdict.detail)
+    return found
+
+
+def _key(program: Program) -> tuple[str, str, str]:
+    """Equal for programs that behave alike: their trees without docstrings, unless they read those."""
+    if "__doc__" in program.source + program.test:
+        return program.source, program.test, program.entry_point
+    return skeleton(program.source), program.test, program.entry_point
+
+
+def prove(
+    items: Sequence[Item], limits: Limits, workers: int = 0, progress: Callable[[int], None] | None = None
+) -> list[Proof]:
+    """Proofs of the items, in order. Raises SandboxError if code cannot be isolated here."""
+    waiting: dict[tuple[str, str, str], int] = {}
+    programs: list[Program] = []
+    place: list[int | str] = []
+    for item in items:
+        varied = METHODS[item.method].promise in _VARIED
+        try:
+            program = checked_program("", item.program, item.original if varied else None)
+            key = _key(program)
+        except (SyntaxError, ValueError, RecursionError) as error:
+            place.append(f"{type(error).__name__}: {error}")
+            continue
+        if key not in waiting:
+            waiting[key] = len(programs)
+            programs.append(program)
+        place.append(waiting[key])
+    outcomes = run_all(programs, limits, workers, progress)
+    seen: set[int] = set()
+    proofs = []
+    for at in place:
+        verdict, detail = outcomes[at] if isinstance(at, int) else ("fail_load", at)
+        proofs.append(Proof(verdict=verdict, detail=detail, own_run=at not in seen))
+        seen |= {at} if isinstance(at, int) else set()
+    return proofs

@@ -9,7 +9,9 @@ costs time but never another one's verdict.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flab_deploy.corpus import Task
@@ -165,37 +167,46 @@ def run_all(
     return found
 
 
-def _key(program: Program) -> tuple[str, str, str]:
+Known = dict[str, tuple[str, str]]
+"""Verdict and detail of programs that were run, by `_key`."""
+
+
+def _key(program: Program) -> str:
     """Equal for programs that behave alike: their trees without docstrings, unless they read those."""
-    if "__doc__" in program.source + program.test:
-        return program.source, program.test, program.entry_point
-    return skeleton(program.source), program.test, program.entry_point
+    reads = "__doc__" in program.source + program.test
+    parts = [program.source if reads else skeleton(program.source), program.test, program.entry_point]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def prove(
-    items: Sequence[Item], limits: Limits, workers: int = 0, progress: Callable[[int], None] | None = None
-) -> list[Proof]:
-    """Proofs of the items, in order. Raises SandboxError if code cannot be isolated here."""
-    waiting: dict[tuple[str, str, str], int] = {}
-    programs: list[Program] = []
-    place: list[int | str] = []
-    for item in items:
+    items: Sequence[Item], limits: Limits, workers: int = 0, progress: Callable[[int], None] | None = None,
+    *, known: Known | None = None,
+) -> list[Proof]:  # fmt: skip
+    """Proofs of the items, in order; verdicts are taken from `known` and added to it.
+
+    Raises SandboxError if code cannot be isolated here.
+    """
+    outcomes = {} if known is None else known
+    waiting: dict[str, Program] = {}
+    keys: list[str] = []
+    failed: dict[str, str] = {}
+    for at, item in enumerate(items):
         varied = METHODS[item.method].promise in _VARIED
         try:
             program = checked_program("", item.program, item.original if varied else None)
             key = _key(program)
         except (SyntaxError, ValueError, RecursionError) as error:
-            place.append(f"{type(error).__name__}: {error}")
-            continue
-        if key not in waiting:
-            waiting[key] = len(programs)
-            programs.append(program)
-        place.append(waiting[key])
-    outcomes = run_all(programs, limits, workers, progress)
-    seen: set[int] = set()
-    proofs = []
-    for at in place:
-        verdict, detail = outcomes[at] if isinstance(at, int) else ("fail_load", at)
-        proofs.append(Proof(verdict=verdict, detail=detail, own_run=at not in seen))
-        seen |= {at} if isinstance(at, int) else set()
-    return proofs
+            key = f"item {at}"
+            failed[key] = f"{type(error).__name__}: {error}"
+        else:
+            waiting.update({key: program} if key not in outcomes else {})
+        keys.append(key)
+    runs = run_all(list(waiting.values()), limits, workers, progress)
+    outcomes.update(zip(waiting, runs, strict=True))
+    first = {key: at for at, key in reversed(list(enumerate(keys)))}
+    return [_proof(key, outcomes, failed, own_run=key in waiting and first[key] == at) for at, key in enumerate(keys)]
+
+
+def _proof(key: str, outcomes: Known, failed: Mapping[str, str], *, own_run: bool) -> Proof:
+    verdict, detail = ("fail_load", failed[key]) if key in failed else outcomes[key]
+    return Proof(verdict=verdict, detail=detail, own_run=own_run)

@@ -1,0 +1,137 @@
+"""Auditing our own perturbation methods on reference tasks: broken items, no-ops and rejections by method."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from flab_deploy.artifacts import Json
+from flab_deploy.corpus import TASK_KINDS, Task
+from flab_deploy.errors import ConfigError
+from flab_deploy.evaluation.perturb.catalogue import METHODS, Method, select
+from flab_deploy.evaluation.perturb.draw import Item, draw
+from flab_deploy.evaluation.perturb.gates import inspect
+from flab_deploy.evaluation.perturb.proof import Known, prove
+from flab_deploy.progress import progress
+from flab_deploy.reference.tasks import make_tasks
+from flab_deploy.sandbox import Limits
+
+logger = logging.getLogger(__name__)
+
+_MOST_EXAMPLES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodAudit:
+    """What one method made of the reference tasks."""
+
+    name: str
+    family: str
+    published: str
+    """Its name in ReCode or NatGen, or empty."""
+    probe: bool
+    num_given: int
+    """Tasks of its kinds times seeds."""
+    num_items: int
+    """Items that it emitted."""
+    num_no_op: int
+    """Times that it did not apply or changed nothing; these are no items."""
+    num_rejected: int
+    """Times that what it made did not pass its own gates; these are no items either."""
+    num_broken: int
+    """Items that have a defect; must be 0."""
+    num_unrepeatable: int
+    """Items that the same seed made differently the second time; they count as broken."""
+    examples: tuple[str, ...]
+    """A few of the broken ones: task, seed and defect."""
+
+
+def prove_methods(
+    names: Iterable[str] = ("all",), num_tasks: int = 500, num_seeds: int = 5, limits: Limits = Limits(),  # noqa: B008
+    workers: int = 0,
+) -> list[MethodAudit]:  # fmt: skip
+    """The audit of each method on at least `num_tasks` reference tasks of its kinds with seeds from 0.
+
+    Every item goes through the gates for anybody's data, its solution runs in the sandbox, and it is made twice.
+    Raises ConfigError for unknown names or counts below 1, SandboxError if code cannot be isolated here.
+    """
+    if num_tasks < 1 or num_seeds < 1:
+        raise ConfigError(f"an audit needs at least one task and one seed, got {num_tasks} and {num_seeds}")
+    methods = [METHODS[name] for name in select(names)]
+    counts = dict(zip(TASK_KINDS, (num_tasks, max(1, num_tasks // 5), max(1, num_tasks // 5)), strict=True))
+    tasks = [task for kind, count in counts.items() for task in make_tasks("test", kind, count)]
+    known: Known = {}
+    found = []
+    with progress("methods", len(methods), "methods") as advance:
+        for method in methods:
+            given = [task for task in tasks if task.kind in method.kinds]
+            found.append(_audit(method, given, range(num_seeds), limits, workers, known))
+            logger.info("%s: %d items, %d broken", method.name, found[-1].num_items, found[-1].num_broken)
+            advance(1)
+    return found
+
+
+def _audit(
+    method: Method, tasks: Sequence[Task], seeds: Sequence[int], limits: Limits, workers: int, known: Known
+) -> MethodAudit:
+    drawn = [draw(method, tasks, seed) for seed in seeds]
+    items = [item for one in drawn for item in one.items]
+    again = [item for seed in seeds for item in draw(method, tasks, seed).items]
+    different = [item for item, other in zip(items, again, strict=True) if item != other]
+    defects = _defects(items, limits, workers, known)
+    broken = {**{_label(item): "not the same twice" for item in different}, **defects}
+    return MethodAudit(
+        name=method.name, family=method.family, published=method.published, probe=method.probe,
+        num_given=len(tasks) * len(seeds), num_items=len(items), num_no_op=sum(one.num_unchanged for one in drawn),
+        num_rejected=sum(one.num_rejected for one in drawn), num_broken=len(broken),
+        num_unrepeatable=len(different),
+        examples=tuple(f"{label}: {defect}" for label, defect in sorted(broken.items()))[:_MOST_EXAMPLES],
+    )  # fmt: skip
+
+
+def _label(item: Item) -> str:
+    return f"{item.task.task_id} seed {item.seed}"
+
+
+def _defects(items: Sequence[Item], limits: Limits, workers: int, known: Known) -> dict[str, str]:
+    """The first defect of each broken item; equal items of different seeds are looked at once."""
+    first: dict[Task, Item] = {}
+    for item in items:
+        first.setdefault(item.task, item)
+    found: dict[Task, str] = {}
+    for item, proof in zip(first.values(), prove(list(first.values()), limits, workers, known=known), strict=True):
+        # Without its wrapper, a wrapped prompt is the original's; that it has one is the change.
+        same = item.program.prompt == item.original.prompt if item.original else True
+        read = [] if same and item.program != item.task else inspect(item.program, item.original)
+        if read:
+            found[item.task] = f"{read[0].kind}: {read[0].detail}"
+        elif proof.verdict != "pass":
+            found[item.task] = f"canonical_fails: {proof.verdict} {proof.detail}"
+    return {_label(item): found[item.task] for item in items if item.task in found}
+
+
+def as_json(found: Sequence[MethodAudit]) -> dict[str, Json]:
+    """The audit as one JSON document."""
+    methods: list[Json] = [{**asdict(one), "examples": list(one.examples)} for one in found]
+    return {
+        "num_items": sum(one.num_items for one in found), "num_broken": sum(one.num_broken for one in found),
+        "methods": methods,
+    }  # fmt: skip
+
+
+def as_text(found: Sequence[MethodAudit]) -> str:
+    """The audit as a table with one row per method."""
+    lines = [
+        f"{'family':<17}{'method':<34}{'given':>6}{'items':>7}{'no-op':>8}{'rejected':>9}{'broken':>7}  published as"
+    ]
+    for one in found:
+        share = one.num_no_op / one.num_given
+        lines.append(
+            f"{one.family:<17}{one.name:<34}{one.num_given:>6}{one.num_items:>7}{share:>8.1%}{one.num_rejected:>9}"
+            f"{one.num_broken:>7}  {one.published}{' (probe)' if one.probe else ''}".rstrip()
+        )
+        lines += [f"    {example}" for example in one.examples]
+    total, broken = sum(one.num_items for one in found), sum(one.num_broken for one in found)
+    lines.append(f"{len(found)} methods, {total} items, {broken} broken")
+    return "\n".join(lines)

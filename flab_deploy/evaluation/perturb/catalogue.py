@@ -195,7 +195,7 @@ def _formats() -> list[Method]:
         return replace(plain, **options)  # type: ignore[arg-type]
 
     return [
-        form_of(layout.doc2comments, kinds=DESCRIBED, published="doc2comments"),
+        form_of(layout.doc2comments, kinds=DESCRIBED[:1], published="doc2comments"),
         form_of(layout.new_lines, published="new_lines"),
         form_of(layout.new_line_afterdoc, kinds=DESCRIBED[:1], shape="prefix", published="new_line_afterdoc"),
         form_of(layout.new_line_aftercode, published="new_line_aftercode", probe=True),

@@ -10,6 +10,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 from flab_deploy.corpus import Task
@@ -61,15 +62,15 @@ def inspect(made: Task, original: Task | None) -> list[Defect]:
         return [Defect(kind="no_op", detail="the prompt is the original's, character for character")]
     try:
         tree = parse(program_of(made))
-        tests = parse(made.test)
+        used = _unbound_in_test(made.test)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return [_unparsable(made, error)]
     if made.kind == "output_prediction":
         return []
-    defects = list(_names(made, tree, tests))
+    defects = list(_names(made, tree, used))
     if original is not None:
         try:
-            defects += _against(made, original)
+            defects += _against(made, tree, original)
         except (SyntaxError, ValueError, tokenize.TokenError):
             return defects  # an original that is no Python says nothing about its perturbation
     return defects
@@ -81,13 +82,18 @@ def _unparsable(made: Task, error: BaseException) -> Defect:
     return Defect(kind="unparsable", detail=f"{place}{error.msg if isinstance(error, SyntaxError) else error}")
 
 
-def _names(made: Task, tree: ast.Module, tests: ast.Module) -> Iterator[Defect]:
-    defined = _bound(tree)
+@lru_cache(maxsize=4096)
+def _unbound_in_test(test: str) -> frozenset[str]:
+    """Names that a test uses and neither binds nor finds in the language. Raises SyntaxError or ValueError."""
+    tree = parse(test)
+    known = _bound(tree, everywhere=True) | set(dir(builtins)) | {"candidate"} | set(sys.stdlib_module_names)
+    return frozenset({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - known)
+
+
+def _names(made: Task, tree: ast.Module, used: frozenset[str]) -> Iterator[Defect]:
     if not any(isinstance(n, ast.FunctionDef) and n.name == made.entry_point for n in ast.walk(tree)):
         yield Defect(kind="undefined_entry_point", detail=f"no function {made.entry_point!r} in prompt and solution")
-    known = defined | _bound(tests, everywhere=True) | set(dir(builtins)) | {"candidate"} | set(sys.stdlib_module_names)
-    used = {n.id for n in ast.walk(tests) if isinstance(n, ast.Name)}
-    for name in sorted(used - known):
+    for name in sorted(used - _bound(tree)) if used else ():
         yield Defect(kind="stale_name", detail=f"the test uses {name!r}, which nothing defines")
 
 
@@ -107,20 +113,22 @@ def _renamed(source: str, before: Task, made: Task) -> str:
     return apply_edits(source, renamings(code_tokens(source), {before.entry_point: made.entry_point}))
 
 
-def _against(made: Task, original: Task) -> Iterator[Defect]:
-    if skeleton(_renamed(original.test, original, made)) != skeleton(made.test):
+def _against(made: Task, tree: ast.Module, original: Task) -> Iterator[Defect]:
+    if made.test != original.test and skeleton(_renamed(original.test, original, made)) != skeleton(made.test):
         yield Defect(kind="changed_test", detail="the test is not the original's")
     there, here = (examples_of(task.prompt) for task in (original, made))
     there = [(_rename_words(call, original, made), _rename_words(result, original, made)) for call, result in there]
-    added = [example for example in here if _canonical(example) not in [_canonical(e) for e in there]]
-    cases = {_canonical(case) for case in _test_cases(made)}
+    new = [example for example in here if example not in there]
+    known = [_canonical(example) for example in there] if new else []
+    added = [example for example in new if _canonical(example) not in known]
+    cases = {_canonical(case) for case in _test_cases(made)} if added else set()
     leaked = [example for example in added if _canonical(example) in cases]
     for call, result in added:
         if (call, result) not in leaked:
             yield Defect(kind="changed_doctest", detail=f"not an example of the original: {call} gives {result}"[:200])
     for call, result in leaked:
         yield Defect(kind="leaked_answer", detail=f"a case of the hidden test: {call} gives {result}"[:200])
-    shown = _shown_solution(made, original)
+    shown = _shown_solution(made, tree, original)
     if shown:
         yield Defect(kind="leaked_answer", detail=f"the prompt shows the solution: {shown}"[:200])
 
@@ -174,14 +182,14 @@ def _squashed(text: str) -> str:
     return "".join(text.replace("#", "").split())
 
 
-def _shown_solution(made: Task, original: Task) -> str:
+def _shown_solution(made: Task, tree: ast.Module, original: Task) -> str:
     """The part of the solution that the perturbed prompt shows and the original's does not; empty if none."""
     there, here = _squashed(original.prompt), _squashed(made.prompt)
     whole = _squashed(made.canonical_solution)
-    last = [n.value for n in ast.walk(parse(program_of(made))) if isinstance(n, ast.Return) and n.value is not None]
-    answer = ast.get_source_segment(program_of(made), max(last, key=lambda n: n.lineno)) if last else None
-    hidden = answer is not None and _squashed(answer) in whole
-    for part in (whole, _squashed(answer) if answer and hidden else ""):
+    lines = [n.value.lineno for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value is not None]
+    # The last `return` with all that follows it on its lines, if it is in the solution.
+    answer = _squashed("\n".join(program_of(made).split("\n")[max(lines) - 1 :])) if lines else ""
+    for part in (whole, answer.removeprefix("return") if answer and whole.endswith(answer) else ""):
         if len(part) >= _SHORTEST_LEAK and here.count(part) > there.count(part):
             return part
     return ""

@@ -8,6 +8,7 @@ import re
 import tokenize
 from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Literal
 
 from flab_deploy.corpus import Task
@@ -150,6 +151,7 @@ _CHECKS: dict[Promise, Callable[[Form, Task], bool]] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def skeleton(source: str, *, annotations: bool = True) -> str:
     """The source's tree as text, without docstrings and, if told so, annotations. Raises SyntaxError or ValueError."""
     tree = parse(source)

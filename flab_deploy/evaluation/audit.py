@@ -109,7 +109,7 @@ def audit(
     for at, (row, before) in enumerate(pairs):
         defects = [Defect(kind="missing_field", detail=f"no text in {name!r}") for name in row.missing]
         defects += [Defect(kind="duplicate", detail=again[at])] if at in again else []
-        defects += inspect(unwrapped(row.task, before), before) if row.task else []
+        defects += inspect(row.task, before) if row.task else []
         found.append(defects)
     verdicts = _run(pairs, found, limits, workers, progress)
     return Audit(
@@ -117,7 +117,7 @@ def audit(
         items=tuple(
             Audited(
                 line=row.line, task_id=str(row.record.get("task_id", "")), defects=tuple(defects),
-                change=change_of(unwrapped(row.task, before), before) if row.task else "unknown",
+                change=change_of(row.task, before) if row.task else "unknown",
                 original_verdict=verdicts.get(f"original {at}", ""),
             )
             for at, ((row, before), defects) in enumerate(zip(pairs, found, strict=True))

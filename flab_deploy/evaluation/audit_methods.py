@@ -101,9 +101,7 @@ def _defects(items: Sequence[Item], limits: Limits, workers: int, known: Known) 
         first.setdefault(item.task, item)
     found: dict[Task, str] = {}
     for item, proof in zip(first.values(), prove(list(first.values()), limits, workers, known=known), strict=True):
-        # Without its wrapper, a wrapped prompt is the original's; that it has one is the change.
-        same = item.program.prompt == item.original.prompt if item.original else True
-        read = [] if same and item.program != item.task else inspect(item.program, item.original)
+        read = inspect(item.task, item.original)
         if read:
             found[item.task] = f"{read[0].kind}: {read[0].detail}"
         elif proof.verdict != "pass":

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from flab_deploy.corpus import Task
 
+_FSTRING_START, _FSTRING_END = getattr(tokenize, "FSTRING_START", None), getattr(tokenize, "FSTRING_END", None)
 _WORD = re.compile(r"(?<![\w\\.])[A-Za-z]+(?:['-][A-Za-z]+)*(?![\w(]|\.\w)")
 _QUOTED = re.compile(r"```.*?```|``.+?``|`[^`\n]+`|\"[^\"\n]*\"|(?<!\w)'[^'\n]*'(?!\w)", re.DOTALL)
 _NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d[\w.]*")
@@ -220,9 +221,19 @@ def line_starts(source: str) -> list[int]:
 
 def _tokens(source: str) -> Iterator[Token]:
     starts = line_starts(source)
+    opened: list[int] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         (first, left), (last, right) = token.start, token.end
-        yield Token(kind=token.type, text=token.string, start=starts[first - 1] + left, end=starts[last - 1] + right)
+        start, end = starts[first - 1] + left, starts[last - 1] + right
+        # From Python 3.12 on, an f-string is many tokens; here it is one everywhere.
+        if token.type == _FSTRING_START:
+            opened.append(start)
+        elif token.type == _FSTRING_END:
+            outer = opened.pop()
+            if not opened:
+                yield Token(kind=tokenize.STRING, text=source[outer:end], start=outer, end=end)
+        elif not opened:
+            yield Token(kind=token.type, text=token.string, start=start, end=end)
 
 
 def code_tokens(source: str) -> list[Token]:

@@ -40,7 +40,7 @@ cases of the hidden test, where the original's does not. `canonical_fails`: its 
 `no_op`: the prompt is the original's.
 """
 DEFECT_KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
-Change = Literal["nothing", "white space", "docstring", "names", "code", "unknown"]
+Change = Literal["nothing", "wrapper", "prompt end", "white space", "docstring", "names", "code", "unknown"]
 """What differs from the original: the first of these that explains all of it."""
 
 _SHORTEST_LEAK = 12
@@ -60,6 +60,7 @@ def inspect(made: Task, original: Task | None) -> list[Defect]:
     """What is wrong with a perturbed task as far as reading tells; more with the original to compare with."""
     if original is not None and made.prompt == original.prompt:
         return [Defect(kind="no_op", detail="the prompt is the original's, character for character")]
+    made = unwrapped(made, original)
     try:
         tree = parse(program_of(made))
         used = _unbound_in_test(made.test)
@@ -201,6 +202,10 @@ def change_of(made: Task, original: Task | None) -> Change:
         return "unknown"
     if made.prompt == original.prompt:
         return "nothing"
+    if unwrapped(made, original) is not made:
+        return "wrapper"
+    if program_of(made) == program_of(original):
+        return "prompt end"
     if _squashed(program_of(made)) == _squashed(program_of(original)):
         return "white space"
     try:

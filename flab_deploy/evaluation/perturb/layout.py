@@ -110,7 +110,8 @@ def blank_line_removal(form: Form, rng: Random) -> Task | None:
 
 def trailing_spaces(form: Form, rng: Random) -> Task | None:
     """Spaces at the end of a third of the prompt's lines; the prompt itself ends as before."""
-    ends = [at for at in _line_ends(form) if not _in_example(form, at)]
+    examples = {line.end for line in form.doctests} if form.has_docstring else set()
+    ends = [at for at in _line_ends(form) if at not in examples]
     chosen = [at for at in ends if rng.random() < 0.34] or ([rng.choice(ends)] if ends else [])
     return edited(form, [Edit(start=at, end=at, text=" " * rng.randint(1, 4)) for at in chosen]) if chosen else None
 

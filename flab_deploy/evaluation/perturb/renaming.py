@@ -51,9 +51,10 @@ def renamable(form: Form, name: str) -> bool:
     start, nodes = form.offset(form.function.lineno, 0), list(ast.walk(form.tree))
     in_tree = sum(isinstance(n, ast.Name) and n.id == name for n in nodes)
     in_tree += sum(isinstance(n, ast.arg) and n.arg == name for n in nodes)
+    in_text = {n.id for f in nodes if isinstance(f, ast.JoinedStr) for n in ast.walk(f) if isinstance(n, ast.Name)}
     tokens = uses(form.tokens, name)
     end = form.span_of(form.function).end
-    return len(tokens) == in_tree and all(start <= token.start < end for token in tokens)
+    return name not in in_text and len(tokens) == in_tree and all(start <= token.start < end for token in tokens)
 
 
 def parameters_of(function: ast.FunctionDef) -> list[str]:

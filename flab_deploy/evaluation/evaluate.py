@@ -18,6 +18,7 @@ from flab_deploy.decoder import check_supported
 from flab_deploy.errors import SandboxError
 from flab_deploy.evaluation.answers import parses, program_of, value_verdict
 from flab_deploy.evaluation.perturb.catalogue import METHODS, select
+from flab_deploy.evaluation.robustness import robust_figures
 from flab_deploy.evaluation.statistics import clustered_wilson_interval
 from flab_deploy.evaluation.suite import Suite, prepare_suite, program
 from flab_deploy.evaluation.tasks import SuiteConfig, source_digest
@@ -230,6 +231,9 @@ def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> di
         methods[name] = {
             "family": METHODS[name].family, "probe": METHODS[name].probe, "baseline": baseline, **asdict(counts),
             "nominal_pass_at_1": before, **_rate(found, confidence),
+            "worst_case": robust_figures(
+                {a.task.task_id: [plain[baseline, a.task.task_id].passed] for a in found}, _forms(found)
+            ),
         }  # fmt: skip
         pooled += [] if METHODS[name].probe else found
     worst: dict[str, bool] = {}
@@ -243,6 +247,14 @@ def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> di
         "interval": rate["interval"], "robust_drop_at_1": (before_all - robust) / before_all if before_all else None,
         "worst_case_pass_at_1": sum(worst.values()) / len(worst) if worst else None, "perturbations": methods,
     }  # fmt: skip
+
+
+def _forms(attempts: Sequence[Attempt]) -> dict[str, list[list[bool]]]:
+    """Verdicts by problem and form."""
+    forms: dict[str, list[list[bool]]] = {}
+    for attempt in attempts:
+        forms.setdefault(attempt.task.task_id, []).append([attempt.passed])
+    return forms
 
 
 def _baseline_of(attempt: Attempt) -> tuple[str | None, str]:

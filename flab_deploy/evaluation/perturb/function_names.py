@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -51,23 +51,23 @@ def func_rename_change_char(name: str, rng: Random) -> str:
     return "".join(letter.upper() if at in chosen else letter for at, letter in enumerate(name))
 
 
-def _part_replaced(name: str, rng: Random, table: dict[str, str]) -> str:
+def _part_replaced(name: str, rng: Random, table: Mapping[str, Sequence[str]]) -> str:
     parts = name.split("_")
     places = [at for at, part in enumerate(parts) if part in table]
     if places:
         at = rng.choice(places)
-        parts[at] = table[parts[at]]
+        parts[at] = rng.choice(table[parts[at]])
     return "_".join(parts)
 
 
 def func_rename_inflectional_variation(name: str, rng: Random) -> str:
     """One word of the name in another form: `count_vowel` for `count_vowels`."""
-    return _part_replaced(name, rng, {word: rng.choice(forms) for word, forms in INFLECTIONS.items()})
+    return _part_replaced(name, rng, INFLECTIONS)
 
 
 def func_rename_synonym_sub(name: str, rng: Random) -> str:
     """One word of the name replaced by a synonym."""
-    return _part_replaced(name, rng, NAME_SYNONYMS)
+    return _part_replaced(name, rng, {word: (other,) for word, other in NAME_SYNONYMS.items()})
 
 
 def func_rename_abbreviation(name: str, rng: Random) -> str:

@@ -120,7 +120,7 @@ def ing_form(verb: str) -> str:
 def _inflections() -> dict[str, tuple[str, ...]]:
     groups = [{noun, s_form(noun)} for noun in NOUNS]
     groups += [{verb, s_form(verb), ing_form(verb)} for verb in VERBS if verb not in NOUNS]
-    return {word: tuple(sorted(group - {word})) for group in groups for word in group}
+    return {word: tuple(sorted(group - {word})) for group in groups for word in sorted(group)}
 
 
 INFLECTIONS = _inflections()

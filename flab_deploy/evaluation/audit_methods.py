@@ -53,7 +53,8 @@ def prove_methods(
 ) -> list[MethodAudit]:  # fmt: skip
     """The audit of each method on at least `num_tasks` reference tasks of its kinds with seeds from 0.
 
-    Every item goes through the gates for anybody's data, its solution runs in the sandbox, and those of the first seed are made twice.
+    Every item goes through the gates for anybody's data and its solution through the sandbox; items of the first
+    seed are made twice.
     Raises ConfigError for unknown names or counts below 1, SandboxError if code cannot be isolated here.
     """
     if num_tasks < 1 or num_seeds < 1:

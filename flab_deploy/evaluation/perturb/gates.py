@@ -191,7 +191,7 @@ def _shown_solution(made: Task, tree: ast.Module, original: Task) -> str:
     # The last `return` with all that follows it on its lines, if it is in the solution.
     answer = _squashed("\n".join(program_of(made).split("\n")[max(lines) - 1 :])) if lines else ""
     for part in (whole, answer.removeprefix("return") if answer and whole.endswith(answer) else ""):
-        if len(part) >= _SHORTEST_LEAK and here.count(part) > there.count(part):
+        if len(part) >= _SHORTEST_LEAK and not part.isidentifier() and here.count(part) > there.count(part):
             return part
     return ""
 

@@ -235,7 +235,7 @@ METHODS: dict[str, Method] = {
 DEFAULT_METHODS = (
     "butter_fingers_perturbation", "synonym_substitution", "declarative_sentence",
     "func_rename_camel_case", "func_rename_affix", "parameter_rename", "var_renamer_naive",
-    "operand_swap", "type_hints", "doc2comments", "two_space_indent", "chat_instruction",
+    "dead_code_inserter", "type_hints", "doc2comments", "two_space_indent", "chat_instruction",
 )  # fmt: skip
 """One to three of each family: those met most in daily use that leave the task no harder for a person."""
 

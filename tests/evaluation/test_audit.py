@@ -103,6 +103,14 @@ def test_a_case_of_the_hidden_test_is_a_leak(tmp_path: Path) -> None:
     assert _audit(tmp_path, [_changed(prompt=more)]).items[0].kinds == ["leaked_answer"]
 
 
+def test_dead_code_that_holds_the_hidden_half_is_a_leak(tmp_path: Path) -> None:
+    cut = SOLUTION.index("    return")
+    hidden = SOLUTION[cut:]
+    shown = PROMPT + "    if False:\n    " + hidden + SOLUTION[:cut]
+    kinds = _audit(tmp_path, [_changed(prompt=shown, canonical_solution="    # the rest\n" + hidden)]).items[0].kinds
+    assert kinds == ["leaked_answer"]
+
+
 def test_originals_in_the_items_themselves(tmp_path: Path) -> None:
     partial = PROMPT + SOLUTION.replace("    return", "    # print('@@this is the line to split##')\n    return")
     cut = SOLUTION.index("    return")

@@ -186,10 +186,11 @@ def _squashed(text: str) -> str:
 def _shown_solution(made: Task, tree: ast.Module, original: Task) -> str:
     """The part of the solution that the perturbed prompt shows and the original's does not; empty if none."""
     there, here = _squashed(original.prompt), _squashed(made.prompt)
-    whole = _squashed(made.canonical_solution)
-    lines = [n.value.lineno for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value is not None]
+    lines = made.canonical_solution.split("\n")
+    whole = _squashed("\n".join(line for line in lines if not line.lstrip().startswith("#")))
+    returns = [n.value.lineno for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value is not None]
     # The last `return` with all that follows it on its lines, if it is in the solution.
-    answer = _squashed("\n".join(program_of(made).split("\n")[max(lines) - 1 :])) if lines else ""
+    answer = _squashed("\n".join(program_of(made).split("\n")[max(returns) - 1 :])) if returns else ""
     for part in (whole, answer.removeprefix("return") if answer and whole.endswith(answer) else ""):
         if len(part) >= _SHORTEST_LEAK and not part.isidentifier() and here.count(part) > there.count(part):
             return part

@@ -163,6 +163,7 @@ def test_examples_are_read_from_docstrings_and_comments() -> None:
     # Plan: none
 '''
     assert examples_of(text) == [("f(1)", "2"), ("f(\n    2)", "3"), ("f(3)", "4 Plan: none")]
+    assert examples_of("    # >>> f(1)\n    # 2\n    return x\n") == [("f(1)", "2")]
     assert examples_of('    """>>> f(1)\n    2"""') == []
     assert examples_of("    # >>> f(1)\n    # 2\n") == [("f(1)", "2")]
 

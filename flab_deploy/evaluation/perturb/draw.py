@@ -52,12 +52,12 @@ def seeded(method: str, task_id: str, seed: int) -> Random:
     return Random(hashlib.sha256(f"{method}|{task_id}|{seed}".encode()).digest())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _form(task: Task) -> Form:
     return Form(task)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _prefixed(task: Task) -> Task | None:
     return with_prefix(_form(task))
 

@@ -141,11 +141,11 @@ def _rename_words(text: str, before: Task, made: Task) -> str:
 def examples_of(prompt: str) -> list[tuple[str, str]]:
     """Calls and results of the doctests in a prompt, in docstrings or comments."""
     found: list[tuple[str, str]] = []
-    call, result = "", list[str]()
+    call, result, commented = "", list[str](), False
     for line in [*prompt.split("\n"), ""]:
-        text = line.strip().removeprefix("#").strip()
+        text, in_comment = line.strip().removeprefix("#").strip(), line.lstrip().startswith("#")
         mark = _MARK.match(line)
-        ends = not text or text.startswith(('"""', "'''"))
+        ends = not text or text.startswith(('"""', "'''")) or (commented and not in_comment)
         if mark and mark[1] == "..." and call and not result:
             call += "\n" + mark[2]
             continue
@@ -153,7 +153,7 @@ def examples_of(prompt: str) -> list[tuple[str, str]]:
             found.append((call, " ".join(result)))
             call, result = "", []
         if mark and mark[1] == ">>>":
-            call = mark[2].strip()
+            call, commented = mark[2].strip(), in_comment
         elif call and not ends:
             result.append(text.removesuffix('"""').removesuffix("'''"))
     return found

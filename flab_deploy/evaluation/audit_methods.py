@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from flab_deploy.artifacts import Json
 from flab_deploy.corpus import TASK_KINDS, Task
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.perturb.catalogue import METHODS, Method, select
-from flab_deploy.evaluation.perturb.draw import Item, draw
+from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw
 from flab_deploy.evaluation.perturb.gates import inspect
-from flab_deploy.evaluation.perturb.proof import Known, prove
-from flab_deploy.progress import progress
+from flab_deploy.evaluation.perturb.proof import Known, Proof, prove
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
-
-logger = logging.getLogger(__name__)
 
 _MOST_EXAMPLES = 3
 
@@ -62,51 +58,66 @@ def prove_methods(
     methods = [METHODS[name] for name in select(names)]
     counts = dict(zip(TASK_KINDS, (num_tasks, max(1, num_tasks // 5), max(1, num_tasks // 5)), strict=True))
     tasks = [task for kind, count in counts.items() for task in make_tasks("test", kind, count)]
+    families: dict[str, list[Method]] = {}
+    for method in methods:
+        families.setdefault(method.family, []).append(method)
+    found: list[MethodAudit] = []
     known: Known = {}
-    found = []
-    with progress("methods", len(methods), "methods") as advance:
-        for method in methods:
-            given = [task for task in tasks if task.kind in method.kinds]
-            found.append(_audit(method, given, range(num_seeds), limits, workers, known))
-            logger.info("%s: %d items, %d broken", method.name, found[-1].num_items, found[-1].num_broken)
-            advance(1)
+    for family, members in families.items():
+        made = [_make(method, [t for t in tasks if t.kind in method.kinds], range(num_seeds)) for method in members]
+        # Equal items of different seeds are looked at once.
+        items = list({(item.method, item.task): item for one in made for item in one.items}.values())
+        with progress(f"{family} solutions", len(items), "items") as advance:
+            proofs = prove(items, limits, workers, advance, known=known)
+        verdicts = {(i.method, i.task): _defect(i, proof) for i, proof in zip(items, proofs, strict=True)}
+        found += [_counted(one, verdicts) for one in made]
     return found
 
 
-def _audit(
-    method: Method, tasks: Sequence[Task], seeds: Sequence[int], limits: Limits, workers: int, known: Known
-) -> MethodAudit:
-    drawn = [draw(method, tasks, seed) for seed in seeds]
-    items = [item for one in drawn for item in one.items]
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What one method made of its tasks with all seeds."""
+
+    method: Method
+    num_given: int
+    drawn: tuple[Drawn, ...]
+    different: frozenset[Item]
+    """Items that the first seed did not make the same twice."""
+
+    @property
+    def items(self) -> list[Item]:
+        return [item for one in self.drawn for item in one.items]
+
+
+def _make(method: Method, tasks: Sequence[Task], seeds: Sequence[int]) -> _Made:
+    drawn = tuple(draw(method, tasks, seed) for seed in seeds)
     different = set(drawn[0].items) ^ set(draw(method, tasks, seeds[0]).items)
-    defects = _defects(items, limits, workers, known)
-    broken = {**{_label(item): "not the same twice" for item in different}, **defects}
+    return _Made(method=method, num_given=len(tasks) * len(seeds), drawn=drawn, different=frozenset(different))
+
+
+def _defect(item: Item, proof: Proof) -> str:
+    """The first thing that is wrong with an item; empty if nothing is."""
+    read = inspect(item.task, item.original)
+    if read:
+        return f"{read[0].kind}: {read[0].detail}"
+    return "" if proof.verdict == "pass" else f"canonical_fails: {proof.verdict} {proof.detail}"
+
+
+def _counted(made: _Made, verdicts: Mapping[tuple[str, Task], str]) -> MethodAudit:
+    method = made.method
+    broken = {_label(item): "not the same twice" for item in made.different}
+    broken |= {_label(item): defect for item in made.items if (defect := verdicts[item.method, item.task])}
     return MethodAudit(
         name=method.name, family=method.family, published=method.published, probe=method.probe,
-        num_given=len(tasks) * len(seeds), num_items=len(items), num_no_op=sum(one.num_unchanged for one in drawn),
-        num_rejected=sum(one.num_rejected for one in drawn), num_broken=len(broken),
-        num_unrepeatable=len(different),
+        num_given=made.num_given, num_items=len(made.items), num_no_op=sum(one.num_unchanged for one in made.drawn),
+        num_rejected=sum(one.num_rejected for one in made.drawn), num_broken=len(broken),
+        num_unrepeatable=len(made.different),
         examples=tuple(f"{label}: {defect}" for label, defect in sorted(broken.items()))[:_MOST_EXAMPLES],
     )  # fmt: skip
 
 
 def _label(item: Item) -> str:
     return f"{item.task.task_id} seed {item.seed}"
-
-
-def _defects(items: Sequence[Item], limits: Limits, workers: int, known: Known) -> dict[str, str]:
-    """The first defect of each broken item; equal items of different seeds are looked at once."""
-    first: dict[Task, Item] = {}
-    for item in items:
-        first.setdefault(item.task, item)
-    found: dict[Task, str] = {}
-    for item, proof in zip(first.values(), prove(list(first.values()), limits, workers, known=known), strict=True):
-        read = inspect(item.task, item.original)
-        if read:
-            found[item.task] = f"{read[0].kind}: {read[0].detail}"
-        elif proof.verdict != "pass":
-            found[item.task] = f"canonical_fails: {proof.verdict} {proof.detail}"
-    return {_label(item): found[item.task] for item in items if item.task in found}
 
 
 def as_json(found: Sequence[MethodAudit]) -> dict[str, Json]:

@@ -52,7 +52,9 @@ def checked_program(program_id: str, task: Task, original: Task | None = None) -
         before = program_of(original) if task.kind != "output_prediction" else _predicted(original)[0]
         calls = _recorded_calls(test)
         test += _DIFFERENTIAL.format(source=before, name=original.entry_point, calls=calls) if calls else ""
-    return Program(program_id=program_id, source=source, test=test, entry_point=task.entry_point)
+    return Program(
+        program_id=program_id, source=source, test=test, entry_point=task.entry_point, prelude=task.prompt
+    )
 
 
 def _predicted(task: Task) -> tuple[str, str]:
@@ -161,11 +163,12 @@ def run_all(
     batches = [programs[at : at + _BATCH] for at in range(0, len(programs), _BATCH)]
     found: list[tuple[str, str]] = []
     alone: list[int] = []
-    batch_verdicts = judge([_batched(i, members) for i, members in enumerate(batches)], together, workers)
+    sizes = iter([len(members) for members in batches])
+    batched = [_batched(i, members) for i, members in enumerate(batches)]
+    batch_verdicts = judge(batched, together, workers, lambda _: tell(next(sizes)))
     for members, verdict in zip(batches, batch_verdicts, strict=True):
         alone += [] if verdict.passed else range(len(found), len(found) + len(members))
         found += [(verdict.verdict, verdict.detail)] * len(members)
-        tell(len(members))
     for at, verdict in zip(alone, judge([programs[at] for at in alone], patient, workers), strict=True):
         found[at] = (verdict.verdict, verdict.detail)
     return found
@@ -205,6 +208,7 @@ def prove(
         else:
             waiting.update({key: program} if key not in outcomes else {})
         keys.append(key)
+    (progress or (lambda _: None))(len(items) - len(waiting))
     runs = run_all(list(waiting.values()), limits, workers, progress)
     outcomes.update(zip(waiting, runs, strict=True))
     first = {key: at for at, key in reversed(list(enumerate(keys)))}

@@ -12,6 +12,7 @@ from flab_deploy.evaluation.perturb.catalogue import METHODS, Method, select
 from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw
 from flab_deploy.evaluation.perturb.gates import inspect
 from flab_deploy.evaluation.perturb.proof import Known, Proof, prove
+from flab_deploy.progress import progress
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 

@@ -52,9 +52,7 @@ def checked_program(program_id: str, task: Task, original: Task | None = None) -
         before = program_of(original) if task.kind != "output_prediction" else _predicted(original)[0]
         calls = _recorded_calls(test)
         test += _DIFFERENTIAL.format(source=before, name=original.entry_point, calls=calls) if calls else ""
-    return Program(
-        program_id=program_id, source=source, test=test, entry_point=task.entry_point, prelude=task.prompt
-    )
+    return Program(program_id=program_id, source=source, test=test, entry_point=task.entry_point, prelude=task.prompt)
 
 
 def _predicted(task: Task) -> tuple[str, str]:

@@ -103,6 +103,14 @@ def test_a_case_of_the_hidden_test_is_a_leak(tmp_path: Path) -> None:
     assert _audit(tmp_path, [_changed(prompt=more)]).items[0].kinds == ["leaked_answer"]
 
 
+def test_a_description_that_shows_the_solution_under_another_name_is_no_new_leak(tmp_path: Path) -> None:
+    answer = "numbers[0] * (numbers[0] % 2 == 0) + total_even(numbers[1:]) if numbers else 0"
+    original = {**ORIGINAL, "prompt": PROMPT.replace("numbers.", f"numbers: {answer}"),
+                "canonical_solution": f"    return {answer}\n"}  # fmt: skip
+    made = {key: text.replace("total_even", "totalEven") for key, text in original.items()}
+    assert _audit(tmp_path, [{**made}], original).num_defective == 0
+
+
 def test_dead_code_that_holds_the_hidden_half_is_a_leak(tmp_path: Path) -> None:
     cut = SOLUTION.index("    return")
     hidden = SOLUTION[cut:]

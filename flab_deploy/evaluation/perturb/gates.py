@@ -185,7 +185,7 @@ def _squashed(text: str) -> str:
 
 def _shown_solution(made: Task, tree: ast.Module, original: Task) -> str:
     """The part of the solution that the perturbed prompt shows and the original's does not; empty if none."""
-    there, here = _squashed(original.prompt), _squashed(made.prompt)
+    there, here = _squashed(_rename_words(original.prompt, original, made)), _squashed(made.prompt)
     lines = made.canonical_solution.split("\n")
     whole = _squashed("\n".join(line for line in lines if not line.lstrip().startswith("#")))
     returns = [n.value.lineno for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value is not None]

@@ -19,7 +19,7 @@ from flab_deploy.evaluation.perturb.catalogue import (
     method_named,
     select,
 )
-from flab_deploy.evaluation.perturb.draw import draw
+from flab_deploy.evaluation.perturb.draw import Item, draw
 from flab_deploy.evaluation.perturb.form import Form
 from flab_deploy.evaluation.perturb.prefix import with_prefix
 from flab_deploy.evaluation.perturb.promises import (
@@ -213,6 +213,17 @@ def test_behaviour_is_compared_beyond_the_test() -> None:
     keeps = replace(grows, canonical_solution="    return len(x) + 1\n")
     ((verdict, _),) = run_all([checked_program("", keeps, grows)], Limits())
     assert verdict == "fail_assert"
+
+
+def test_inputs_that_ask_for_too_much_prove_nothing() -> None:
+    body = "    while n > 30:\n        pass\n    return n\n"
+    task = Task(
+        task_id="w", kind="function_synthesis", prompt='def f(n):\n    """Wait."""\n', canonical_solution=body,
+        test="def check(candidate):\n    assert candidate(30) == 30\n", entry_point="f",
+    )  # fmt: skip
+    other = replace(task, canonical_solution=body.replace("return n", "return n + 0"))
+    item = Item(method="operand_swap", task=other, original=task)
+    assert [proof.verdict for proof in prove([item], Limits(cpu_s=0.2, wall_s=5))] == ["pass"]
 
 
 def test_equal_programs_run_once(functions: list[Task]) -> None:

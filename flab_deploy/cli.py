@@ -55,6 +55,8 @@ VERBS = {
                     f"{_EVALUATED} && flab compare work/evaluation work/evaluation --out work/comparison"),
     "power": Verb("flab_deploy.verbs:power", "Say how many problems a claim needs, before a model is run.",
                   "flab power --margin 0.97 --pass-rate 0.8 --discordance 0.05"),
+    "audit": Verb("flab_deploy.verbs:audit", "Find what is broken or unchanged in a perturbed data set.",
+                  "flab audit --reference --perturbations format --num-tasks 5 --num-seeds 1"),
     "footprint": Verb("flab_deploy.verbs:footprint", "Measure size, peak memory and operations of two checkpoints.",
                       "flab footprint reference reference --out work/footprint --repeats 1"),
     "export": Verb("flab_deploy.verbs:export", "Write a vLLM directory and an ONNX model, with parity shown.",

@@ -11,8 +11,14 @@ from cyclopts import Parameter
 
 from flab_deploy import engines as toolchains
 from flab_deploy.cli import show, show_json
-from flab_deploy.errors import ConfigError
+from flab_deploy.errors import ConfigError, GateFailed
 from flab_deploy.evaluation.answer import answer_text
+from flab_deploy.evaluation.audit import as_json as audit_json
+from flab_deploy.evaluation.audit import as_text as audit_text
+from flab_deploy.evaluation.audit import audit as audit_file
+from flab_deploy.evaluation.audit_methods import as_json as methods_json
+from flab_deploy.evaluation.audit_methods import as_text as methods_text
+from flab_deploy.evaluation.audit_methods import prove_methods
 from flab_deploy.evaluation.claim import CompareConfig
 from flab_deploy.evaluation.compare import compare as compare_stage
 from flab_deploy.evaluation.evaluate import EvaluateConfig
@@ -202,6 +208,45 @@ def power(
         show_json(found)
     else:
         sys.stdout.write(plan_text(found))
+
+
+def audit(
+    file: Path | None = None, /, *, original: Path | None = None, reference: bool = False,
+    perturbations: tuple[str, ...] = ("all",), num_tasks: int = 500, num_seeds: int = 5, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Find what is broken, and what changed nothing, in a perturbed data set or in what our own methods make.
+
+    Ends with 1 if there is any defect.
+
+    Parameters
+    ----------
+    file
+        JSON lines with task_id, prompt, canonical_solution, test and entry_point, as ReCode releases them.
+    original
+        The unperturbed data set, if the items do not carry their originals.
+    reference
+        Audit our own methods on reference tasks instead of a file.
+    perturbations
+        With `--reference`: names of methods or families, `default` or `all`.
+    num_tasks
+        With `--reference`: tasks that each method is given, at least.
+    num_seeds
+        With `--reference`: times that each task is perturbed.
+    """
+    if (file is None) is not reference:
+        raise ConfigError("give a file to audit, or --reference for our own methods")
+    if file is not None:
+        found = audit_file(file, original)
+        write, document, failed = audit_text(found), audit_json(found), found.num_defective
+    else:
+        proven = prove_methods(perturbations, num_tasks, num_seeds)
+        write, document, failed = methods_text(proven), methods_json(proven), sum(m.num_broken for m in proven)
+    if as_json:
+        show_json(document)
+    else:
+        sys.stdout.write(write + "\n")
+    if failed:
+        raise GateFailed(f"{failed} items have defects")
 
 
 def footprint(

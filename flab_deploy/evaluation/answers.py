@@ -8,6 +8,7 @@ import warnings
 
 from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.catalogue import METHODS
+from flab_deploy.evaluation.perturb.chat import unfenced
 from flab_deploy.evaluation.perturb.layout import fit_indentation
 from flab_deploy.evaluation.trim import parse, trimmed
 from flab_deploy.sandbox import Program
@@ -52,16 +53,20 @@ def program_of(task: Task, text: str, perturbation: str | None, truncated: bool)
     """The whole program: prompt and completion, without what follows the solution and is not part of it.
 
     A completion that was cut off loses the unfinished lines at its end. Where the prompt's
-    indentation was perturbed, the completion's is fitted to it.
+    indentation was perturbed, the completion's is fitted to it; a wrapper is no part of the
+    program, nor is what follows the end of its code fence.
     """
-    if perturbation is not None and METHODS[perturbation].fits_indentation:
-        text = fit_indentation(task.prompt, text)
+    prompt, method = task.prompt, METHODS.get(perturbation or "")
+    if method is not None and method.fits_indentation:
+        text = fit_indentation(prompt, text)
+    if method is not None and method.wrapper:
+        prompt, text = prompt.removeprefix(method.wrapper), unfenced(text)
     if truncated:
         lines = text.split("\n")
-        while len(lines) > 1 and not parses(task.prompt + "\n".join(lines)):
+        while len(lines) > 1 and not parses(prompt + "\n".join(lines)):
             lines.pop()
         text = "\n".join(lines)
-    return task.prompt + trimmed(task.prompt, text, task.entry_point)
+    return prompt + trimmed(prompt, text, task.entry_point)
 
 
 def arguments_of(text: str) -> str:

@@ -22,7 +22,8 @@ from flab_deploy.evaluation.completion import GenerateConfig
 from flab_deploy.evaluation.effects import pass_at_more, security, thought_effect
 from flab_deploy.evaluation.formats import FormatName
 from flab_deploy.evaluation.journal import forget
-from flab_deploy.evaluation.perturb.catalogue import METHODS
+from flab_deploy.evaluation.perturb.catalogue import METHODS, select
+from flab_deploy.evaluation.robustness import robust_figures
 from flab_deploy.evaluation.security import findings
 from flab_deploy.evaluation.statistics import clustered_wilson_interval
 from flab_deploy.evaluation.suite import MOST_INFRA_ERRORS, Suite, prepare_suite
@@ -35,10 +36,6 @@ from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
 logger = logging.getLogger(__name__)
 
 REPORT, VERDICTS, THOUGHTS, TIMINGS = "report.json", "verdicts.jsonl", "thoughts.jsonl", "timings.json"
-DEFAULT_PERTURBATIONS = (
-    "butter_finger", "char_case", "whitespace", "synonyms", "statement", "name_camel_case", "name_affix",
-    "parameter_rename", "type_hints", "doc_to_comments", "blank_lines", "two_space_indent",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +58,8 @@ class EvaluateConfig:
     """Function-synthesis problems that every perturbation method is given."""
     num_thought: int = 200
     """Chain-of-thought problems that are also asked without a plan and with the reference plan."""
-    perturbations: tuple[str, ...] = DEFAULT_PERTURBATIONS
-    """Perturbation methods."""
+    perturbations: tuple[str, ...] = ("default",)
+    """Perturbation methods: their names, families, `default` or `all`."""
     num_samples: int = 1
     """Answers per problem; more than one needs a temperature above 0."""
     temperature: float = 0.0
@@ -105,7 +102,7 @@ class EvaluateConfig:
             tasks=self.suite, format=self.format, num_function_synthesis=self.num_function_synthesis,
             num_output_prediction=self.num_output_prediction, num_chain_of_thought=self.num_chain_of_thought,
             num_input_prediction=self.num_input_prediction, num_robustness=self.num_robustness,
-            perturbations=tuple(self.perturbations), seed=self.seed,
+            perturbations=select(self.perturbations), seed=self.seed,
         )  # fmt: skip
 
     def limits(self) -> Limits:
@@ -132,7 +129,7 @@ def evaluate(
     """
     checkpoint = resolve(model)
     check_supported(read_config(checkpoint.path), checkpoint.path)
-    settings = {**asdict(config), "perturbations": list(config.perturbations), "pass_k": list(config.pass_k)}
+    settings = {**asdict(config), "perturbations": list(select(config.perturbations)), "pass_k": list(config.pass_k)}
     parents = {"model": checkpoint.digest, "tasks": source_digest(config.suite)}
     if config.onnx:
         parents["onnx"] = tree_digest(Path(config.onnx))
@@ -265,16 +262,19 @@ def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> di
     """Rates under each perturbation, over all perturbed items, and for problems right under every perturbation.
 
     Robust pass@1 is ReCode's with one perturbed prompt per problem and method, over all methods but the probes.
+    Items are compared with the unperturbed prompt of their shape.
     """
-    nominal = {(a.task.task_id, a.sample): a for a in judged if a.perturbation is None}
+    plain = {(a.perturbation, a.task.task_id, a.sample): a for a in judged}
     methods: dict[str, Json] = {}
     pooled: list[Attempt] = []
     for name, counts in suite.methods.items():
-        found = [a for a in judged if a.perturbation == name and (a.task.task_id, a.sample) in nominal]
-        before = _rate([nominal[a.task.task_id, a.sample] for a in found], confidence)["pass_at_1"]
+        baseline = METHODS[name].baseline
+        found = [a for a in judged if a.perturbation == name and _baseline_of(a) in plain]
+        before = [plain[_baseline_of(a)] for a in found]
         methods[name] = {
-            "family": METHODS[name].family, "probe": METHODS[name].probe, **asdict(counts),
-            "nominal_pass_at_1": before, **_rate(found, confidence),
+            "family": METHODS[name].family, "probe": METHODS[name].probe, "baseline": baseline, **asdict(counts),
+            "nominal_pass_at_1": _rate(before, confidence)["pass_at_1"], **_rate(found, confidence),
+            "worst_case": robust_figures(_samples(before), {key: [form] for key, form in _samples(found).items()}),
         }  # fmt: skip
         pooled += [] if METHODS[name].probe else found
     worst: dict[tuple[str, int], bool] = {}
@@ -282,13 +282,27 @@ def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> di
         key = (attempt.task.task_id, attempt.sample)
         worst[key] = worst.get(key, True) and attempt.passed
     rate = _rate(pooled, confidence)
-    before_all, robust = sum(nominal[a.task.task_id, a.sample].passed for a in pooled), sum(a.passed for a in pooled)
+    before_all, robust = sum(plain[_baseline_of(a)].passed for a in pooled), sum(a.passed for a in pooled)
     return {
         "task_kind": "function_synthesis", "num_problems": len({key for key, _ in worst}), "num_items": len(pooled),
         "nominal_pass_at_1": before_all / len(pooled) if pooled else None, "robust_pass_at_1": rate["pass_at_1"],
         "interval": rate["interval"], "robust_drop_at_1": (before_all - robust) / before_all if before_all else None,
         "worst_case_pass_at_1": sum(worst.values()) / len(worst) if worst else None, "perturbations": methods,
     }  # fmt: skip
+
+
+def _samples(attempts: Sequence[Attempt]) -> dict[str, list[bool]]:
+    """Verdicts of each problem, sample by sample, of the problems with every sample judged."""
+    samples: dict[str, list[bool]] = {}
+    for attempt in attempts:
+        samples.setdefault(attempt.task.task_id, []).append(attempt.passed)
+    most = max(map(len, samples.values()), default=0)
+    return {task_id: verdicts for task_id, verdicts in samples.items() if len(verdicts) == most}
+
+
+def _baseline_of(attempt: Attempt) -> tuple[str | None, str, int]:
+    """Perturbation, task id and sample of the unperturbed prompt that an item is compared with."""
+    return METHODS[attempt.perturbation or ""].baseline, attempt.task.task_id, attempt.sample
 
 
 def _health(attempts: Sequence[Attempt], suite: Suite) -> dict[str, Json]:

@@ -8,6 +8,8 @@ Shapes: P problems, S samples per problem, J perturbed forms of each problem.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -49,6 +51,27 @@ def robust_pass_at_k(perturbed: ArrayLike, k: int = 1) -> float:
     """Mean over problems of pass@k where a sample counts only if right under all forms; `perturbed`: (P, S, J)."""
     worst = _correct(perturbed, 3).all(axis=2)  # (P, S)
     return float(pass_at_k(worst.shape[1], worst.sum(axis=1), k).mean())
+
+
+def mean_case_pass_at_k(perturbed: Sequence[Sequence[Sequence[bool]]], k: int = 1) -> float:
+    """Mean over problems of the mean over its forms of pass@k: per problem, its forms; per form, its samples.
+
+    Problems may have different numbers of forms, which are those that differ from the original.
+    """
+    if not perturbed or not all(perturbed):
+        raise ConfigError("the mean case needs at least one problem, and a form of each")
+    means = [
+        float(pass_at_k([len(form) for form in forms], [sum(form) for form in forms], k).mean()) for forms in perturbed
+    ]
+    return sum(means) / len(means)
+
+
+def exchangeable_robust_pass(perturbed: ArrayLike) -> float:
+    """Mean over problems of the chance that one sample of each form is right for all; `perturbed`: (P, S, J).
+
+    Robust pass@1 where the samples of different forms have nothing to do with one another.
+    """
+    return float(_correct(perturbed, 3).mean(axis=1).prod(axis=1).mean())
 
 
 def robust_drop_at_k(nominal: ArrayLike, perturbed: ArrayLike, k: int = 1) -> float:

@@ -17,7 +17,9 @@ from flab_deploy.artifacts import Draft, json_digest, read_json, run_stage, writ
 from flab_deploy.corpus import Task, corpus_digest, load_records, save_records
 from flab_deploy.errors import ConfigError, SandboxError
 from flab_deploy.evaluation.answers import answer_of, judged_program
-from flab_deploy.evaluation.perturb.catalogue import Drawn, Item, draw, method_named
+from flab_deploy.evaluation.perturb.catalogue import METHODS, method_named
+from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw
+from flab_deploy.evaluation.perturb.proof import prove
 from flab_deploy.evaluation.tasks import REFERENCE, SuiteConfig, choose, load_tasks, source_digest, suite_name
 from flab_deploy.home import flab_home
 from flab_deploy.progress import progress
@@ -94,7 +96,9 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
     functions = [task for task in sound if task.kind == "function_synthesis"]
     methods, digests = {}, {}
     chosen = choose(functions, config.num_robustness, config.seed)
-    drawn = {name: draw(method_named(name), chosen, config.seed) for name in config.perturbations}
+    names = dict.fromkeys(config.perturbations)
+    baselines = dict.fromkeys(b for name in names if (b := METHODS[name].baseline))
+    drawn = {name: draw(METHODS[name], chosen, config.seed) for name in {**baselines, **names}}
     proven = _proven(drawn, limits, workers)
     for name, found in drawn.items():
         kept = [item.task for item in proven if item.method == name]
@@ -121,8 +125,9 @@ def _check_judged(verdicts: Sequence[Verdict]) -> None:
 
 def _proven(drawn: dict[str, Drawn], limits: Limits, workers: int) -> list[Item]:
     items = [item for found in drawn.values() for item in found.items]
-    verdicts = canonical_verdicts([item.task for item in items], limits, workers, "perturbed canonical solutions")
-    return [item for item, verdict in zip(items, verdicts, strict=True) if verdict.passed]
+    with progress("perturbed canonical solutions", len(items), "items") as advance:
+        proofs = prove(items, limits, workers, advance)
+    return [item for item, proof in zip(items, proofs, strict=True) if proof.verdict == "pass"]
 
 
 def canonical_verdicts(tasks: Sequence[Task], limits: Limits, workers: int, label: str) -> list[Verdict]:

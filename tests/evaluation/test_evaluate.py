@@ -19,7 +19,7 @@ from flab_deploy.evaluation.tasks import load_tasks
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 
-PERTURBATIONS = ("char_case", "name_affix", "prompt_end_newline")
+PERTURBATIONS = ("change_char_case", "func_rename_affix", "new_line_aftercode")
 SMALL = EvaluateConfig(
     num_function_synthesis=8, num_output_prediction=4, num_chain_of_thought=4, num_robustness=5,
     perturbations=PERTURBATIONS, max_new_tokens=12,

@@ -1,5 +1,6 @@
-"""Every perturbation changes something, keeps its promise, and its canonical solution still passes."""
+"""Every perturbation changes something, keeps its promise, repeats itself, and its canonical solution still passes."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,122 +10,104 @@ import pytest
 
 from flab_deploy.corpus import Task, corpus_digest
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.perturb.catalogue import METHODS, Item, draw, method_named
+from flab_deploy.evaluation.audit_methods import prove_methods
+from flab_deploy.evaluation.perturb.catalogue import (
+    CODE_PREFIX,
+    DEFAULT_METHODS,
+    FAMILIES,
+    METHODS,
+    method_named,
+    select,
+)
+from flab_deploy.evaluation.perturb.draw import Item, draw
 from flab_deploy.evaluation.perturb.form import Form
-from flab_deploy.evaluation.perturb.names import rename_function
-from flab_deploy.evaluation.perturb.promises import keeps_promise
-from flab_deploy.sandbox import Program, judge
+from flab_deploy.evaluation.perturb.prefix import with_prefix
+from flab_deploy.evaluation.perturb.promises import (
+    changed_share,
+    exchanged_names,
+    keeps_promise,
+    parse,
+    program_of,
+    skeleton,
+)
+from flab_deploy.evaluation.perturb.proof import checked_program, prove, run_all
+from flab_deploy.reference.tasks import make_tasks
+from flab_deploy.sandbox import Limits
+
+NEVER_ON_REFERENCE_TASKS = {"chained_comparison_split", "augmented_assignment_expansion"}
 
 
-def _only(method: str, task: Task) -> Task:
-    found = draw(METHODS[method], [task])
-    assert (len(found.items), found.num_rejected) == (1, 0), method
-    return found.items[0].task
+@pytest.fixture(scope="session")
+def mixed(functions: list[Task]) -> list[Task]:
+    """Reference tasks of all kinds."""
+    return [
+        *functions[:40],
+        *make_tasks("test", "output_prediction", 20),
+        *make_tasks("test", "chain_of_thought", 10),
+    ]
 
 
-def test_canonical_solutions_pass_under_every_method(functions: list[Task], helpers_task: Task) -> None:
-    items: list[Item] = []
-    for method in METHODS.values():
-        found = draw(method, [*functions[:25], helpers_task])
-        assert found.items and found.num_rejected == 0, method.name
-        items += found.items
-    programs = [
-        Program(
-            program_id=f"{item.method} {item.task.task_id}", source=item.task.prompt + item.task.canonical_solution,
-            test=item.task.test, entry_point=item.task.entry_point,
-        )
-        for item in items
-    ]  # fmt: skip
-    assert [(v.program_id, v.detail) for v in judge(programs) if v.verdict != "pass"] == []
+def test_there_are_enough_methods_and_all_families() -> None:
+    assert len(METHODS) - 1 >= 45
+    assert {m.family for m in METHODS.values()} == set(FAMILIES)
+    assert {METHODS[name].family for name in DEFAULT_METHODS} == set(FAMILIES)
+    assert len(DEFAULT_METHODS) == len(set(DEFAULT_METHODS)) == 12
+    assert not any(METHODS[name].probe for name in DEFAULT_METHODS)
+    published = [m.published for m in METHODS.values() if m.published]
+    assert len(published) == len(set(published)) >= 25
+
+
+def test_no_item_is_broken_on_reference_tasks() -> None:
+    found = prove_methods(["all"], num_tasks=5, num_seeds=2)
+    assert {one.name: one.examples for one in found if one.num_broken or one.num_rejected} == {}
+    assert all(one.num_items + one.num_no_op + one.num_rejected == one.num_given for one in found)
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_items_differ_and_repeat(method: str, functions: list[Task]) -> None:
-    first, again = draw(METHODS[method], functions), draw(METHODS[method], functions)
-    by_id = {task.task_id: task for task in functions}
-    assert all(item.task.prompt != by_id[item.task.task_id].prompt for item in first.items)
-    assert corpus_digest([i.task for i in first.items]) == corpus_digest([i.task for i in again.items])
-    assert len(first.items) + first.num_unchanged + first.num_rejected == len(functions)
+def test_items_differ_and_keep_the_rest(method: str, mixed: list[Task]) -> None:
+    found = draw(METHODS[method], mixed, 3)
+    assert len(found.items) + found.num_unchanged + found.num_rejected == len(mixed)
+    assert found.num_rejected == 0
+    assert found.items or method in NEVER_ON_REFERENCE_TASKS
+    by_id = {task.task_id: task for task in mixed}
+    for item in found.items:
+        before = by_id[item.task.task_id]
+        assert item.original is not None and item.task.prompt != item.original.prompt
+        if METHODS[method].shape == "prompt":
+            assert item.original == before
+        parse(program_of(item.program))
 
 
-def test_items_are_the_same_in_another_process(functions: list[Task]) -> None:
+def test_items_are_the_same_in_another_process(mixed: list[Task]) -> None:
     script = (
         "from flab_deploy.corpus import corpus_digest as d\n"
-        "from flab_deploy.evaluation.perturb.catalogue import METHODS, draw\n"
+        "from flab_deploy.evaluation.perturb.catalogue import METHODS\n"
+        "from flab_deploy.evaluation.perturb.draw import draw\n"
         "from flab_deploy.reference.tasks import make_tasks\n"
-        "tasks = make_tasks('test', 'function_synthesis', 60)\n"
+        "tasks = [*make_tasks('test', 'function_synthesis', 60)[:40], *make_tasks('test', 'output_prediction', 20),"
+        " *make_tasks('test', 'chain_of_thought', 10)]\n"
         "print(d([i.task for m in METHODS.values() for i in draw(m, tasks, 7).items]))\n"
     )
-    environment = {"PYTHONHASHSEED": "123", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    here = corpus_digest([i.task for m in METHODS.values() for i in draw(m, functions, 7).items])
+    here = corpus_digest([i.task for m in METHODS.values() for i in draw(m, mixed, 7).items])
     assert done.stdout.strip() == here
 
 
-def test_another_seed_gives_other_typos(functions: list[Task]) -> None:
-    first, other = draw(METHODS["butter_finger"], functions, 0), draw(METHODS["butter_finger"], functions, 1)
+@pytest.mark.parametrize("method", ["butter_fingers_perturbation", "func_rename_swap_char", "dead_code_inserter"])
+def test_another_seed_gives_other_items(method: str, mixed: list[Task]) -> None:
+    first, other = draw(METHODS[method], mixed, 0), draw(METHODS[method], mixed, 1)
     assert [i.task.prompt for i in first.items] != [i.task.prompt for i in other.items]
 
 
-@pytest.mark.parametrize("method", [m.name for m in METHODS.values() if m.family == "wording"])
+@pytest.mark.parametrize("method", [m.name for m in METHODS.values() if m.promise == "same_code"])
 def test_names_numbers_quotes_and_doctests_stay(method: str, helpers_task: Task) -> None:
     for seed in range(20):
         for item in draw(METHODS[method], [helpers_task], seed).items:
-            for kept in ("`shift`", '"items"', " 1 ", "3.5", "    >>> shift_all([1, 2])\n    [2, 3]\n", " items"):
+            for kept in ("`shift`", '"items"', "1", "3.5", "    >>> shift_all([1, 2])\n    [2, 3]\n", "items"):
                 assert kept in item.task.prompt, (method, seed)
             head = helpers_task.prompt.index("Return")
             assert item.task.prompt[:head].rstrip() == helpers_task.prompt[:head].rstrip()
-
-
-def test_a_rename_reaches_doctests_and_tests_but_not_longer_names(helpers_task: Task) -> None:
-    task = replace(helpers_task, test=helpers_task.test + "    assert shift_all([0]) == [1]\n")
-    made = _only("name_camel_case", task)
-    assert made.entry_point == "shiftAll"
-    assert ">>> shiftAll([1, 2])" in made.prompt and "def shift(value" in made.prompt and "`shift`" in made.prompt
-    assert "shiftAll([0])" in made.test and "shift_all" not in made.prompt + made.test
-
-
-def test_an_unsafe_rename_is_not_made(helpers_task: Task) -> None:
-    form = Form(helpers_task)
-    assert rename_function(form, "shift") is None
-    assert rename_function(form, "class") is None and rename_function(form, "len") is None
-    shadowed = replace(
-        helpers_task, canonical_solution="    shift_all = items\n    return [i + 1 for i in shift_all]\n"
-    )
-    assert rename_function(Form(shadowed), "other") is None
-
-
-def test_a_renamed_parameter_is_renamed_where_it_is_meant() -> None:
-    task = Task(
-        task_id="p", kind="function_synthesis",
-        prompt='def total(numbers: list) -> int:\n    """Return the sum of even numbers in numbers."""',
-        canonical_solution="\n    return sum([n for n in numbers if n % 2 == 0])\n",
-        test="def check(candidate):\n    assert candidate([1, 2]) == 2\n", entry_point="total",
-    )  # fmt: skip
-    made = _only("parameter_rename", task)
-    new = made.prompt.split("(")[1].split(":")[0]
-    assert new != "numbers"
-    assert f"even numbers in {new}." in made.prompt and f"for n in {new} if" in made.canonical_solution
-    by_keyword = replace(task, test="def check(candidate):\n    assert candidate(numbers=[1, 2]) == 2\n")
-    assert draw(METHODS["parameter_rename"], [by_keyword]).num_unchanged == 1
-
-
-def test_a_task_that_does_not_apply_is_counted_as_unchanged(functions: list[Task]) -> None:
-    plain = [task for task in functions if "_" not in task.entry_point]
-    found = draw(METHODS["name_camel_case"], plain)
-    assert (len(found.items), found.num_unchanged) == (0, len(plain))
-
-
-def test_a_task_without_docstring_is_rejected() -> None:
-    bare = Task(
-        task_id="b",
-        kind="function_synthesis",
-        prompt="def f(x):",
-        canonical_solution="\n    return x\n",
-        test="",
-        entry_point="f",
-    )
-    assert draw(METHODS["char_case"], [bare]).num_rejected == 1
 
 
 def test_promises_catch_what_methods_must_not_do(helpers_task: Task) -> None:
@@ -133,12 +116,119 @@ def test_promises_catch_what_methods_must_not_do(helpers_task: Task) -> None:
     doctest = replace(helpers_task, prompt=helpers_task.prompt.replace("[2, 3]\n", "[2, 4]\n"))
     code = replace(helpers_task, canonical_solution=helpers_task.canonical_solution.replace("shift(i)", "shift(i + 0)"))
     broken = replace(helpers_task, prompt=helpers_task.prompt.replace('""" Return', "Return"))
+    tested = replace(helpers_task, test=helpers_task.test.replace("[2, 3]", "[2, 4]"))
+    signature = replace(helpers_task, prompt=helpers_task.prompt.replace("step: int = 1", "step: int = 2"))
     for promise in ("same_code", "same_tree", "same_up_to_names", "same_up_to_annotations"):
         assert keeps_promise(promise, form, helpers_task)
-        assert not keeps_promise(promise, form, code) and not keeps_promise(promise, form, broken)
-    assert not keeps_promise("same_code", form, number) and not keeps_promise("same_code", form, doctest)
+        assert not any(keeps_promise(promise, form, made) for made in (number, code, broken, tested, signature)), (
+            promise
+        )
+    for promise in ("same_code", "same_code_other_numbers", "same_up_to_names", "same_behaviour"):
+        assert not keeps_promise(promise, form, doctest)
+    assert keeps_promise("same_behaviour", form, code)
+    assert not any(keeps_promise("same_behaviour", form, made) for made in (number, broken, tested, signature))
 
 
-def test_unknown_method_is_refused() -> None:
-    with pytest.raises(ConfigError, match="choose from butter_finger"):
+def test_only_own_names_are_exchanged_and_one_for_one() -> None:
+    before = parse("def f(a):\n    b = len(a)\n    return b\n")
+    for source, names in {
+        "def f(x):\n    y = len(x)\n    return y\n": {"a": "x", "b": "y"},
+        "def f(b):\n    a = len(b)\n    return a\n": {"a": "b", "b": "a"},
+        "def f(x):\n    x = len(x)\n    return x\n": None,  # two names became one
+        "def f(a):\n    b = sum(a)\n    return b\n": None,  # not its own name
+        "def f(a):\n    max = len(a)\n    return max\n": None,  # hides a builtin
+        "def f(a):\n    b = len(a)\n    return a\n": None,
+    }.items():
+        assert exchanged_names(before, parse(source)) == names, source
+
+
+def test_the_share_of_changed_characters() -> None:
+    assert changed_share("abcd", "abcd") == 0
+    assert changed_share("abcd", "abxd") == 0.25
+    assert changed_share("abcd", "abcdabcd") == 0.5
+    assert changed_share("abcd", "wxyz") == 1
+
+
+def test_a_prefix_is_the_first_half_of_the_solution(functions: list[Task], helpers_task: Task) -> None:
+    for task in [*functions, helpers_task]:
+        made = with_prefix(Form(task))
+        lines = [line for line in task.canonical_solution.split("\n") if line.strip()]
+        assert (made is None) == (len(lines) == 1)
+        if made is not None:
+            assert program_of(made) == program_of(task)
+            assert made.prompt.endswith("\n") == task.prompt.endswith("\n")
+            shown = [line for line in made.prompt.removeprefix(task.prompt).split("\n") if line.strip()]
+            assert shown == lines[: len(lines) // 2]
+
+
+def test_statements_of_several_lines_are_not_torn_apart() -> None:
+    solution = "    total = sum(\n        x\n        for x in xs\n    )\n    total += 1\n    return total\n"
+    task = Task(
+        task_id="t", kind="function_synthesis", prompt='def f(xs):\n    """Add."""\n', canonical_solution=solution,
+        test="", entry_point="f",
+    )  # fmt: skip
+    made = with_prefix(Form(task))
+    assert made is not None and made.prompt.endswith("    )\n")
+
+
+def test_a_task_without_docstring_is_rejected() -> None:
+    bare = Task(
+        task_id="b", kind="function_synthesis", prompt="def f(x):", canonical_solution="\n    return x\n", test="",
+        entry_point="f",
+    )  # fmt: skip
+    assert draw(METHODS["change_char_case"], [bare]).num_rejected == 1
+
+
+def test_names_of_methods() -> None:
+    assert method_named("ButterFingersPerturbation").name == "butter_fingers_perturbation"
+    assert select(["ForWhileTransformer", "for_while_transformer"]) == ("for_while_transformer",)
+    assert select(["default"]) == DEFAULT_METHODS
+    assert set(select(["all"])) == set(METHODS) - {CODE_PREFIX}
+    assert select(["chat"]) == tuple(m.name for m in METHODS.values() if m.family == "chat")
+    with pytest.raises(ConfigError, match="choose from all, natural_language"):
         method_named("nonsense")
+
+
+def test_proofs_find_wrong_solutions_in_a_batch_and_no_others(functions: list[Task]) -> None:
+    wrong = replace(functions[1], canonical_solution="\n    return None\n")
+    hangs = replace(functions[2], canonical_solution="\n    while True:\n        pass\n")
+    poison = replace(functions[3], canonical_solution="\n    raise SystemExit\n")
+    programs = [checked_program(str(i), t) for i, t in enumerate([functions[0], wrong, hangs, poison, *functions[4:9]])]
+    found = [verdict for verdict, _ in run_all(programs, Limits(cpu_s=0.2, wall_s=5))]
+    assert found[0] == "pass" and found[4:] == ["pass"] * 5
+    assert found[1] in ("fail_assert", "fail_exception") and found[2] == "timeout_cpu" and found[3] != "pass"
+
+
+def test_behaviour_is_compared_beyond_the_test() -> None:
+    task = Task(
+        task_id="d", kind="function_synthesis", prompt='def f(x):\n    """Shift."""\n',
+        canonical_solution="    return x + 2\n", test="def check(candidate):\n    assert candidate(2) == 4\n",
+        entry_point="f",
+    )  # fmt: skip
+    other = replace(task, canonical_solution="    return x * 2\n")
+    passes, fails = checked_program("", other), checked_program("", other, task)
+    assert [verdict for verdict, _ in run_all([passes, fails], Limits())] == ["pass", "fail_assert"]
+    grows = replace(task, canonical_solution="    x.append(1)\n    return len(x)\n", test="def check(candidate):\n    "
+                    "assert candidate([1]) == 2\n")  # fmt: skip
+    keeps = replace(grows, canonical_solution="    return len(x) + 1\n")
+    ((verdict, _),) = run_all([checked_program("", keeps, grows)], Limits())
+    assert verdict == "fail_assert"
+
+
+def test_inputs_that_ask_for_too_much_prove_nothing() -> None:
+    body = "    while n > 30:\n        pass\n    return n\n"
+    task = Task(
+        task_id="w", kind="function_synthesis", prompt='def f(n):\n    """Wait."""\n', canonical_solution=body,
+        test="def check(candidate):\n    assert candidate(30) == 30\n", entry_point="f",
+    )  # fmt: skip
+    other = replace(task, canonical_solution=body.replace("return n", "return n + 0"))
+    item = Item(method="operand_swap", task=other, original=task)
+    assert [proof.verdict for proof in prove([item], Limits(cpu_s=0.2, wall_s=5))] == ["pass"]
+
+
+def test_equal_programs_run_once(functions: list[Task]) -> None:
+    items = [item for name in ("change_char_case", "new_lines") for item in draw(METHODS[name], functions[:5]).items]
+    proofs = prove(items, Limits())
+    assert [proof.verdict for proof in proofs] == ["pass"] * 10
+    assert sum(proof.own_run for proof in proofs) == 5
+    assert len({skeleton(program_of(item.program)) for item in items}) == 5

@@ -1,1 +1,1 @@
-"""Other ways to ask for the same function: verified perturbations of function-synthesis tasks."""
+"""Other ways to ask for the same function: verified perturbations of tasks, in six families."""

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from flab_deploy.corpus import Task
 
+_FSTRING_START, _FSTRING_END = getattr(tokenize, "FSTRING_START", None), getattr(tokenize, "FSTRING_END", None)
 _WORD = re.compile(r"(?<![\w\\.])[A-Za-z]+(?:['-][A-Za-z]+)*(?![\w(]|\.\w)")
 _QUOTED = re.compile(r"```.*?```|``.+?``|`[^`\n]+`|\"[^\"\n]*\"|(?<!\w)'[^'\n]*'(?!\w)", re.DOTALL)
 _NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d[\w.]*")
@@ -55,28 +56,39 @@ class Form:
     """A task's prompt and canonical solution as one parsed source.
 
     Raises SyntaxError, ValueError or tokenize.TokenError if they are not one Python source that
-    defines the entry point, with a docstring that lies within the prompt.
+    defines the entry point; everything about the docstring raises ValueError if it has none
+    within the prompt.
     """
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.source = task.prompt + task.canonical_solution
+        self.split = len(task.prompt)
         self.tree = parse(self.source)
         self.tokens = list(_tokens(self.source))
         named = [n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef) and n.name == task.entry_point]
         if not named:
             raise ValueError(f"no function {task.entry_point!r} in the source")
         self.function = named[-1]
-        self.docstring = self._docstring()
 
-    def _docstring(self) -> Token:
+    @cached_property
+    def docstring(self) -> Token:
+        """The docstring with its quotes."""
         first = self.function.body[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
             start = self.offset(first.lineno, first.col_offset)
             for token in self.tokens:
-                if token.kind == tokenize.STRING and token.start == start and token.end <= len(self.task.prompt):
+                if token.kind == tokenize.STRING and token.start == start and token.end <= self.split:
                     return token
         raise ValueError(f"{self.task.entry_point!r} has no docstring within the prompt")
+
+    @cached_property
+    def has_docstring(self) -> bool:
+        """Whether the function has a docstring within the prompt."""
+        try:
+            return bool(self.docstring.text)
+        except ValueError:
+            return False
 
     def offset(self, line: int, column_bytes: int) -> int:
         """Character offset of an `ast` position."""
@@ -133,7 +145,7 @@ class Form:
     @cached_property
     def identifiers(self) -> frozenset[str]:
         """Names that the prompt's code uses."""
-        return frozenset(t.text for t in self.tokens if t.kind == tokenize.NAME and t.start < len(self.task.prompt))
+        return frozenset(t.text for t in self.tokens if t.kind == tokenize.NAME and t.start < self.split)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -160,9 +172,28 @@ class Form:
         for found in _WORD.finditer(self.source[line.start : line.end]):
             span, text = Span(start=line.start + found.start(), end=line.start + found.end()), found[0]
             plain = text.islower() or text.istitle() or len(text) == 1
-            known = text in self.identifiers or keyword.iskeyword(text) or text in ("int", "str", "bool", "dict", "len")
+            reserved = keyword.iskeyword(text) and text != "return"
+            known = text in self.identifiers or reserved or text in ("int", "str", "bool", "dict", "len")
             if plain and not known and not any(span.overlaps(other) for other in self.protected):
                 yield span
+
+    def span_of(self, node: ast.stmt | ast.expr) -> Span:
+        """Where a node of the tree stands in the source."""
+        last, end = node.end_lineno or node.lineno, node.end_col_offset or 0
+        return Span(start=self.offset(node.lineno, node.col_offset), end=self.offset(last, end))
+
+    def shown(self, node: ast.stmt | ast.expr) -> bool:
+        """Whether a node lies within the prompt."""
+        return self.span_of(node).end <= self.split
+
+    def code_of(self, node: ast.stmt | ast.expr) -> str:
+        """A node as it is written."""
+        return self.text(self.span_of(node))
+
+    def indentation_of(self, node: ast.stmt) -> str:
+        """White space before a statement; None of it if something else stands before it on its line."""
+        start = self._starts[node.lineno - 1]
+        return self.source[start : self.offset(node.lineno, node.col_offset)]
 
     def text(self, span: Span) -> str:
         """The source's text in a span."""
@@ -190,9 +221,19 @@ def line_starts(source: str) -> list[int]:
 
 def _tokens(source: str) -> Iterator[Token]:
     starts = line_starts(source)
+    opened: list[int] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         (first, left), (last, right) = token.start, token.end
-        yield Token(kind=token.type, text=token.string, start=starts[first - 1] + left, end=starts[last - 1] + right)
+        start, end = starts[first - 1] + left, starts[last - 1] + right
+        # From Python 3.12 on, an f-string is many tokens; here it is one everywhere.
+        if token.type == _FSTRING_START:
+            opened.append(start)
+        elif token.type == _FSTRING_END:
+            outer = opened.pop()
+            if not opened:
+                yield Token(kind=tokenize.STRING, text=source[outer:end], start=outer, end=end)
+        elif not opened:
+            yield Token(kind=token.type, text=token.string, start=start, end=end)
 
 
 def code_tokens(source: str) -> list[Token]:
@@ -213,7 +254,7 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 def edited(form: Form, edits: Iterable[Edit]) -> Task:
     """The task with edits made to its prompt and solution. Raises ValueError if an edit spans both."""
-    split = len(form.task.prompt)
+    split = form.split
     listed = list(edits)
     before = [e for e in listed if e.end <= split]
     after = [

@@ -1,4 +1,4 @@
-"""Perturbations of a docstring's wording: typos, case, spacing, synonyms, another sentence.
+"""Perturbations of a docstring's words and sentences: synonyms, word forms, tenses, other ways to put it.
 
 Each takes a task apart, a seeded random source, and gives the edits; none if it does not apply.
 Names, numbers, quoted text and doctests stay as they are.
@@ -7,148 +7,158 @@ Names, numbers, quoted text and doctests stay as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from random import Random
 
+from flab_deploy.evaluation.perturb.characters import some
 from flab_deploy.evaluation.perturb.form import Edit, Form, Span
+from flab_deploy.evaluation.perturb.words import (
+    CONTRACTIONS,
+    INFLECTIONS,
+    NUMBER_OF_WORD,
+    NUMBER_WORDS,
+    SYNONYMS,
+    VERBS,
+    like,
+    s_form,
+)
 
-_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-_SHORTEST_WORD = 4
-
-SYNONYMS = {
-    "greater than": ("more than", "bigger than"),
-    "larger than": ("greater than", "bigger than"),
-    "less than": ("smaller than", "lower than"),
-    "smaller than": ("less than", "lower than"),
-    "fewer than": ("less than",),
-    "different from": ("other than", "unequal to"),
-    "not equal to": ("different from", "unequal to"),
-    "start with": ("begin with",),
-    "beginning with": ("starting with",),
-    "end with": ("finish with",),
-    "ending in": ("finishing in",),
-    "return": ("give back", "give"),
-    "compute": ("work out", "calculate"),
-    "calculate": ("compute", "work out"),
-    "find": ("determine", "work out"),
-    "get": ("obtain", "produce"),
-    "keep": ("retain", "hold on to"),
-    "select": ("pick", "choose"),
-    "check": ("verify", "test"),
-    "convert": ("change", "turn"),
-    "increase": ("raise",),
-    "decrease": ("lower",),
-    "append": ("attach",),
-    "largest": ("biggest", "greatest"),
-    "smallest": ("lowest",),
-    "each one": ("every one", "each of them"),
-    "only": ("just", "solely"),
-    "exactly": ("precisely",),
-    "also": ("additionally",),
-    "given": ("provided",),
-}
-"""Reviewed by hand: each replacement says the same in a docstring."""
-
-_THIRD_PERSON = {
-    "return": "returns", "compute": "computes", "find": "finds", "get": "gets", "calculate": "calculates",
-    "check": "checks", "create": "creates", "count": "counts", "convert": "converts", "take": "takes", "keep": "keeps",
-}  # fmt: skip
 _SUBJECTS = ("This function", "The function", "It")
+_REQUESTS = ("Please", "Kindly", "Your task is to", "Write code to")
 _FILLERS = (
     "This helper is part of a larger program.",
     "The function is called from several modules.",
     "It was written for internal use.",
 )
+_ONE_IS_NO_NUMBER = re.compile(r"(?:each|every|this|that|which|any|no|the) one\b|\bone (?:of|by|another|or)\b", re.I)
+
+_COUNT = re.compile(r"numbers? of", re.I)
 
 
-def neighbour(rng: Random, letter: str) -> str:
-    """A letter beside `letter` on a QWERTY keyboard, in the same case."""
-    row = next(row for row in _ROWS if letter.lower() in row)
-    at = row.index(letter.lower())
-    found = rng.choice([row[i] for i in (at - 1, at + 1) if 0 <= i < len(row)])
-    return found.upper() if letter.isupper() else found
-
-
-def _some(rng: Random, items: Sequence[Span], share: float) -> list[Span]:
-    """About `share` of the items, at least one if there are any."""
-    chosen = [item for item in items if rng.random() < share]
-    return chosen or ([rng.choice(items)] if items else [])
-
-
-def _long_words(form: Form) -> list[Span]:
-    return [w for w in form.words if w.end - w.start >= _SHORTEST_WORD and form.text(w).isalpha()]
-
-
-def butter_finger(form: Form, rng: Random) -> list[Edit]:
-    """Inner letters replaced by their keyboard neighbours, in a fifth of the longer words, one letter each."""
-    edits = []
-    for word in _some(rng, _long_words(form), 0.2):
-        at = rng.randrange(word.start + 1, word.end - 1)
-        edits.append(Edit(start=at, end=at + 1, text=neighbour(rng, form.source[at])))
-    return edits
-
-
-def swap_characters(form: Form, rng: Random) -> list[Edit]:
-    """Two inner letters exchanged, in a fifth of the longer words."""
-    edits = []
-    for word in _some(rng, _long_words(form), 0.2):
-        places = [i for i in range(word.start + 1, word.end - 2) if form.source[i] != form.source[i + 1]]
-        if places:
-            at = rng.choice(places)
-            edits.append(Edit(start=at, end=at + 2, text=form.source[at + 1] + form.source[at]))
-    return edits
-
-
-def char_case(form: Form, rng: Random) -> list[Edit]:
-    """The case of 35 % of the letters flipped."""
-    letters = [Span(start=i, end=i + 1) for word in form.words for i in range(word.start, word.end)]
-    letters = [letter for letter in letters if form.text(letter).isalpha()]
-    chosen = _some(rng, letters, 0.35)
-    return [Edit(start=s.start, end=s.end, text=form.text(s).swapcase()) for s in chosen]
-
-
-def whitespace(form: Form, rng: Random) -> list[Edit]:
-    """Some spaces between words doubled, some after commas dropped."""
-    gaps = [
-        Span(start=line.start + found.start(), end=line.start + found.end())
-        for line in form.prose
-        for found in re.finditer(r"(?<=[A-Za-z,]) (?=[A-Za-z])", form.text(line))
-    ]
-    free = [gap for gap in gaps if not any(gap.overlaps(other) for other in form.protected)]
-    return [
-        Edit(start=gap.start, end=gap.end, text="" if form.source[gap.start - 1] == "," else "  ")
-        for gap in _some(rng, free, 0.15)
-    ]
-
-
-def synonyms(form: Form, rng: Random) -> list[Edit]:
-    """Half of the words and phrases with a known synonym, replaced by it."""
-    pattern = re.compile(r"\b(" + "|".join(sorted(SYNONYMS, key=len, reverse=True)) + r")\b", re.IGNORECASE)
+def _phrases(form: Form, phrases: Iterable[str]) -> list[Span]:
+    """Where one of the phrases stands in the prose, its first word being one that may change."""
+    pattern = re.compile(r"\b(" + "|".join(sorted(phrases, key=len, reverse=True)) + r")\b", re.IGNORECASE)
     free = {word.start for word in form.words}
-    found = [
+    return [
         Span(start=line.start + match.start(), end=line.start + match.end())
         for line in form.prose
         for match in pattern.finditer(form.text(line))
         if line.start + match.start() in free
     ]
-    return [Edit(start=s.start, end=s.end, text=_synonym(rng, form.text(s))) for s in _some(rng, found, 0.5)]
+
+
+def _replaced(form: Form, spans: Iterable[Span], text: str) -> list[Edit]:
+    return [Edit(start=s.start, end=s.end, text=text) for s in spans]
+
+
+def synonym_substitution(form: Form, rng: Random) -> list[Edit]:
+    """Half of the words and phrases with a known synonym, replaced by it."""
+    chosen = some(rng, _phrases(form, SYNONYMS), 0.5)
+    return [Edit(start=s.start, end=s.end, text=_synonym(rng, form.text(s))) for s in chosen]
+
+
+def synonym_insertion(form: Form, rng: Random) -> list[Edit]:
+    """A synonym in brackets after half of the words and phrases that have one."""
+    chosen = some(rng, _phrases(form, SYNONYMS), 0.5)
+    return [Edit(start=s.end, end=s.end, text=f" ({rng.choice(SYNONYMS[form.text(s).lower()])})") for s in chosen]
 
 
 def _synonym(rng: Random, phrase: str) -> str:
-    chosen = rng.choice(SYNONYMS[phrase.lower()])
-    return chosen[0].upper() + chosen[1:] if phrase[0].isupper() else chosen
+    return like(phrase, rng.choice(SYNONYMS[phrase.lower()]))
 
 
-def statement(form: Form, rng: Random) -> list[Edit]:
-    """An opening imperative turned into a statement: "Return the sum" becomes "This function returns the sum"."""
+def english_inflectional_variation(form: Form, rng: Random) -> list[Edit]:
+    """Half of the known nouns and verbs in another form: "number" for "numbers", "returns" for "return"."""
+    known = [
+        word
+        for word in form.words
+        if form.text(word).lower() in INFLECTIONS and not _COUNT.match(form.source[word.start : word.end + 3])
+    ]  # "the number of items" is a count, "the numbers of 9 or more" are items
+    edits = []
+    for word in some(rng, known, 0.5):
+        text = form.text(word)
+        edits.append(Edit(start=word.start, end=word.end, text=like(text, rng.choice(INFLECTIONS[text.lower()]))))
+    return edits
+
+
+def opening_verb(form: Form) -> Span | None:
+    """The imperative that a description opens with, if it does."""
     if not form.words or not form.prose:
-        return []
+        return None
     word = form.words[0]
-    text = form.text(word)
-    opens = form.source[form.prose[0].start : word.start].strip() == ""
-    if not opens or text.lower() not in _THIRD_PERSON:
+    opens = not form.source[form.prose[0].start : word.start].strip()
+    return word if opens and form.text(word).lower() in VERBS else None
+
+
+def _verbs(form: Form) -> list[Span]:
+    """Imperatives: the opening verb, and known verbs right after a comma, "then" or "and"."""
+    first = opening_verb(form)
+    found = [first] if first else []
+    for word in form.words:
+        before = form.source[: word.start]
+        joined = re.search(r"(?:,|\bthen|\band) $", before[-8:])
+        if joined and word != first and form.text(word) in VERBS:
+            found.append(word)
+    return found
+
+
+def tense_transformation_past(form: Form, rng: Random) -> list[Edit]:
+    """Instructions told as if done: "Returned the sum"."""
+    return [
+        Edit(start=v.start, end=v.end, text=like(form.text(v), VERBS[form.text(v).lower()]))
+        for v in _verbs(form)
+        if VERBS[form.text(v).lower()] != form.text(v).lower()
+    ]
+
+
+def tense_transformation_future(form: Form, rng: Random) -> list[Edit]:
+    """Instructions told as to come: "Will return the sum"."""
+    return [
+        Edit(start=v.start, end=v.end, text=like(form.text(v), "will " + form.text(v).lower())) for v in _verbs(form)
+    ]
+
+
+def declarative_sentence(form: Form, rng: Random) -> list[Edit]:
+    """An opening imperative turned into a statement: "Return the sum" becomes "This function returns the sum"."""
+    word = opening_verb(form)
+    if word is None:
         return []
-    return [Edit(start=word.start, end=word.end, text=f"{rng.choice(_SUBJECTS)} {_THIRD_PERSON[text.lower()]}")]
+    return _replaced(form, [word], f"{rng.choice(_SUBJECTS)} {s_form(form.text(word).lower())}")
+
+
+def polite_request(form: Form, rng: Random) -> list[Edit]:
+    """An opening imperative turned into a request: "Please return the sum"."""
+    word = opening_verb(form)
+    return [] if word is None else _replaced(form, [word], f"{rng.choice(_REQUESTS)} {form.text(word).lower()}")
+
+
+def article_removal(form: Form, rng: Random) -> list[Edit]:
+    """Articles left out, as in notes: "Return sum of even numbers"."""
+    articles = [w for w in form.words if form.text(w) in ("the", "a", "an") and form.source[w.end] == " "]
+    return [Edit(start=w.start, end=w.end + 1, text="") for w in articles]
+
+
+def number_words(form: Form, rng: Random) -> list[Edit]:
+    """Small numbers in words, and the other way round: "the first three" for "the first 3"."""
+    edits = []
+    for span in form.protected:
+        text = form.text(span).rstrip(".")
+        end = span.start + len(text)
+        around = form.source[span.start - 1] + form.source[end]
+        within = any(other.start < span.start and span.end <= other.end for other in form.protected)
+        if text.isdigit() and int(text) < len(NUMBER_WORDS) and not set(around) - set(" ,.\n") and not within:
+            edits.append(Edit(start=span.start, end=end, text=NUMBER_WORDS[int(text)]))
+    for word in form.words:
+        near = form.source[max(0, word.start - 8) : word.end + 9]
+        if form.text(word) in NUMBER_OF_WORD and not (form.text(word) == "one" and _ONE_IS_NO_NUMBER.search(near)):
+            edits.append(Edit(start=word.start, end=word.end, text=NUMBER_OF_WORD[form.text(word)]))
+    return edits
+
+
+def contractions(form: Form, rng: Random) -> list[Edit]:
+    """Long forms shortened: "don't" for "do not"."""
+    found = _phrases(form, CONTRACTIONS)
+    return [Edit(start=s.start, end=s.end, text=like(form.text(s), CONTRACTIONS[form.text(s).lower()])) for s in found]
 
 
 def filler_sentence(form: Form, rng: Random) -> list[Edit]:
@@ -157,14 +167,3 @@ def filler_sentence(form: Form, rng: Random) -> list[Edit]:
         return []
     end = form.prose[0].start + len(form.text(form.prose[0]).rstrip())
     return [Edit(start=end, end=end, text=" " + rng.choice(_FILLERS))]
-
-
-METHODS: dict[str, Callable[[Form, Random], list[Edit]]] = {
-    "butter_finger": butter_finger,
-    "swap_characters": swap_characters,
-    "char_case": char_case,
-    "whitespace": whitespace,
-    "synonyms": synonyms,
-    "statement": statement,
-    "filler_sentence": filler_sentence,
-}

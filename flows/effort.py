@@ -50,9 +50,14 @@ _RECOVER: dict[SizeName, RecoverConfig] = {
 }
 _EVALUATE: dict[SizeName, EvaluateConfig] = {
     "small": EvaluateConfig(
-        num_function_synthesis=8, num_output_prediction=4, num_chain_of_thought=4, num_robustness=2, max_new_tokens=64
+        num_function_synthesis=8,
+        num_output_prediction=4,
+        num_chain_of_thought=4,
+        num_robustness=2,
+        num_thought=2,
+        max_new_tokens=64,
     ),
-    "demo": EvaluateConfig(num_robustness=100),
+    "demo": EvaluateConfig(num_robustness=100, num_thought=100),
     "full": EvaluateConfig(),
 }
 _FOOTPRINT: dict[SizeName, FootprintConfig] = {

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
-from flab_deploy.corpus import TASK_KINDS
+from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.evaluation.answer import answer_sentences
 from flab_deploy.evaluation.claim import CompareConfig, claim_figures
 from flab_deploy.evaluation.noise import flips, noise_floor
@@ -74,7 +74,7 @@ def make_comparison(
 
 def _by_kind(nominal: Sequence[Pair], config: CompareConfig) -> Json:
     """The claim per task kind; `holm_p` holds for calling it shown of *some* kind, the plain p-value of *each*."""
-    kinds = {kind: [pair for pair in nominal if pair[0].kind == kind] for kind in TASK_KINDS}
+    kinds = {kind: [pair for pair in nominal if pair[0].kind == kind] for kind in ALL_TASK_KINDS}
     figures = {kind: claim_figures(paired(pairs), config) for kind, pairs in kinds.items() if pairs}
     tested = [kind for kind, found in figures.items() if isinstance(found["non_inferiority_p"], float)]
     adjusted = holm([float(str(figures[kind]["non_inferiority_p"])) for kind in tested])

@@ -33,14 +33,14 @@ def robustness_figures(
     `families` maps method to family. Families' p-values are adjusted after Holm, methods' after Benjamini and
     Hochberg. None without perturbed prompts.
     """
-    perturbed = [pair for pair in pairs if pair[0].perturbation is not None]
+    perturbed = [pair for pair in pairs if pair[0].perturbation is not None and not pair[0].probe]
     if not perturbed:
         return None
     by_family = _grouped(perturbed, lambda name: families.get(name, ""))
     by_method = _grouped(perturbed, lambda name: name)
     return {
         **claim_figures(paired(perturbed), config),
-        "drop": _drop(pairs, config),
+        "drop": _drop(pairs, perturbed, config),
         "families": _adjusted(by_family, holm, "holm_p", config),
         "perturbations": _adjusted(by_method, benjamini_hochberg, "benjamini_hochberg_p", config),
     }
@@ -77,23 +77,24 @@ def _figures(both: Paired, config: CompareConfig) -> dict[str, Json]:
     }  # fmt: skip
 
 
-def _drop(pairs: Sequence[Pair], config: CompareConfig) -> Json:
+def _drop(pairs: Sequence[Pair], perturbed: Sequence[Pair], config: CompareConfig) -> Json:
     """Robust drop (ReCode) of both models, and the candidate's minus the original's with a BCa interval over clusters.
 
+    Each perturbed prompt is held against the one it was made from.
     The interval is None where nothing passes unperturbed or there are fewer than ten clusters.
     """
-    written = {before.task_id: (before, after) for before, after in pairs if before.perturbation is None}
-    items = [(pair, written[pair[0].task_id]) for pair in pairs if pair[0].perturbation and pair[0].task_id in written]
+    written = {(before.task_id, before.perturbation): (before, after) for before, after in pairs}
+    items = [(pair, plain) for pair in perturbed if (plain := written.get((pair[0].task_id, pair[0].baseline)))]
     if not items:
         return None
-    perturbed, nominal = paired([pair for pair, _ in items]), paired([plain for _, plain in items])
+    hard, nominal = paired([pair for pair, _ in items]), paired([plain for _, plain in items])
     sums = [
-        cluster_sums(values, perturbed.cluster)
-        for values in (nominal.original, perturbed.original, nominal.candidate, perturbed.candidate)
+        cluster_sums(values, hard.cluster)
+        for values in (nominal.original, hard.original, nominal.candidate, hard.candidate)
     ]
     whole = [float(values.sum()) for values in sums]
     drops = [1 - after / before if before else None for before, after in ((whole[0], whole[1]), (whole[2], whole[3]))]
-    enough = None not in drops and perturbed.num_clusters >= _FEWEST_CLUSTERS
+    enough = None not in drops and hard.num_clusters >= _FEWEST_CLUSTERS
     interval = bca_interval(sums, _drop_difference, config.confidence, _NUM_RESAMPLES, 0) if enough else None
     gap = drops[1] - drops[0] if drops[0] is not None and drops[1] is not None else None
     return {

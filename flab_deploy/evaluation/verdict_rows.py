@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,10 @@ class Row:
     """Composition of the task, or else the task itself."""
     perturbation: str | None
     """Method that changed the prompt; None for the prompt as written."""
+    baseline: str | None
+    """Method whose prompt this one was made from; None for the prompt as written."""
+    probe: bool
+    """The method changes what is asked, so it says nothing about robustness; it may be another one's baseline."""
     passed: float
     """Share of the samples that are right; 0 or 1 for a single answer."""
     verdict: str
@@ -40,7 +44,7 @@ class Judged:
     report: dict[str, Any]
     """`report.json`."""
     rows: dict[Key, Row]
-    """By task and perturbation; probes and answers that could not be judged are left out."""
+    """By task and perturbation; answers that could not be judged are left out, as are probes that are no baseline."""
 
     @property
     def model_digest(self) -> str:
@@ -63,9 +67,8 @@ def read_evaluation(folder: Path) -> Judged:
     try:
         report = cast("dict[str, Any]", read_json(folder / REPORT))
         methods = report["robustness"]["perturbations"]
-        probes = {name for name, entry in methods.items() if entry["probe"]}
         lines = (folder / VERDICTS).read_text(encoding="utf-8").splitlines()
-        rows = _rows((json.loads(line) for line in lines), probes)
+        rows = _rows((json.loads(line) for line in lines), methods)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ArtifactError(
             f"{folder} is not an evaluation this version can read ({error!r}); evaluate again"
@@ -73,19 +76,22 @@ def read_evaluation(folder: Path) -> Judged:
     return Judged(artifact=artifact, report=report, rows=rows)
 
 
-def _rows(lines: Iterable[dict[str, Any]], probes: set[str]) -> dict[Key, Row]:
+def _rows(lines: Iterable[dict[str, Any]], methods: Mapping[str, Any]) -> dict[Key, Row]:
+    baselines = {entry["baseline"] for entry in methods.values()}
+    unused = {name for name, entry in methods.items() if entry["probe"]} - baselines
     samples: dict[Key, list[dict[str, Any]]] = {}
     for line in lines:
-        if line["verdict"] != "infra_error" and line["perturbation"] not in probes:
+        if line["verdict"] != "infra_error" and line["perturbation"] not in unused:
             samples.setdefault((line["task_id"], line["perturbation"]), []).append(line)
-    return {key: _row(found) for key, found in samples.items()}
+    return {key: _row(found, methods.get(key[1] or "", {})) for key, found in samples.items()}
 
 
-def _row(samples: Sequence[dict[str, Any]]) -> Row:
+def _row(samples: Sequence[dict[str, Any]], method: Mapping[str, Any]) -> Row:
     first = samples[0]
     return Row(
         task_id=first["task_id"], kind=first["kind"], cluster=first["composition"] or first["task_id"],
         perturbation=first["perturbation"], verdict=first["verdict"],
+        baseline=method.get("baseline"), probe=bool(method.get("probe")),
         passed=sum(bool(sample["passed"]) for sample in samples) / len(samples),
     )  # fmt: skip
 

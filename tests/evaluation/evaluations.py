@@ -8,8 +8,10 @@ from pathlib import Path
 
 from flab_deploy.artifacts import run_stage, write_json
 
-METHODS = {"char_case": ("wording", False), "synonyms": ("wording", False), "blank_lines": ("layout", False),
-           "last_character": ("layout", True)}  # fmt: skip
+# Family, whether it is a probe, and the method whose prompt it starts from.
+METHODS = {"char_case": ("wording", False, None), "synonyms": ("wording", False, None),
+           "blank_lines": ("layout", False, None), "last_character": ("layout", True, None),
+           "code_prefix": ("syntax", True, None), "var_renamer": ("syntax", False, "code_prefix")}  # fmt: skip
 
 
 def write_evaluation(
@@ -27,7 +29,13 @@ def write_evaluation(
     for method, verdicts in (perturbed or {}).items():
         rows += [_row(i, method, right, cluster_size) for i, right in enumerate(verdicts)]
     methods = {
-        name: {"family": METHODS[name][0], "probe": METHODS[name][1], "num_unchanged": 1, "num_rejected": 0}
+        name: {
+            "family": METHODS[name][0],
+            "probe": METHODS[name][1],
+            "baseline": METHODS[name][2],
+            "num_unchanged": 1,
+            "num_rejected": 0,
+        }
         for name in perturbed or {}
     }
     report = {

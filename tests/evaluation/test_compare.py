@@ -112,6 +112,16 @@ def test_the_worst_perturbation_is_found_among_many(tmp_path: Path) -> None:
     assert "worse under char_case (100.0 % to 75.0 %)" in " ".join(found["answer"])
 
 
+def test_a_perturbed_prompt_is_held_against_the_one_it_was_made_from(tmp_path: Path) -> None:
+    right, half = [True] * 60, [i % 2 == 0 for i in range(60)]
+    forms = {"code_prefix": half, "var_renamer": half}
+    original = write_evaluation(tmp_path / "a", right, perturbed=forms)
+    candidate = write_evaluation(tmp_path / "b", right, perturbed=forms, model="b")
+    robust = compare(original, candidate, tmp_path / "c").figures["robustness"]
+    assert set(robust["perturbations"]) == {"var_renamer"}
+    assert robust["drop"]["original"] == 0.0  # half solved, as half of the code prefixes were
+
+
 def test_the_noise_floor_tells_a_finding_from_flips(tmp_path: Path) -> None:
     right = solved(400, range(40))
     original = write_evaluation(tmp_path / "a", right)

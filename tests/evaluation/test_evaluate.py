@@ -156,8 +156,8 @@ def test_predicted_inputs_are_executed(tmp_path: Path) -> None:
 
 def test_several_samples_per_problem(tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path) -> None:
     config = replace(
-        SMALL, suite=str(tasks_file), num_samples=3, temperature=0.9, pass_k=(1, 2), perturbations=("change_char_case",),
-        max_new_tokens=4,
+        SMALL, suite=str(tasks_file), num_samples=3, temperature=0.9, pass_k=(1, 2), max_new_tokens=4,
+        perturbations=("change_char_case",),
     )  # fmt: skip
     artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
     report = _json(artifact, "report.json")

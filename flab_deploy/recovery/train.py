@@ -117,8 +117,7 @@ def _train(
 ) -> None:
     torch.manual_seed(config.seed)
     encoded = encode(pruned.path, examples, end_of_text_id(pruned.path), config.max_tokens)
-    vocab_size = model_shape(pruned.path).vocab_size
-    teacher = Teacher(load_model(original.path, torch.bfloat16), original_ids(original.path, pruned.path, vocab_size))
+    teacher = Teacher(load_model(original.path, torch.bfloat16), original_ids(original.path, pruned.path))
     student = load_model(pruned.path, torch.float32).train()
     optimizer = _optimizer(student, config)
     batches = list(_batches(encoded, config))

@@ -10,11 +10,13 @@ from flab_deploy.artifacts import open_artifact
 from flab_deploy.decoder import load_model, model_shape, tensor_shapes
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance import ScoreConfig, score
-from flab_deploy.importance.calibration import encode, make_batches
+from flab_deploy.importance.calibration import Batch, encode, make_batches
+from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.pruning import PlanConfig, plan, prune
 from flab_deploy.recovery import RecoverConfig, recover
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
 from flab_deploy.reference.corpus import load_instructions
+from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
 
 CONFIG = RecoverConfig(num_examples=64, batch_size=8, learning_rate=3e-3)
@@ -63,13 +65,28 @@ def test_only_completions_carry_loss(tiny_checkpoint: Path) -> None:
     assert all(targets[-1] == end for targets in found)
 
 
-def test_a_model_has_no_divergence_from_itself(tiny_checkpoint: Path) -> None:
-    model = load_model(tiny_checkpoint, torch.float32)
-    vocab = model_shape(tiny_checkpoint).vocab_size
-    teacher = Teacher(model, original_ids(tiny_checkpoint, tiny_checkpoint, vocab))
-    (batch,) = make_batches(encode(tiny_checkpoint, load_instructions("reference", 4, "x"), 700, 512), 4)
+@pytest.mark.parametrize("model_type", ["qwen2", "granite", "gemma2"])
+def test_a_model_has_no_divergence_from_itself_nor_do_padding_rows_count(tmp_path: Path, model_type: str) -> None:
+    path = save_tiny(tmp_path / "model", model_type)
+    teacher = Teacher(load_model(path, torch.float32), original_ids(path, path))
+    student = load_model(path, torch.float32)
+    (batch,) = make_batches(encode(path, load_instructions("reference", 4, "x"), end_of_text_id(path), 512), 4)
     with torch.no_grad():
-        assert float(recovery_loss(model, teacher, batch, 1.0)) == pytest.approx(0.0, abs=1e-5)
+        assert float(recovery_loss(student, teacher, batch, 1.0)) == pytest.approx(0.0, abs=1e-5)
+        answers = float(recovery_loss(student, teacher, batch, 0.0))
+        assert answers == pytest.approx(float(student(**_with_labels(batch)).loss), rel=1e-4)
+        student.resize_token_embeddings(len(teacher.ids) + 7)
+        assert float(recovery_loss(student, teacher, batch, 1.0)) == pytest.approx(0.0, abs=1e-5)
+        assert float(recovery_loss(student, teacher, batch, 0.0)) > answers
+
+
+def _with_labels(batch: Batch) -> dict[str, torch.Tensor]:
+    labels = torch.full_like(batch.input_ids, -100).flatten()
+    labels[batch.positions + 1] = batch.targets
+    return {
+        "input_ids": batch.input_ids, "attention_mask": batch.attention_mask,
+        "labels": labels.reshape(batch.input_ids.shape),
+    }  # fmt: skip
 
 
 def test_models_that_do_not_belong_together_are_refused(pruned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -228,7 +228,8 @@ def _agreement(end: Endpoint, checkpoint: Checkpoint, prompts: Sequence[str]) ->
 
 def _agreement_alone(checkpoint: Checkpoint, prompts: Sequence[str], config: BenchConfig) -> dict[str, Json]:
     """Agreement of a model that is served for this only."""
-    with running(checkpoint.path, ServeConfig(kv_cache_gib=config.kv_cache_gib, served_name="bench")) as endpoint:
+    served = ServeConfig(compiled=config.compiled, kv_cache_gib=config.kv_cache_gib, served_name="bench")
+    with running(checkpoint.path, served) as endpoint:
         return _agreement(endpoint, checkpoint, prompts)
 
 

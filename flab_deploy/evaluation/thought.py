@@ -7,6 +7,7 @@ plan as comments; both other ways to put it follow from that.
 from __future__ import annotations
 
 import math
+import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,9 +38,14 @@ def without_plan(task: Task) -> Task:
 
 
 def with_reference_plan(task: Task) -> Task:
-    """The task with the reference plan given, so that only the code is asked for."""
+    """The task with the reference plan given, so that only the code is asked for.
+
+    The full stop of its last line is left to the model: tokenizers join it to the line's end, so a prompt that
+    ends with it is one that no model has seen.
+    """
     plan, code = plan_of(task.canonical_solution)
-    return replace(task, prompt=task.prompt + plan, canonical_solution=code)
+    given = plan.rstrip(string.punctuation)
+    return replace(task, prompt=task.prompt + given, canonical_solution=plan[len(given) :] + code)
 
 
 def words_of(plan: str) -> list[str]:

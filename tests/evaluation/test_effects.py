@@ -19,6 +19,7 @@ def test_every_way_to_put_a_plan_task_has_a_passing_solution() -> None:
         assert "# Plan:" not in direct.prompt + direct.canonical_solution
         assert told.prompt + told.canonical_solution == task.prompt + task.canonical_solution
         assert "#" not in told.canonical_solution
+        assert told.prompt[-1].isalnum()  # a full stop would belong to the same token as the end of its line
 
 
 def test_the_effect_of_a_plan_is_paired() -> None:

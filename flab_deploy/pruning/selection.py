@@ -2,8 +2,8 @@
 
 1. Curves: the divergence of cutting one axis alone, measured at a few sizes and interpolated.
 2. Depth by depth, from the deepest model that meets the budget down: the sizes with the least sum of curves are
-   measured. The search ends with a depth whose dropped layers alone cost more than the best cut found so far, or
-   after two depths in a row without a better one.
+   measured. After three depths the search ends with one whose dropped layers alone cost more than the best cut found
+   so far, or after two in a row without a better one.
 3. The cut with the least measured divergence is chosen.
 """
 
@@ -23,6 +23,8 @@ _POINTS = 3
 # With heads or experts to trade for width, the sum of curves is a weaker guide.
 _TRIED_PER_DEPTH, _TRIED_WITH_PARTS = 1, 2
 _PATIENCE = 2
+# So many depths are measured in any case, so that a reader sees what else there was.
+_FEWEST_DEPTHS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +125,16 @@ def least_divergent(
     found: list[Measured] = []
     mixed = len(room.key_value_heads) > 1 or len(room.experts) > 1
     tried = _TRIED_WITH_PARTS if mixed else _TRIED_PER_DEPTH
-    best, waited = inf, 0
+    best, waited, depths = inf, 0, 0
     for num_layers in room.layers:
         options = list(fitting(room, cost, limit, num_layers))
         alone = trials.depth_kl(num_layers) if options else 0.0
         if not options:
             continue
-        if alone >= best or waited == _PATIENCE or len(found) >= most:
+        settled = depths >= _FEWEST_DEPTHS and (alone >= best or waited >= _PATIENCE)
+        if settled or len(found) >= most:
             break
+        depths += 1
         ranked = sorted(options, key=lambda sizes: (rounded(curves.predicted(sizes, alone)), sizes))  # noqa: B023
         fresh = [_measured(sizes, trials, curves) for sizes in ranked[: min(tried, most - len(found))]]
         least = min(cut.kl_nats for cut in fresh)

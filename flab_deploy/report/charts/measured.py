@@ -109,7 +109,7 @@ def robustness_chart(run: Run) -> Chart | None:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("pass@1 (% of problems)")
-        legend_above(axes, 3)
+        legend_above(axes, 3, right=True)
         svg = inline_svg(figure, "robustness", alt)
     return Chart(
         key="robustness",

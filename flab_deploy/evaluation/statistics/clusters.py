@@ -62,6 +62,15 @@ def spread(values: Floats, cluster: Ints) -> Spread:
     return Spread(math.sqrt(total) / size, effect, degrees)
 
 
+def fewest_effective(cluster: Ints) -> float:
+    """What problems (P,) tell at the least, in independent problems: all of a cluster alike (Kish, 1965).
+
+    P squared over the sum of squared cluster sizes; P where every problem is its own cluster.
+    """
+    sizes = np.bincount(cluster)
+    return float(len(cluster) ** 2 / (sizes**2).sum())
+
+
 def design_effect(values: Floats, cluster: Ints) -> float:
     """How much clusters (P,) inflate the variance of the mean of `values` (P,); at least 1 (Kish, 1965)."""
     return spread(values, cluster).design_effect

@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from flab_deploy.evaluation.metrics import pass_at_k
-from flab_deploy.evaluation.statistics.clusters import Floats, Ints, cluster_index, num_clusters, spread
+from flab_deploy.evaluation.statistics.clusters import (
+    Floats,
+    Ints,
+    cluster_index,
+    fewest_effective,
+    num_clusters,
+    spread,
+)
 
 Interval = tuple[float, float]
 
@@ -44,9 +51,10 @@ def mean_interval(values: Floats, cluster: Ints, confidence: float = 0.95) -> In
     """Interval of the mean of values in [0, 1], (P,), by problem: Wilson's at the effective number of problems.
 
     That number is the one at which independent verdicts would vary as these values do, between clusters
-    (Korn and Graubard, 1998), less where few clusters leave it uncertain. Where nothing varies, it is the number
-    of clusters. Coverage is that of Wilson's interval: on average over neighbouring rates within a point of the
-    confidence, and for a single rate above or below it because verdicts are whole numbers.
+    (Korn and Graubard, 1998), less where few clusters leave it uncertain, but never less than if all problems of a
+    cluster were alike. Where nothing varies, it is the number of clusters. Coverage is that of Wilson's interval: on
+    average over neighbouring rates within a point of the confidence, and for a single rate above or below it because
+    verdicts are whole numbers.
     """
     size, rate = len(values), float(values.mean()) if len(values) else 0.0
     if size == 0:
@@ -57,7 +65,7 @@ def mean_interval(values: Floats, cluster: Ints, confidence: float = 0.95) -> In
     effective = rate * (1 - rate) / found.error**2 if found.error > 0 else float(num_clusters(cluster))
     tail = 0.5 - confidence / 2
     certainty = float(stats.norm.isf(tail) / stats.t.isf(tail, found.degrees)) ** 2 if found.error > 0 else 1.0
-    return _wilson(rate, max(1.0, effective * certainty), confidence)
+    return _wilson(rate, max(effective * certainty, fewest_effective(cluster)), confidence)
 
 
 def _wilson(rate: float, size: float, confidence: float) -> Interval:

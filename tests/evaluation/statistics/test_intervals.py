@@ -237,3 +237,10 @@ def test_unequal_lengths_are_refused() -> None:
         Paired.of([True], [True, False])
     with pytest.raises(ConfigError, match="above zero"):
         Paired.of([], [])
+
+
+def test_one_unlucky_cluster_cannot_make_problems_tell_less_than_one_each_per_cluster() -> None:
+    names = [f"c{i // 2}" for i in range(70)]
+    low, high = clustered_wilson_interval([i != 0 for i in range(70)], names)
+    fewest = wilson_interval(34, 35)  # one cluster wholly wrong
+    assert fewest[0] < low < 69 / 70 < high <= 1.0

@@ -139,8 +139,10 @@ def _attribute(text: str) -> str:
 
 def legend_above(axes: Axes, columns: int, *, right: bool = False) -> None:
     """Put the legend in a row above the axes, where it covers no data; `right` where wide labels leave less room."""
-    place, edge = ("lower right", 1.0) if right else ("lower left", 0.0)
-    axes.legend(loc=place, bbox_to_anchor=(edge, 1.0), ncols=columns, borderaxespad=0.2, handlelength=1.6)
+    axes.legend(
+        loc="lower right" if right else "lower left", bbox_to_anchor=(float(right), 1.0), ncols=columns,
+        borderaxespad=0.2, handlelength=1.6,
+    )  # fmt: skip
 
 
 def scale_y(axes: Axes, values: Sequence[float]) -> None:

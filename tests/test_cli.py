@@ -117,7 +117,8 @@ def test_results_are_one_json_document_on_stdout(tiny_checkpoint: Path, tmp_path
 
 
 def test_an_interrupted_stage_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "flab_deploy.cli", "score", "reference", "--out", "scores"]
+    # A shell's background jobs ignore the signal, and pass that on.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "flab_deploy.cli", "score", "--out", "scores"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "started" in process.stderr.readline()

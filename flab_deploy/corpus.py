@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from flab_deploy.errors import ArtifactError, ConfigError
 
@@ -66,12 +66,7 @@ def load_records(path: Path, record: type[Record]) -> list[Record]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ConfigError(f"{path}:{number}: not valid JSON ({error.msg}); fix or remove that line") from None
-            if not isinstance(row, dict):
-                raise ConfigError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+            row = json_object(line, f"{path}:{number}")
             missing = [name for name in required if not isinstance(row.get(name), str)]
             if missing:
                 raise ConfigError(f"{path}:{number}: field {missing[0]!r} is missing or not text")
@@ -79,6 +74,18 @@ def load_records(path: Path, record: type[Record]) -> list[Record]:
     if not records:
         raise ConfigError(f"{path} holds no records; give at least one JSON line")
     return records
+
+
+def json_object(line: str, where: str) -> dict[str, Any]:
+    """The JSON object on one line of a file. Raises ConfigError, beginning with `where`, if there is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise ConfigError(f"{where}: not valid JSON ({reason}); fix or remove that line") from None
+    if not isinstance(row, dict):
+        raise ConfigError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    return row
 
 
 def save_records(path: Path, records: Iterable[Task] | Iterable[Instruction]) -> None:

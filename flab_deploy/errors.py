@@ -59,3 +59,10 @@ class ServingError(FlabError):
 
 class GateFailed(FlabError):
     """A release gate failed."""
+
+
+def check_positive(config: object, *names: str) -> None:
+    """Raise ConfigError unless each of the named sizes of a configuration is at least 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ConfigError(f"{name} is {getattr(config, name)}; give a positive number")

@@ -17,6 +17,7 @@ from typing import cast
 import httpx
 
 from flab_deploy.artifacts import Json
+from flab_deploy.decoder import load_model, load_tokenizer
 from flab_deploy.errors import ServingError
 
 
@@ -61,13 +62,8 @@ def _complete(client: httpx.Client, model: str, prompt: str, max_new_tokens: int
 
 def _compare(checkpoint: Path, prompts: Sequence[str], completions: Sequence[Completion]) -> dict[str, Json]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(checkpoint, local_files_only=True)
-    model.eval()
+    tokenizer, model = load_tokenizer(checkpoint), load_model(checkpoint, "auto")
     num_equal = num_tokens = num_tokens_equal = num_same_encoding = 0
     largest_gap = 0.0
     for prompt, completion in zip(prompts, completions, strict=True):

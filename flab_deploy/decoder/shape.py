@@ -59,7 +59,7 @@ class ModelShape:
     ) -> ModelShape:  # fmt: skip
         """The shape after a cut; `layer_parameters` is the size of one whole layer before it.
 
-        The count is exact where all layers are alike; `pruning.apply.planned_parameters` is exact everywhere.
+        The count is exact where all layers are alike; `pruning.cut.planned_parameters` is exact everywhere.
         """
         key_value_heads = self.num_key_value_heads if num_key_value_heads is None else num_key_value_heads
         experts = self.num_experts if num_experts is None else num_experts

@@ -7,7 +7,6 @@ looked up by `task_id` in a second file, or is in the item: as `original` (a rec
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flab_deploy.artifacts import Json
-from flab_deploy.corpus import Task
+from flab_deploy.corpus import Task, json_object
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.perturb.gates import (
     DEFECT_KINDS,
@@ -137,12 +136,7 @@ def _read(path: Path) -> list[_Row]:
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}:{number}: not valid JSON ({error.msg}); fix or remove that line") from None
-        if not isinstance(record, dict):
-            raise ConfigError(f"{path}:{number}: expected a JSON object, found {type(record).__name__}")
+        record = json_object(line, f"{path}:{number}")
         missing = tuple(name for name in _FIELDS if not isinstance(record.get(name), str))
         rows.append(_Row(line=number, record=record, task=None if missing else _task(record), missing=missing))
     if not rows:

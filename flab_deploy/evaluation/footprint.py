@@ -12,7 +12,7 @@ from typing import Any, cast
 from flab_deploy.artifacts import Artifact, Draft, run_stage, write_json
 from flab_deploy.checkpoint import Checkpoint, resolve, weight_files
 from flab_deploy.decoder import forward_flops_per_token, model_shape
-from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.errors import ArtifactError, check_positive
 
 # Runs alone in a fresh interpreter: peak resident memory above the interpreter with its libraries loaded.
 _PROBE = """
@@ -48,9 +48,7 @@ class FootprintConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that measure nothing."""
-        for name in ("batch_size", "context_tokens", "repeats"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; give a positive number")
+        check_positive(self, "batch_size", "context_tokens", "repeats")
 
 
 def footprint(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.artifacts import file_digest
+from flab_deploy.corpus import json_object
 from flab_deploy.errors import ArtifactError, ConfigError
 
 HUB = "hub:"
@@ -78,15 +79,10 @@ def _line_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 def _object(line: bytes, where: str) -> Row:
     try:
-        row = json.loads(line.decode("utf-8-sig"))
+        text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{where}: not UTF-8; save the file as UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise ConfigError(f"{where}: not valid JSON ({reason}); fix or remove that line") from None
-    if not isinstance(row, dict):
-        raise ConfigError(f"{where}: expected a JSON object, found {type(row).__name__}")
-    return row
+    return json_object(text, where)
 
 
 def _document_rows(path: Path) -> Iterator[tuple[str, Row]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from flab_deploy.errors import ConfigError
+from flab_deploy.errors import ConfigError, check_positive
 from flab_deploy.importance.layer_order import Method
 from flab_deploy.importance.units import UnitMetric
 
@@ -50,9 +50,7 @@ class ScoreConfig:
     def __post_init__(self) -> None:
         """Refuse sizes that measure nothing and searches that a metric does not allow."""
         sizes = ("num_counted", "num_calibration", "max_tokens", "batch_size", "shared_words", "beam_width")
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; give a positive number")
+        check_positive(self, *sizes)
         if self.max_layers_searched < 0:
             raise ConfigError(f"max_layers_searched is {self.max_layers_searched}; give 0 or more")
         if self.layer_search == "beam" and self.layer_metric in ("block_influence", "cosine", "taylor"):

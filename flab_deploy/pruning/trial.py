@@ -86,11 +86,6 @@ class Trials:
         encoded = encode(self._path, examples, end_of_text_id(self._path), config["max_tokens"])
         return make_batches(encoded, _EXAMPLES_AT_ONCE)
 
-    @property
-    def num_measured(self) -> int:
-        """Cuts measured so far, the layer search aside."""
-        return len(self._structure)
-
     def choice(self, sizes: Sizes) -> Choice:
         """The best parts by their scores, at the given sizes."""
         kept = self.layers(sizes.num_layers)

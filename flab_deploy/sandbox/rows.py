@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 import keyword
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flab_deploy.corpus import json_object
 from flab_deploy.errors import ConfigError
 
 _FIELDS = ("task_id", "prompt", "completion", "test", "entry_point")
@@ -70,13 +70,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _row(place: str, text: str) -> Row:
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        told = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise ConfigError(f"{place}: not valid JSON ({told}); fix or remove that line") from None
-    if not isinstance(fields, dict):
-        raise ConfigError(f"{place}: expected a JSON object, found {type(fields).__name__}")
+    fields = json_object(text, place)
     for name in _FIELDS:
         if not isinstance(fields.get(name), str):
             seen = type(fields[name]).__name__ if name in fields else "nothing"

@@ -222,28 +222,28 @@ class Worker:
             return "infra_error", "the test process did not start"
         if watch.stopped is not None:
             return watch.stopped
+        for used, who in ((end, "the program"), (examiner, "the test")):
+            # What was used decides, not whether the worker happened to look in time.
+            if used.status == -signal.SIGXCPU or used.cpu_s > cpu_limit_s:
+                return "timeout_cpu", f"{who} used {cpu_limit_s:g} s of processor time"
         if watch.report is None:
-            return self._silent(examiner, cpu_limit_s)
+            return self._silent(examiner)
         if watch.report[0] != GONE:
             return watch.report[0], watch.report[1]
         if watch.report[1] == NOT_ENTERED:
             return "infra_error", f"the program's process did not start (status {end.status})"
-        return self._gone(end, cpu_limit_s, loading=watch.report[1] == LOADING)
+        return self._gone(end, loading=watch.report[1] == LOADING)
 
-    def _silent(self, examiner: _End, cpu_limit_s: float) -> tuple[str, str]:
-        """The verdict where the test process ended without one: over a limit, or at fault itself."""
-        if examiner.status == -signal.SIGXCPU or examiner.cpu_s > cpu_limit_s:
-            return "timeout_cpu", f"the test used {cpu_limit_s:g} s of processor time"
+    def _silent(self, examiner: _End) -> tuple[str, str]:
+        """The verdict where the test process ended without one: over its memory, or at fault itself."""
         if examiner.max_rss_bytes > self._limits.memory_bytes // 2:
             return "memory_limit", "comparing its answers ran out of memory"
         return "infra_error", f"the test process ended without a report (status {examiner.status})"
 
-    def _gone(self, end: _End, cpu_limit_s: float, *, loading: bool) -> tuple[str, str]:
+    def _gone(self, end: _End, *, loading: bool) -> tuple[str, str]:
         """The verdict on a program whose process ended, or left its channel, in the middle of the test."""
         if end.status == -signal.SIGSYS:
             return "policy_violation", "killed at a forbidden system call"
-        if end.status == -signal.SIGXCPU or end.cpu_s > cpu_limit_s:
-            return "timeout_cpu", f"the program used {cpu_limit_s:g} s of processor time"
         if end.status == OUT_OF_MEMORY_STATUS:
             return "memory_limit", "out of memory"
         if end.killed_here:

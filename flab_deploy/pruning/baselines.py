@@ -8,6 +8,7 @@ The rules say which parts go; how a budget is split is part of each:
 - `shortgpt`: whole layers by block influence in one shot (arXiv 2403.03853); what is less than a layer comes from
   unseen tokens.
 - `magnitude`, `taylor`, `random`: half from whole layers, half from FFN width, no vocabulary, both by that criterion.
+  Their width is any number of channels, so that they remove no more than the budget asks for.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def plan_baseline(
     """
     checkpoint = resolve(model)
     scored = open_scores(scores, checkpoint.digest)
+    if not _SHARE_OF_VOCABULARY[rule]:
+        config = replace(config, channel_multiple=1)
     return run_stage(
         out, kind="plan", module=__name__, config={**settings_of(config), "rule": rule}, force=force,
         parents={"model": checkpoint.digest, "scores": scored.digest},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.artifacts import MANIFEST, read_json, tree_digest
-from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.errors import ArtifactError, ConfigError, first_line
 from flab_deploy.known_digests import known_digest
 
 WEIGHTS = "model.safetensors"
@@ -71,8 +71,9 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
     except Exception as error:  # the hub client raises many unrelated types
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArtifactError(f"cannot get {name!r} from the hub ({reason}); give a local directory instead") from None
+        raise ArtifactError(
+            f"cannot get {name!r} from the hub ({first_line(error)}); give a local directory instead"
+        ) from None
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -201,11 +201,6 @@ def status() -> list[EngineStatus]:
     return [_status(find_engine(name)) for name in sorted(ENGINES)]
 
 
-def installed_versions(name: str) -> dict[str, str]:
-    """Package versions that the installed engine was pinned to; empty if it is missing or external."""
-    return cast("dict[str, str]", _marker(engine_path(name)).get("packages", {}))
-
-
 def _status(engine: Engine) -> EngineStatus:
     path, state, size = engine_path(engine.name), "missing", 0
     external = os.environ.get(_override(engine.name))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from flab_deploy.checkpoint import read_config
 from flab_deploy.decoder.architectures import ARCHITECTURES, Architecture, check_supported
-from flab_deploy.errors import UnsupportedModel
+from flab_deploy.errors import UnsupportedModel, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -44,8 +44,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     try:
         found = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnsupportedModel(f"{path} has no tokenizer that transformers can load: {reason}") from error
+        raise UnsupportedModel(f"{path} has no tokenizer that transformers can load: {first_line(error)}") from error
     return cast("PreTrainedTokenizerBase", found)
 
 

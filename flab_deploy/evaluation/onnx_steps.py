@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from flab_deploy.artifacts import read_json
-from flab_deploy.errors import ConfigError, UnsupportedModel
+from flab_deploy.errors import ConfigError, UnsupportedModel, first_line
 from flab_deploy.evaluation.completion import NO_LIMIT
 
 _PAST, _PRESENT = "past_key_values.", "present."
@@ -35,8 +35,9 @@ class OnnxSteps:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises types that it does not export
-            reason = str(error).splitlines()[0][:160]
-            raise UnsupportedModel(f"ONNX Runtime {onnxruntime.__version__} cannot open {path} ({reason})") from None
+            raise UnsupportedModel(
+                f"ONNX Runtime {onnxruntime.__version__} cannot open {path} ({first_line(error)})"
+            ) from None
         given = self._session.get_inputs()
         self._inputs = {entry.name for entry in given}
         self._past = {entry.name: entry for entry in given if entry.name.startswith(_PAST)}

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from flab_deploy.artifacts import file_digest
 from flab_deploy.corpus import json_object
-from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.errors import ArtifactError, ConfigError, first_line
 
 HUB = "hub:"
 _HUB_NAME = re.compile(
@@ -103,7 +103,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
     try:
         table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
-        raise ArtifactError(f"{path} cannot be read ({str(error).splitlines()[0]}); download it again") from None
+        raise ArtifactError(f"{path} cannot be read ({first_line(error)}); download it again") from None
     yield from _numbered(cast("list[Row]", table.to_pylist()), str(path))
 
 
@@ -127,7 +127,7 @@ def _hub_commit(source: str) -> str:
     try:
         return str(HfApi().dataset_info(str(parts["name"]), revision=parts["revision"]).sha)
     except Exception as error:  # the hub client raises many unrelated types
-        raise ArtifactError(f"cannot reach {source} ({_first_line(error)}); give a local file instead") from None
+        raise ArtifactError(f"cannot reach {source} ({first_line(error)}); give a local file instead") from None
 
 
 def _hub_rows(source: str) -> Iterator[tuple[str, Row]]:
@@ -141,9 +141,5 @@ def _hub_rows(source: str) -> Iterator[tuple[str, Row]]:
     except ArtifactError:
         raise
     except Exception as error:  # as above
-        raise ArtifactError(f"cannot load {source} ({_first_line(error)}); give a local file instead") from None
+        raise ArtifactError(f"cannot load {source} ({first_line(error)}); give a local file instead") from None
     yield from _numbered(cast("Iterable[Row]", found), source)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

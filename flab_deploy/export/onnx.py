@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from flab_deploy.artifacts import read_json, write_json
-from flab_deploy.errors import ExportError
+from flab_deploy.errors import ExportError, first_line
 from flab_deploy.export.vllm import TOKENIZER_FILES
 
 MODEL_FILE = "model.onnx"
@@ -34,7 +34,7 @@ def complete_onnx(checkpoint: Path, folder: Path) -> None:
     try:
         onnx.checker.check_model(str(folder / MODEL_FILE))
     except onnx.checker.ValidationError as error:
-        raise ExportError(f"optimum wrote an invalid {MODEL_FILE} ({str(error).splitlines()[0]})") from None
+        raise ExportError(f"optimum wrote an invalid {MODEL_FILE} ({first_line(error)})") from None
 
 
 def opset(folder: Path) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from flab_deploy.errors import ExportError
+from flab_deploy.errors import ExportError, first_line
 
 _PAST, _PRESENT = "past_key_values.", "present."
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -25,8 +25,9 @@ class OnnxDecoder:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises types that it does not export
-            reason = str(error).splitlines()[0][:160]
-            raise ExportError(f"ONNX Runtime {onnxruntime.__version__} cannot open {path.name} ({reason})") from None
+            raise ExportError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot open {path.name} ({first_line(error)})"
+            ) from None
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         self._outputs = [entry.name for entry in self._session.get_outputs()]
         self._empty = {

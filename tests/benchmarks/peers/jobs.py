@@ -52,7 +52,7 @@ def ours_ffn(source: Path, out: Path) -> dict[str, Any]:
     """Score on activations, keep the best channels, cut shard by shard."""
     model = load_model(source, torch.float32)
     width = int(model.config.intermediate_size * KEPT)
-    scores = unit_scores(model, channel_readers(model), batches_for(source), "activation_squared")
+    scores = unit_scores(model, list(channel_readers(model).values()), batches_for(source), "activation_squared")
     keep = tuple(tuple(kept.tolist()) for kept in best_channels(scores, width))
     del model
     return {"result": str(cut(source, out, keep_channels=keep))}
@@ -123,7 +123,7 @@ def scoring_overhead(source: Path) -> dict[str, Any]:
             backbone(model)(input_ids=ids, use_cache=False)
 
     tools: dict[str, Callable[[], object]] = {
-        "ours": lambda: unit_scores(model, channel_readers(model), batches, "activation_squared"),
+        "ours": lambda: unit_scores(model, list(channel_readers(model).values()), batches, "activation_squared"),
         **{name: _modelopt(model, name, plain) for name in ("L2Norm", "IndependentChannel", "IterativeChannel")},
     }
     plain()

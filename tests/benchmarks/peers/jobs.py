@@ -6,8 +6,10 @@ Each prints one line of JSON: seconds from the end of the imports to the end of 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -175,6 +177,16 @@ def mergekit_layers(source: Path, out: Path) -> dict[str, Any]:
     return {"result": str(out)}
 
 
+def mergekit_durable_layers(source: Path, out: Path) -> dict[str, Any]:
+    """The same, then on the disk and hashed, as ours is when it returns."""
+    found = mergekit_layers(source, out)
+    for file in sorted(out.iterdir()):
+        with file.open("rb+") as stream:
+            hashlib.file_digest(stream, "sha256")
+            os.fsync(stream.fileno())
+    return found
+
+
 def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
@@ -197,7 +209,7 @@ JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     job.__name__: job
     for job in (
         ours_ffn, optipfair_ffn, optipfair_data_ffn, torch_pruning_ffn, held_out_kl, scoring_overhead, ours_layers,
-        mergekit_layers,
+        mergekit_layers, mergekit_durable_layers,
     )
 }  # fmt: skip
 

@@ -79,6 +79,9 @@ def test_ffn_scoring_overhead(qwen: Path) -> None:
 
 def test_layer_cut(llama: Path, tmp_path: Path) -> None:
     print("\nfour of 24 layers out of a 0.5 B-shaped checkpoint, file to file")  # noqa: T201
-    jobs = {"ours_layers": "flab-deploy", "mergekit_layers": "mergekit"}
+    jobs = {
+        "ours_layers": "flab-deploy", "mergekit_layers": "mergekit",
+        "mergekit_durable_layers": "mergekit, fsync and SHA-256",
+    }  # fmt: skip
     found = side_by_side(jobs, llama, tmp_path)
     assert found["ours_layers"][1] < found["mergekit_layers"][1]

@@ -18,13 +18,14 @@ from flab_deploy.pruning.cut import FileCut, file_cuts
 from flab_deploy.pruning.engine_rules import check_engine_rules
 from flab_deploy.pruning.opens import Reopen, check_opens
 from flab_deploy.pruning.plan_document import PrunePlan, load_plan, predicted_figures
+from flab_deploy.pruning.realised import realised_divergence
 from flab_deploy.pruning.settings import cut_settings
 from flab_deploy.pruning.weights import write_weights
 from flab_deploy.reference.corpus import load_held_out, load_instructions
 from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, remap_token_ids, shrink
 
 logger = logging.getLogger(__name__)
-_NUM_HELD_OUT = 500
+_NUM_HELD_OUT, _NUM_MEASURED = 500, 64
 _REWRITTEN = frozenset(
     {"config.json", "generation_config.json", TOKENIZER_FILE, "tokenizer_config.json", "manifest.json"}
 )
@@ -36,7 +37,8 @@ def prune(model: str | Path, plan: Path, out: Path, *, reopen: Reopen = "auto", 
     """Cut the checkpoint `model` along `plan` into the checkpoint directory `out`; same plan, same bytes.
 
     Memory stays within a few hundred megabytes whatever the size. The result is then opened in a fresh process,
-    unless it is too large for that (`auto`) or `reopen` says `never`. Raises PlanError if the plan was made for
+    and its divergence measured on held-out examples, unless it is too large for that (`auto`) or `reopen` says
+    `never`. Raises PlanError if the plan was made for
     another checkpoint or does not fit, UnsupportedModel for tensors that cannot be cut, ArtifactError for damaged
     weights or a full disk, ExportError if the result does not open; `out` is then left as it was.
     """
@@ -80,6 +82,17 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen, 
         "predicted": predicted, "weight_bytes": sum(tensor.num_bytes for cut in cuts for tensor in cut.tensors),
         "reopened": check_opens(source, out, plan, before, after, reopen),
     }  # fmt: skip
+    if draft.figures["reopened"]["checked"]:  # type: ignore[index, call-overload]
+        draft.figures["realised"] = _realised(source, out, plan)
+
+
+def _realised(source: Path, out: Path, plan: PrunePlan) -> Json:
+    held_out = load_held_out(plan.corpus, plan.num_counted, _NUM_MEASURED)
+    found = realised_divergence(source, out, plan.keep_token_ids, held_out) if held_out else None
+    if found is None:
+        return {"reason": f"{plan.corpus} has no texts beyond those counted that both tokenizers read alike"}
+    logger.info("prune: realised divergence %.3g nats per held-out token", found.kl_nats)
+    return cast("Json", asdict(found))
 
 
 def check_room(cuts: Sequence[FileCut], out: Path) -> None:

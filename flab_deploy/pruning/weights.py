@@ -63,27 +63,33 @@ def _header(tensors: Sequence[TensorCut]) -> bytes:
 
 
 class _Sink:
-    """Writes and hashes on a thread of its own, in order, while the next chunk is read."""
+    """Writes and hashes, each in order on a thread of its own, while the next chunk is read."""
 
-    def __init__(self, descriptor: int, pool: ThreadPoolExecutor) -> None:
-        self._descriptor, self._pool = descriptor, pool
+    def __init__(self, descriptor: int, writer: ThreadPoolExecutor, hasher: ThreadPoolExecutor) -> None:
+        self._descriptor, self._writer, self._hasher = descriptor, writer, hasher
         self.digest = hashlib.sha256()
-        self._pending: list[Future[None]] = []
+        self._pending: list[tuple[Future[None], Future[None]]] = []
 
     def put(self, pieces: Sequence[Bytes]) -> None:
         """Queue `pieces`; returns once at most all buffers but one are in use."""
-        self._pending.append(self._pool.submit(self._write, pieces))
+        self._pending.append((self._hasher.submit(self._hash, pieces), self._writer.submit(self._write, pieces)))
         while len(self._pending) >= _NUM_BUFFERS:
-            self._pending.pop(0).result()
+            self._wait()
 
     def finish(self) -> None:
         """Wait for everything queued."""
         while self._pending:
-            self._pending.pop(0).result()
+            self._wait()
 
-    def _write(self, pieces: Sequence[Bytes]) -> None:
+    def _wait(self) -> None:
+        for future in self._pending.pop(0):
+            future.result()
+
+    def _hash(self, pieces: Sequence[Bytes]) -> None:
         for piece in pieces:
             self.digest.update(piece.data)
+
+    def _write(self, pieces: Sequence[Bytes]) -> None:
         for at in range(0, len(pieces), _MOST_PIECES):
             _write_all(self._descriptor, [piece.data for piece in pieces[at : at + _MOST_PIECES]])
 
@@ -102,11 +108,12 @@ def _write_file(cut: FileCut, target: Path) -> str:
     buffers = [np.empty(max(_CHUNK_BYTES, longest), dtype=np.uint8) for _ in range(_NUM_BUFFERS)]
     turn = 0
     with (
-        ThreadPoolExecutor(1) as pool,
+        ThreadPoolExecutor(1) as writer,
+        ThreadPoolExecutor(1) as hasher,
         cut.source.open("rb", buffering=0) as source,
         target.open("wb", buffering=0) as stream,
     ):
-        sink = _Sink(stream.fileno(), pool)
+        sink = _Sink(stream.fileno(), writer, hasher)
         sink.put([np.frombuffer(_header(cut.tensors), dtype=np.uint8)])
         for tensor in cut.tensors:
             for first, last in _row_ranges(tensor):

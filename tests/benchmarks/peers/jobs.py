@@ -88,11 +88,28 @@ def torch_pruning_ffn(source: Path, out: Path) -> dict[str, Any]:
     import torch_pruning
 
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    return _torch_pruning(model, torch_pruning.importance.GroupMagnitudeImportance(p=2), out)
+
+
+def torch_pruning_taylor_ffn(source: Path, out: Path) -> dict[str, Any]:
+    """Its first-order Taylor importance, from the gradient of the mean loss on completions."""
+    import torch_pruning
+
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    for batch in batches_for(source):
+        logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1)[batch.positions], batch.targets)
+        loss.backward()
+    return _torch_pruning(model, torch_pruning.importance.GroupTaylorImportance(), out)
+
+
+def _torch_pruning(model: PreTrainedModel, importance: Callable[[Any], torch.Tensor], out: Path) -> dict[str, Any]:
+    import torch_pruning
+
     model.config.use_cache = False
     graph = torch_pruning.DependencyGraph().build_dependency(
         model, example_inputs=torch.zeros(1, 8, dtype=torch.long), output_transform=lambda out: out.logits
     )
-    importance = torch_pruning.importance.GroupMagnitudeImportance(p=2)
     dropped = model.config.intermediate_size - int(model.config.intermediate_size * KEPT)
     cutter = torch_pruning.prune_linear_out_channels
     for layer in layers(model):
@@ -208,8 +225,8 @@ def _quiet() -> Iterator[None]:
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     job.__name__: job
     for job in (
-        ours_ffn, optipfair_ffn, optipfair_data_ffn, torch_pruning_ffn, held_out_kl, scoring_overhead, ours_layers,
-        mergekit_layers, mergekit_durable_layers,
+        ours_ffn, optipfair_ffn, optipfair_data_ffn, torch_pruning_ffn, torch_pruning_taylor_ffn, held_out_kl,
+        scoring_overhead, ours_layers, mergekit_layers, mergekit_durable_layers,
     )
 }  # fmt: skip
 

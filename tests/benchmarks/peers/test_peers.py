@@ -62,7 +62,8 @@ def test_ffn_scoring_and_cut(qwen: Path, tmp_path: Path) -> None:
 def test_ffn_quality_on_the_reference_model(tmp_path: Path) -> None:
     source = reference_path()
     kl = {}
-    for job, title in FFN.items():
+    taylor = {"torch_pruning_taylor_ffn": "Torch-Pruning, Taylor"}
+    for job, title in (FFN | taylor).items():
         measured(job, source, tmp_path / job)
         result = tmp_path / job / "cut" if job.startswith("ours") else tmp_path / job
         kl[job] = measured("held_out_kl", source, result)["kl_nats"]

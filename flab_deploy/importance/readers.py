@@ -22,6 +22,9 @@ from flab_deploy.importance.calibration import Batch
 from flab_deploy.importance.divergence import Head, log_likelihood_gradient, sampled_tokens
 from flab_deploy.importance.ranks import Ranks
 
+# Squares of so many tokens stay in a processor's cache until they are added up.
+_TOKENS_AT_ONCE = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
@@ -92,14 +95,16 @@ def mean_squares(
     first layer loses channels that only prompts use.
     """
     totals = [torch.zeros(reader.weight.shape[1], dtype=torch.float64) for reader in readers]
-    positions = torch.zeros(0, dtype=torch.long)
+    lengths: list[int] = []
 
     def see(index: int, columns: Tensor) -> None:
-        totals[index] += columns.reshape(-1, columns.shape[-1])[positions].float().square().sum(0).double().cpu()
+        for example, length in zip(columns, lengths, strict=True):
+            for part in example[:length].split(_TOKENS_AT_ONCE):
+                totals[index] += part.float().square().sum(0).double().cpu()
 
     with _hooked(readers, see):
         for batch in ranks.share(batches):
-            positions = batch.attention_mask.flatten().nonzero().flatten()
+            lengths = batch.attention_mask.sum(1).tolist()
             backbone(model)(input_ids=batch.input_ids, use_cache=False)
     count = sum(int(batch.attention_mask.sum()) for batch in batches)
     return [ranks.sum(total) / count for total in totals]

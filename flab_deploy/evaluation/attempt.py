@@ -20,6 +20,8 @@ class Attempt:
     perturbation: str | None
     thought: Thought = "own"
     """For chain-of-thought tasks: `own` as the task is, `none` and `reference` to compare with."""
+    variant: int = 0
+    """Which of several forms that a perturbation method drew; 0 for the first, and for a prompt as written."""
     sample: int = 0
     completion: str = ""
     num_tokens: int = 0

@@ -22,10 +22,9 @@ from flab_deploy.evaluation.completion import GenerateConfig
 from flab_deploy.evaluation.effects import pass_at_more, security, thought_effect
 from flab_deploy.evaluation.formats import FormatName
 from flab_deploy.evaluation.journal import forget
-from flab_deploy.evaluation.perturb.catalogue import METHODS, select
-from flab_deploy.evaluation.robustness import robust_figures
+from flab_deploy.evaluation.perturb.catalogue import select
+from flab_deploy.evaluation.perturbed_report import perturbed_report, rate
 from flab_deploy.evaluation.security import findings
-from flab_deploy.evaluation.statistics import clustered_wilson_interval
 from flab_deploy.evaluation.suite import MOST_INFRA_ERRORS, Suite, prepare_suite
 from flab_deploy.evaluation.tasks import SuiteConfig, source_digest
 from flab_deploy.evaluation.thought import asks_for_plan, with_reference_plan, without_plan
@@ -60,6 +59,8 @@ class EvaluateConfig:
     """Chain-of-thought problems that are also asked without a plan and with the reference plan."""
     perturbations: tuple[str, ...] = ("default",)
     """Perturbation methods: their names, families, `default` or `all`."""
+    perturbation_seeds: int = 1
+    """Forms of each problem that every perturbation method draws (ReCode's s), 1 to 10."""
     num_samples: int = 1
     """Answers per problem; more than one needs a temperature above 0."""
     temperature: float = 0.0
@@ -95,6 +96,8 @@ class EvaluateConfig:
             raise ConfigError(f"pass_k={list(self.pass_k)} needs every k from 1 to num_samples={self.num_samples}")
         if self.num_samples > 1 and self.temperature == 0:
             raise ConfigError(f"num_samples={self.num_samples} at temperature 0 are all the same; set a temperature")
+        if not 1 <= self.perturbation_seeds <= 10:
+            raise ConfigError(f"perturbation_seeds is {self.perturbation_seeds}; give 1 to 10")
 
     def problems(self) -> SuiteConfig:
         """The part that says which problems."""
@@ -102,7 +105,7 @@ class EvaluateConfig:
             tasks=self.suite, format=self.format, num_function_synthesis=self.num_function_synthesis,
             num_output_prediction=self.num_output_prediction, num_chain_of_thought=self.num_chain_of_thought,
             num_input_prediction=self.num_input_prediction, num_robustness=self.num_robustness,
-            perturbations=select(self.perturbations), seed=self.seed,
+            perturbations=select(self.perturbations), seed=self.seed, perturbation_seeds=self.perturbation_seeds,
         )  # fmt: skip
 
     def limits(self) -> Limits:
@@ -180,7 +183,10 @@ def make_attempts(suite: Suite, config: EvaluateConfig) -> list[Attempt]:
     """Every prompt that the model is given, each as often as samples are wanted."""
     samples = range(config.num_samples)
     found = [Attempt(task=task, perturbation=None, sample=i) for task in suite.tasks for i in samples]
-    found += [Attempt(task=item.task, perturbation=item.method, sample=i) for item in suite.items for i in samples]
+    found += [
+        Attempt(task=item.task, perturbation=item.method, variant=item.variant, sample=i)
+        for item in suite.items for i in samples
+    ]  # fmt: skip
     plans = [task for task in suite.tasks if asks_for_plan(task)][: config.num_thought]
     for task in plans:
         found += [Attempt(task=without_plan(task), perturbation=None, thought="none", sample=i) for i in samples]
@@ -233,7 +239,7 @@ def make_report(
         if found := [a for a in nominal if a.task.kind == kind]:
             tasks[kind] = {
                 "num_problems": len({a.task.task_id for a in found}), "num_passed": sum(a.passed for a in found),
-                **_rate(found, config.confidence), **pass_at_more(found, config.pass_k, config.num_samples),
+                **rate(found, config.confidence), **pass_at_more(found, config.pass_k, config.num_samples),
             }  # fmt: skip
     sandbox = describe_sandbox()
     return {
@@ -241,7 +247,7 @@ def make_report(
         "suite": {"name": suite.name, "digest": suite.digest, "num_problems": len(suite.tasks)},
         "confidence": config.confidence,
         "tasks": tasks,
-        "robustness": robustness([a for a in judged if a.thought == "own"], suite, config.confidence),
+        "robustness": perturbed_report([a for a in judged if a.thought == "own"], suite, config.confidence),
         "chain_of_thought": thought_effect(judged, config.confidence),
         "security": security(nominal),
         "health": _health(attempts, suite),
@@ -250,59 +256,6 @@ def make_report(
             "cpu_limit_s": config.cpu_limit_s, "memory_limit_bytes": config.memory_limit_bytes,
         },
     }  # fmt: skip
-
-
-def _rate(attempts: Sequence[Attempt], confidence: float) -> dict[str, Json]:
-    passed = [a.passed for a in attempts]
-    interval = clustered_wilson_interval(passed, [a.task.composition or a.task.task_id for a in attempts], confidence)
-    return {"pass_at_1": sum(passed) / len(passed) if passed else None, "interval": list(interval)}
-
-
-def robustness(judged: Sequence[Attempt], suite: Suite, confidence: float) -> dict[str, Json]:
-    """Rates under each perturbation, over all perturbed items, and for problems right under every perturbation.
-
-    Robust pass@1 is ReCode's with one perturbed prompt per problem and method, over all methods but the probes.
-    Items are compared with the unperturbed prompt of their shape.
-    """
-    plain = {(a.perturbation, a.task.task_id, a.sample): a for a in judged}
-    methods: dict[str, Json] = {}
-    pooled: list[Attempt] = []
-    for name, counts in suite.methods.items():
-        baseline = METHODS[name].baseline
-        found = [a for a in judged if a.perturbation == name and _baseline_of(a) in plain]
-        before = [plain[_baseline_of(a)] for a in found]
-        methods[name] = {
-            "family": METHODS[name].family, "probe": METHODS[name].probe, "baseline": baseline, **asdict(counts),
-            "nominal_pass_at_1": _rate(before, confidence)["pass_at_1"], **_rate(found, confidence),
-            "worst_case": robust_figures(_samples(before), {key: [form] for key, form in _samples(found).items()}),
-        }  # fmt: skip
-        pooled += [] if METHODS[name].probe else found
-    worst: dict[tuple[str, int], bool] = {}
-    for attempt in pooled:
-        key = (attempt.task.task_id, attempt.sample)
-        worst[key] = worst.get(key, True) and attempt.passed
-    rate = _rate(pooled, confidence)
-    before_all, robust = sum(plain[_baseline_of(a)].passed for a in pooled), sum(a.passed for a in pooled)
-    return {
-        "task_kind": "function_synthesis", "num_problems": len({key for key, _ in worst}), "num_items": len(pooled),
-        "nominal_pass_at_1": before_all / len(pooled) if pooled else None, "robust_pass_at_1": rate["pass_at_1"],
-        "interval": rate["interval"], "robust_drop_at_1": (before_all - robust) / before_all if before_all else None,
-        "worst_case_pass_at_1": sum(worst.values()) / len(worst) if worst else None, "perturbations": methods,
-    }  # fmt: skip
-
-
-def _samples(attempts: Sequence[Attempt]) -> dict[str, list[bool]]:
-    """Verdicts of each problem, sample by sample, of the problems with every sample judged."""
-    samples: dict[str, list[bool]] = {}
-    for attempt in attempts:
-        samples.setdefault(attempt.task.task_id, []).append(attempt.passed)
-    most = max(map(len, samples.values()), default=0)
-    return {task_id: verdicts for task_id, verdicts in samples.items() if len(verdicts) == most}
-
-
-def _baseline_of(attempt: Attempt) -> tuple[str | None, str, int]:
-    """Perturbation, task id and sample of the unperturbed prompt that an item is compared with."""
-    return METHODS[attempt.perturbation or ""].baseline, attempt.task.task_id, attempt.sample
 
 
 def _health(attempts: Sequence[Attempt], suite: Suite) -> dict[str, Json]:
@@ -322,9 +275,10 @@ def _health(attempts: Sequence[Attempt], suite: Suite) -> dict[str, Json]:
 
 def _write_rows(path: Path, attempts: Sequence[Attempt]) -> None:
     """One line per prompt; its first sample on top, and how many of all were right."""
-    grouped: dict[tuple[str, str | None, str], list[Attempt]] = {}
+    grouped: dict[tuple[str, str | None, int, str], list[Attempt]] = {}
     for attempt in attempts:
-        grouped.setdefault((attempt.task.task_id, attempt.perturbation, attempt.thought), []).append(attempt)
+        key = (attempt.task.task_id, attempt.perturbation, attempt.variant, attempt.thought)
+        grouped.setdefault(key, []).append(attempt)
     with path.open("w", encoding="utf-8", newline="\n") as out:
         for same in grouped.values():
             first = same[0]
@@ -334,6 +288,8 @@ def _write_rows(path: Path, attempts: Sequence[Attempt]) -> None:
                 "completion": first.completion, "num_samples": len(same), "num_passed": sum(a.passed for a in same),
                 "findings": list(first.findings),
             }  # fmt: skip
+            if first.variant:
+                row["variant"] = first.variant
             if first.thought != "own":
                 row["thought"] = first.thought
             if len(same) > 1:

@@ -11,9 +11,9 @@ from flab_deploy.evaluation.claim import CompareConfig, claim_figures
 from flab_deploy.evaluation.statistics import (
     Paired,
     benjamini_hochberg,
+    clustered_mcnemar,
     difference_interval,
     holm,
-    mcnemar_exact,
     retention,
     retention_interval,
 )
@@ -31,7 +31,8 @@ def robustness_figures(
     """The claim over all perturbed prompts, the change in robust drop, and each family and method by itself.
 
     `families` maps method to family. Families' p-values are adjusted after Holm, methods' after Benjamini and
-    Hochberg. None without perturbed prompts.
+    Hochberg; McNemar's test is exact over clusters, for the forms of one problem stand and fall together.
+    None without perturbed prompts.
     """
     perturbed = [pair for pair in pairs if pair[0].perturbation is not None and not pair[0].probe]
     if not perturbed:
@@ -73,7 +74,7 @@ def _figures(both: Paired, config: CompareConfig) -> dict[str, Json]:
         "difference_interval": list(difference_interval(both, config.confidence)),
         "retention": retention(both), "retention_interval": list(kept) if kept else None,
         "num_only_original": counts.only_original, "num_only_candidate": counts.only_candidate,
-        "mcnemar_p": mcnemar_exact(counts.only_original, counts.only_candidate),
+        "mcnemar_p": clustered_mcnemar(both),
     }  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def _drop(pairs: Sequence[Pair], perturbed: Sequence[Pair], config: CompareConfi
     Each perturbed prompt is held against the one it was made from.
     The interval is None where nothing passes unperturbed or there are fewer than ten clusters.
     """
-    written = {(before.task_id, before.perturbation): (before, after) for before, after in pairs}
+    written = {(b.task_id, b.perturbation): (b, after) for b, after in pairs if b.variant == 0}
     items = [(pair, plain) for pair in perturbed if (plain := written.get((pair[0].task_id, pair[0].baseline)))]
     if not items:
         return None

@@ -18,7 +18,7 @@ from flab_deploy.corpus import Task, corpus_digest, load_records, save_records
 from flab_deploy.errors import ConfigError, SandboxError
 from flab_deploy.evaluation.answers import answer_of, judged_program
 from flab_deploy.evaluation.perturb.catalogue import METHODS, method_named
-from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw
+from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw_forms
 from flab_deploy.evaluation.perturb.proof import prove
 from flab_deploy.evaluation.tasks import REFERENCE, SuiteConfig, choose, load_tasks, source_digest, suite_name
 from flab_deploy.home import flab_home
@@ -31,7 +31,7 @@ MOST_INFRA_ERRORS = 0.001
 
 @dataclass(frozen=True, kw_only=True)
 class MethodCount:
-    """What became of the tasks that a perturbation method was given."""
+    """What became of the tasks that a perturbation method was given, each as often as forms of it were drawn."""
 
     num_items: int
     num_unchanged: int
@@ -54,6 +54,13 @@ class Suite:
     """`task_id`, `verdict` and `detail` of problems whose own solution fails here."""
     canonical_pass_rate: float
     """Share of the problems whose canonical solution passes."""
+    perturbation_seeds: int = 1
+    """Forms that were drawn of each perturbed problem under each method."""
+
+    def num_repeated(self, method: str) -> int:
+        """Items of a method that read as another seed's form of the same problem does."""
+        items = [item for item in self.items if item.method == method]
+        return len(items) - len({(item.task.task_id, item.task.prompt) for item in items})
 
 
 def prepare_suite(config: SuiteConfig, limits: Limits, workers: int = 0) -> Suite:
@@ -98,17 +105,22 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
     chosen = choose(functions, config.num_robustness, config.seed)
     names = dict.fromkeys(config.perturbations)
     baselines = dict.fromkeys(b for name in names if (b := METHODS[name].baseline))
-    drawn = {name: draw(METHODS[name], chosen, config.seed) for name in {**baselines, **names}}
+    forms = {**dict.fromkeys(names, config.perturbation_seeds), **dict.fromkeys(baselines, 1)}
+    drawn = {name: draw_forms(METHODS[name], chosen, config.seed, forms[name]) for name in {**baselines, **names}}
     proven = _proven(drawn, limits, workers)
     for name, found in drawn.items():
-        kept = [item.task for item in proven if item.method == name]
-        save_records(draft.path / f"perturbed-{name}.jsonl", kept)
-        rejected = found.num_rejected + len(found.items) - len(kept)
-        methods[name] = {"num_items": len(kept), "num_unchanged": found.num_unchanged, "num_rejected": rejected}
-        digests[name] = corpus_digest(kept)
+        num_kept = 0
+        for variant in range(forms[name]):
+            kept = [item.task for item in proven if (item.method, item.variant) == (name, variant)]
+            save_records(draft.path / _items_file(name, variant), kept)
+            digests[_label(name, variant)] = corpus_digest(kept)
+            num_kept += len(kept)
+        rejected = found.num_rejected + len(found.items) - num_kept
+        methods[name] = {"num_items": num_kept, "num_unchanged": found.num_unchanged, "num_rejected": rejected}
     summary = {
         "name": suite_name(config.tasks), "digest": json_digest({"tasks": corpus_digest(sound), "perturbed": digests}),
         "methods": methods, "excluded": excluded, "canonical_pass_rate": len(sound) / len(tasks),
+        "perturbation_seeds": config.perturbation_seeds,
     }  # fmt: skip
     write_json(draft.path / "suite.json", summary)
 
@@ -154,17 +166,26 @@ def _static(program_id: str, name: str) -> Verdict:
     return Verdict(program_id=program_id, verdict=cast("VerdictName", name), detail=detail, cpu_s=0.0, max_rss_bytes=0)
 
 
+def _label(name: str, variant: int) -> str:
+    return f"{name}-{variant}" if variant else name
+
+
+def _items_file(name: str, variant: int) -> str:
+    return f"perturbed-{_label(name, variant)}.jsonl"
+
+
 def _load(folder: Path) -> Suite:
     summary = cast("dict[str, Any]", read_json(folder / "suite.json"))
     methods = {name: MethodCount(**counts) for name, counts in summary["methods"].items()}
     items = [
-        Item(method=name, task=task)
-        for name, counts in methods.items()
-        if counts.num_items
-        for task in load_records(folder / f"perturbed-{name}.jsonl", Task)
+        Item(method=name, task=task, variant=variant)
+        for name in methods
+        for variant in range(summary["perturbation_seeds"])
+        if (path := folder / _items_file(name, variant)).is_file() and path.stat().st_size
+        for task in load_records(path, Task)
     ]
     return Suite(
         name=summary["name"], digest=summary["digest"], tasks=tuple(load_records(folder / "tasks.jsonl", Task)),
         items=tuple(items), methods=methods, excluded=tuple(summary["excluded"]),
-        canonical_pass_rate=summary["canonical_pass_rate"],
+        canonical_pass_rate=summary["canonical_pass_rate"], perturbation_seeds=summary["perturbation_seeds"],
     )  # fmt: skip

@@ -35,7 +35,9 @@ class SuiteConfig:
     perturbations: tuple[str, ...]
     """Names of perturbation methods."""
     seed: int
-    """Seed of the generated tasks, of the choice of perturbed ones and of the perturbations."""
+    """Seed of the generated tasks, of the choice of perturbed ones and of the first of their perturbed forms."""
+    perturbation_seeds: int = 1
+    """Forms of each perturbed problem under each method, drawn with the seeds from `seed` on."""
 
     def wanted(self) -> dict[TaskKind, int]:
         """Number of problems by kind."""

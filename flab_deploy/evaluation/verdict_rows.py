@@ -13,7 +13,7 @@ from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.evaluate import REPORT, VERDICTS
 from flab_deploy.evaluation.statistics import Paired
 
-Key = tuple[str, str | None]
+Key = tuple[str, str | None, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Row:
     """Method that changed the prompt; None for the prompt as written."""
     baseline: str | None
     """Method whose prompt this one was made from; None for the prompt as written."""
+    variant: int
+    """Which of several forms that the method drew; 0 for the first."""
     probe: bool
     """The method changes what is asked, so it says nothing about robustness; it may be another one's baseline."""
     passed: float
@@ -44,7 +46,7 @@ class Judged:
     report: dict[str, Any]
     """`report.json`."""
     rows: dict[Key, Row]
-    """By task and perturbation; answers that could not be judged are left out, as are probes that are no baseline."""
+    """By task, perturbation and variant, without answers that could not be judged and probes that are no baseline."""
 
     @property
     def model_digest(self) -> str:
@@ -68,7 +70,7 @@ def read_evaluation(folder: Path) -> Judged:
         report = cast("dict[str, Any]", read_json(folder / REPORT))
         methods = report["robustness"]["perturbations"]
         lines = (folder / VERDICTS).read_text(encoding="utf-8").splitlines()
-        rows = _rows((json.loads(line) for line in lines), methods)
+        rows = read_rows((json.loads(line) for line in lines), methods)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ArtifactError(
             f"{folder} is not an evaluation this version can read ({error!r}); evaluate again"
@@ -76,23 +78,25 @@ def read_evaluation(folder: Path) -> Judged:
     return Judged(artifact=artifact, report=report, rows=rows)
 
 
-def _rows(lines: Iterable[dict[str, Any]], methods: Mapping[str, Any]) -> dict[Key, Row]:
+def read_rows(lines: Iterable[dict[str, Any]], methods: Mapping[str, Any]) -> dict[Key, Row]:
+    """The lines of `verdicts.jsonl` as rows; `methods` is what the report says of each perturbation."""
     baselines = {entry["baseline"] for entry in methods.values()}
     unused = {name for name, entry in methods.items() if entry["probe"]} - baselines
-    samples: dict[Key, list[dict[str, Any]]] = {}
+    found: dict[Key, Row] = {}
     for line in lines:
-        if line["verdict"] != "infra_error" and line["perturbation"] not in unused:
-            samples.setdefault((line["task_id"], line["perturbation"]), []).append(line)
-    return {key: _row(found, methods.get(key[1] or "", {})) for key, found in samples.items()}
+        verdicts = [sample["verdict"] for sample in line.get("samples", [line])]
+        judged = [verdict == "pass" for verdict in verdicts if verdict != "infra_error"]
+        if judged and line["perturbation"] not in unused:
+            row = _row(line, sum(judged) / len(judged), methods.get(line["perturbation"] or "", {}))
+            found[row.task_id, row.perturbation, row.variant] = row
+    return found
 
 
-def _row(samples: Sequence[dict[str, Any]], method: Mapping[str, Any]) -> Row:
-    first = samples[0]
+def _row(line: dict[str, Any], passed: float, method: Mapping[str, Any]) -> Row:
     return Row(
-        task_id=first["task_id"], kind=first["kind"], cluster=first["composition"] or first["task_id"],
-        perturbation=first["perturbation"], verdict=first["verdict"],
-        baseline=method.get("baseline"), probe=bool(method.get("probe")),
-        passed=sum(bool(sample["passed"]) for sample in samples) / len(samples),
+        task_id=line["task_id"], kind=line["kind"], cluster=line["composition"] or line["task_id"],
+        perturbation=line["perturbation"], variant=line.get("variant", 0), verdict=line["verdict"],
+        baseline=method.get("baseline"), probe=bool(method.get("probe")), passed=passed,
     )  # fmt: skip
 
 

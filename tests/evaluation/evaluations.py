@@ -18,16 +18,20 @@ def write_evaluation(
     folder: Path,
     solved: Sequence[bool],
     *,
-    perturbed: Mapping[str, Sequence[bool]] | None = None,
+    perturbed: Mapping[str, Sequence[bool] | Sequence[Sequence[bool]]] | None = None,
     model: str = "a",
     suite: str = "s",
     cluster_size: int = 1,
     batch_size: int = 128,
 ) -> Path:
-    """An evaluation of `len(solved)` function problems, and of some of them under each perturbation."""
+    """An evaluation of `len(solved)` function problems, and of some of them under each perturbation.
+
+    The verdicts under a perturbation are one per problem, or for each of several seeds one per problem.
+    """
     rows = [_row(i, None, right, cluster_size) for i, right in enumerate(solved)]
     for method, verdicts in (perturbed or {}).items():
-        rows += [_row(i, method, right, cluster_size) for i, right in enumerate(verdicts)]
+        for variant, seed in enumerate(verdicts if isinstance(verdicts[0], list) else [verdicts]):
+            rows += [_row(i, method, right, cluster_size) | {"variant": variant} for i, right in enumerate(seed)]
     methods = {
         name: {
             "family": METHODS[name][0],

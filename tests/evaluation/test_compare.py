@@ -122,6 +122,24 @@ def test_a_perturbed_prompt_is_held_against_the_one_it_was_made_from(tmp_path: P
     assert robust["drop"]["original"] == 0.0  # half solved, as half of the code prefixes were
 
 
+def test_several_forms_of_a_problem_are_one_cluster(tmp_path: Path) -> None:
+    right, worse = [True] * 60, [i % 5 > 0 for i in range(60)]
+    found = {}
+    for number in (1, 4):
+        forms = {"original": [right] * number, "candidate": [worse] * number}
+        folders = [
+            write_evaluation(tmp_path / f"{name}-{number}", right, perturbed={"synonyms": seeds}, model=name[0])
+            for name, seeds in forms.items()
+        ]
+        found[number] = compare(*folders, tmp_path / f"c-{number}").figures["robustness"]
+    once, often = found[1], found[4]
+    assert (once["num_problems"], often["num_problems"], often["num_clusters"]) == (60, 240, 60)
+    assert often["perturbations"]["synonyms"]["mcnemar_p"] == once["perturbations"]["synonyms"]["mcnemar_p"]
+    assert often["retention_interval"] == pytest.approx(once["retention_interval"], abs=0.02)
+    assert often["design_effect"] == pytest.approx(4, rel=0.05)
+    assert often["drop"]["candidate"] == once["drop"]["candidate"] == pytest.approx(0.2)
+
+
 def test_the_noise_floor_tells_a_finding_from_flips(tmp_path: Path) -> None:
     right = solved(400, range(40))
     original = write_evaluation(tmp_path / "a", right)

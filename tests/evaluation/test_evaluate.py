@@ -13,9 +13,10 @@ from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError, UnsupportedModel
 from flab_deploy.evaluation.attempt import Attempt
 from flab_deploy.evaluation.compare import compare
-from flab_deploy.evaluation.evaluate import EvaluateConfig, evaluate, judge_answers, make_report
+from flab_deploy.evaluation.evaluate import EvaluateConfig, evaluate, judge_answers, make_attempts, make_report
 from flab_deploy.evaluation.suite import prepare_suite
 from flab_deploy.evaluation.tasks import load_tasks
+from flab_deploy.evaluation.verdict_rows import read_rows
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 
@@ -167,12 +168,44 @@ def test_several_samples_per_problem(tiny_checkpoint: Path, tasks_file: Path, tm
     assert len({(row["task_id"], row["perturbation"]) for row in rows}) == len(rows)
     assert all(row["num_samples"] == len(row["samples"]) == 3 for row in rows)
     assert any(len({sample["completion"] for sample in row["samples"]}) > 1 for row in rows)
+    # Pairing goes by the share of the samples that is right, not by the first.
+    rows[0]["samples"][1]["verdict"], rows[1]["samples"][2]["verdict"] = "pass", "infra_error"
+    read = {row.task_id: row.passed for row in read_rows(rows, report["robustness"]["perturbations"]).values()}
+    assert (read[rows[0]["task_id"]], read[rows[1]["task_id"]]) == (1 / 3, 0.0)
+
+
+def test_every_form_of_a_problem_is_asked_and_counts_in_the_worst_case(
+    tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path
+) -> None:
+    config = replace(SMALL, suite=str(tasks_file), perturbation_seeds=3, max_new_tokens=2)
+    once = prepare_suite(replace(config, perturbation_seeds=1).problems(), config.limits())
+    suite = prepare_suite(config.problems(), config.limits())
+    assert [i for i in suite.items if i.variant == 0] == list(once.items) and suite.digest != once.digest
+    names = {i.task.task_id for i in suite.items}
+    assert suite.methods["func_rename_affix"].num_items == 3 * len(names)
+    assert 0 < suite.num_repeated("new_line_aftercode") <= 2 * len(names)
+    attempts = make_attempts(suite, config)
+    for attempt in attempts:
+        broken = (attempt.perturbation, attempt.variant) == ("func_rename_affix", 2)
+        attempt.verdict = "fail_assert" if broken else "pass"
+    report = make_report(attempts, suite, config, {"digest": "", "name": ""})["robustness"]
+    method = report["perturbations"]["func_rename_affix"]
+    assert method["pass_at_1"] == pytest.approx(2 / 3) and method["worst_case"]["robust_pass_at_1"] == 0.0
+    assert method["worst_case"]["num_forms"] == method["num_items"] == 3 * len(names)
+    assert report["perturbations"]["change_char_case"]["worst_case"]["robust_pass_at_1"] == 1.0
+    assert report["worst_case_pass_at_1"] == 0.0 and report["num_seeds"] == 3
+    artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
+    rows = [json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()]
+    assert {row.get("variant", 0) for row in rows if row["perturbation"]} == {0, 1, 2}
+    assert compare(artifact.path, artifact.path, tmp_path / "same").figures["robustness"]["num_problems"] == len(
+        [i for i in suite.items if i.method != "new_line_aftercode"]
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"num_samples": 4}, "set a temperature"), ({"pass_k": (1, 5)}, "every k from 1 to num_samples=1"),
-     ({"num_samples": 0}, "num_samples=0")],
+     ({"num_samples": 0}, "num_samples=0"), ({"perturbation_seeds": 0}, "perturbation_seeds is 0; give 1 to 10")],
 )  # fmt: skip
 def test_settings_that_measure_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

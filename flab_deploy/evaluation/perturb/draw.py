@@ -25,6 +25,8 @@ class Item:
     """The perturbed task; its `task_id` is that of the task it was made from."""
     seed: int = 0
     """The seed it was drawn with."""
+    variant: int = 0
+    """Which of several forms of its task under its method, from 0."""
     original: Task | None = None
     """The unperturbed task of the same shape, where the item was just drawn."""
 
@@ -67,6 +69,17 @@ def shaped(method: Method, task: Task) -> Task | None:
     if method.shape == "prefix" and task.kind == "function_synthesis":
         return _prefixed(task)
     return task
+
+
+def draw_forms(method: Method, tasks: Sequence[Task], seed: int, count: int) -> Drawn:
+    """`count` forms of each task, with the seeds from `seed` on as ReCode draws them; each counts as a task here."""
+    drawn = [draw(method, tasks, seed + variant) for variant in range(count)]
+    return Drawn(
+        items=tuple(replace(item, variant=variant) for variant, found in enumerate(drawn) for item in found.items),
+        num_unchanged=sum(found.num_unchanged for found in drawn),
+        num_rejected=sum(found.num_rejected for found in drawn),
+        rejected=tuple(task_id for found in drawn for task_id in found.rejected),
+    )
 
 
 def draw(method: Method, tasks: Sequence[Task], seed: int = 0) -> Drawn:

@@ -6,7 +6,7 @@ from flab_deploy.evaluation.statistics.intervals import (
     difference_interval,
     retention_interval,
 )
-from flab_deploy.evaluation.statistics.mcnemar import mcnemar_exact, mcnemar_mid_p, more_lost_p
+from flab_deploy.evaluation.statistics.mcnemar import clustered_mcnemar, mcnemar_exact, mcnemar_mid_p, more_lost_p
 from flab_deploy.evaluation.statistics.multiplicity import benjamini_hochberg, holm
 from flab_deploy.evaluation.statistics.noninferiority import non_inferiority_p
 from flab_deploy.evaluation.statistics.paired import Counts, Paired, retention
@@ -32,6 +32,7 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap_retention_interval",
     "cluster_index",
+    "clustered_mcnemar",
     "clustered_wilson_interval",
     "design_effect",
     "difference_interval",

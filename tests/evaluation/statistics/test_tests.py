@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flab_deploy.evaluation.statistics import benjamini_hochberg, holm, mcnemar_exact, mcnemar_mid_p, more_lost_p
+from flab_deploy.evaluation.statistics import (
+    Paired,
+    benjamini_hochberg,
+    clustered_mcnemar,
+    holm,
+    mcnemar_exact,
+    mcnemar_mid_p,
+    more_lost_p,
+)
 
 
 @pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (5, 5), (11, 3), (40, 22)])
@@ -14,6 +22,21 @@ def test_mcnemar_is_the_exact_binomial_test(lost: int, won: int) -> None:
     assert mcnemar_exact(lost, won) == pytest.approx(expected)
     assert mcnemar_exact(lost, won) == mcnemar_exact(won, lost)
     assert mcnemar_mid_p(lost, won) <= mcnemar_exact(lost, won)
+
+
+def test_over_clusters_mcnemar_flips_their_signs() -> None:
+    for lost, won in ((0, 0), (1, 0), (5, 5), (11, 3), (40, 22)):
+        alone = Paired.of([1.0] * lost + [0.0] * (won + 9), [0.0] * lost + [1.0] * won + [0.0] * 9)
+        assert clustered_mcnemar(alone) == pytest.approx(mcnemar_exact(lost, won))
+    rng = np.random.default_rng(2)
+    cluster, before, after = rng.integers(0, 9, 60), rng.random(60) < 0.8, rng.random(60) < 0.6
+    both = Paired.of(before.tolist(), after.tolist(), [str(c) for c in cluster])
+    gaps = np.bincount(cluster, weights=after.astype(float) - before)
+    signs = 1 - 2 * ((np.arange(2**9)[:, None] >> np.arange(9)) & 1)
+    assert clustered_mcnemar(both) == pytest.approx(np.mean(np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9))
+    # Copies of verdicts say nothing new.
+    copied = Paired.of([1.0] * 30, [0.0] * 15 + [1.0] * 15, [str(i // 3) for i in range(30)])
+    assert clustered_mcnemar(copied) == mcnemar_exact(5, 0)
 
 
 def test_mcnemar_is_statsmodels() -> None:

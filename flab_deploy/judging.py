@@ -71,7 +71,7 @@ def _calibration(rows: Sequence[Row], limits: Limits, workers: int, allow_weak: 
     solved = {row.task_id: row for row in reversed(rows) if row.canonical_solution}
     solutions = [_program(row, row.canonical_solution, 0.0) for row in solved.values()]
     if not solutions:
-        return Calibration(cpu_s={}, failed=())
+        return Calibration(cpu_s={}, verdicts=())
     with progress("canonical solutions", len(solutions), "programs") as advance:
         calibration = calibrate(solutions, limits, workers, advance, allow_weak=allow_weak)
     for verdict in calibration.failed:

@@ -32,6 +32,7 @@ def answer_sentences(found: Mapping[str, Json]) -> Iterator[str]:
             f"{_percent(robust['original_pass_at_1'])}, the candidate {_percent(robust['candidate_pass_at_1'])}"
             f"{_kept(robust, level)}. {claim_sentence(robust, float(cast('float', found['margin'])))}"
         )
+        yield from _worst_case(robust["worst_case"], level, float(cast("float", found["margin"])))
         yield from _perturbations(robust, float(cast("float", found["alpha"])))
     yield from _noise(cast("dict[str, Any] | None", found["noise"]), float(cast("float", found["alpha"])))
     yield _health(*(cast("dict[str, dict[str, Any]]", found["health"])[role] for role in ("original", "candidate")))
@@ -67,6 +68,15 @@ def _lost(lost: Sequence[Mapping[str, str]], gained: Sequence[Mapping[str, str]]
     reasons = Counter(entry["verdict"].replace("_", " ") for entry in lost)
     told = f" ({', '.join(f'{number} {name}' for name, number in reasons.most_common(3))})" if reasons else ""
     return f"Lost: {len(lost):,} problems that only the original solves{told}; gained: {len(gained):,}."
+
+
+def _worst_case(worst: Mapping[str, Any] | None, level: float, margin: float) -> Iterator[str]:
+    if worst is not None:
+        yield (
+            f"Under every one of its perturbed forms at once, the original solves "
+            f"{_percent(worst['original_pass_at_1'])} of {worst['num_problems']:,} problems, the candidate "
+            f"{_percent(worst['candidate_pass_at_1'])}{_kept(worst, level)}. {claim_sentence(worst, margin)}"
+        )
 
 
 def _perturbations(robust: Mapping[str, Any], alpha: float) -> Iterator[str]:
@@ -113,7 +123,9 @@ def answer_text(found: Mapping[str, Json]) -> str:
     parts = {_KINDS.get(k, k): v for k, v in cast("dict[str, Any]", found["tasks"]).items()}
     parts["all together"] = cast("dict[str, Any]", found["overall"])
     if found["robustness"]:
-        parts["perturbed prompts"] = cast("dict[str, Any]", found["robustness"])
+        robust = cast("dict[str, Any]", found["robustness"])
+        parts["perturbed prompts"] = robust
+        parts |= {"all forms at once": robust["worst_case"]} if robust["worst_case"] else {}
     lines = [_HEAD, *(_line(name, figures) for name, figures in parts.items())]
     widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
     table = [

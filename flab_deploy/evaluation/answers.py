@@ -32,21 +32,31 @@ def parses(source: str) -> bool:
 
 
 def answer_of(
-    task: Task, text: str, perturbation: str | None = None, *, truncated: bool = False, program_id: str = ""
+    task: Task,
+    text: str,
+    perturbation: str | None = None,
+    *,
+    truncated: bool = False,
+    program_id: str = "",
+    cpu_s: float = 0.0,
 ) -> Program | str:
-    """What the sandbox has to run to judge a completion, or the verdict where nothing needs to run."""
+    """What the sandbox has to run to judge a completion, or the verdict where nothing needs to run.
+
+    `cpu_s` is the program's processor time, 0 for that of the limits.
+    """
     if task.kind == "output_prediction":
         return value_verdict(task, text)
     if task.kind == "input_prediction":
-        return _call(task, text, program_id)
-    return judged_program(task, program_of(task, text, perturbation, truncated), program_id)
+        return _call(task, text, program_id, cpu_s)
+    return judged_program(task, program_of(task, text, perturbation, truncated), program_id, cpu_s)
 
 
-def judged_program(task: Task, source: str, program_id: str) -> Program:
+def judged_program(task: Task, source: str, program_id: str, cpu_s: float = 0.0) -> Program:
     """A source as the sandbox takes it, with the task's test."""
     return Program(
-        program_id=program_id, source=source, test=task.test, entry_point=task.entry_point, prelude=task.prompt
-    )
+        program_id=program_id, source=source, test=task.test, entry_point=task.entry_point, prelude=task.prompt,
+        cpu_s=cpu_s,
+    )  # fmt: skip
 
 
 def program_of(task: Task, text: str, perturbation: str | None, truncated: bool) -> str:
@@ -92,7 +102,7 @@ def _literal_arguments(call: ast.Call) -> str:
     return ", ".join(parts)
 
 
-def _call(task: Task, text: str, program_id: str) -> Program | str:
+def _call(task: Task, text: str, program_id: str, cpu_s: float) -> Program | str:
     """The function with a test that calls it on the predicted arguments."""
     try:
         arguments, wanted = arguments_of(text), value_of(task.test)
@@ -100,7 +110,7 @@ def _call(task: Task, text: str, program_id: str) -> Program | str:
         return "fail_load"
     test = f"{_SAME}\ndef check(candidate):\n    assert same(candidate({arguments}), {wanted!r})\n"
     source = task.prompt.rpartition("\nassert ")[0] + "\n"
-    return Program(program_id=program_id, source=source, test=test, entry_point=task.entry_point)
+    return Program(program_id=program_id, source=source, test=test, entry_point=task.entry_point, cpu_s=cpu_s)
 
 
 def value_of(text: str) -> object:

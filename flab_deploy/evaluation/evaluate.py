@@ -6,16 +6,17 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, tree_digest, write_json
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
 from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.decoder import check_supported
-from flab_deploy.errors import ConfigError, SandboxError
+from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.answers import answer_of, parses
 from flab_deploy.evaluation.attempt import Attempt
 from flab_deploy.evaluation.completion import GenerateConfig
@@ -25,9 +26,10 @@ from flab_deploy.evaluation.journal import forget
 from flab_deploy.evaluation.perturb.catalogue import select
 from flab_deploy.evaluation.perturbed_report import perturbed_report, rate
 from flab_deploy.evaluation.security import findings
-from flab_deploy.evaluation.suite import MOST_INFRA_ERRORS, Suite, prepare_suite
+from flab_deploy.evaluation.suite import Suite, prepare_suite
 from flab_deploy.evaluation.tasks import SuiteConfig, source_digest
 from flab_deploy.evaluation.thought import asks_for_plan, with_reference_plan, without_plan
+from flab_deploy.evaluation.unjudged import check_judged
 from flab_deploy.evaluation.writers import Place, run_key, write_answers
 from flab_deploy.progress import progress
 from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
@@ -86,7 +88,7 @@ class EvaluateConfig:
     confidence: float = 0.95
     """Confidence of the intervals."""
     cpu_limit_s: float = 2.0
-    """Processor time that one program may use."""
+    """Processor time that one program may use; more where a task's own solution needs over a tenth of it here."""
     memory_limit_bytes: int = 512 << 20
     """Memory that one program may use."""
 
@@ -164,7 +166,7 @@ def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateC
     run = run_key(attempts, config.generation(), place, checkpoint.digest)
     num_tokens = write_answers(attempts, config.generation(), place, run)
     clock.append(time.monotonic())
-    judge_answers(attempts, config.limits())
+    judge_answers(attempts, config.limits(), suite.cpu_s)
     clock.append(time.monotonic())
     report = make_report(attempts, suite, config, {"digest": checkpoint.digest, "name": name})
     write_json(draft.path / REPORT, report)
@@ -174,6 +176,8 @@ def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateC
     write_json(draft.path / TIMINGS, {
         "suite_s": suite_s, "generation_s": generation_s, "judging_s": judging_s, "num_prompts": len(attempts),
         "num_new_tokens": num_tokens, "new_tokens_per_s": round(num_tokens / max(generation_s, 1e-3), 1),
+        "num_tasks_with_more_time": len(suite.cpu_s),
+        "most_cpu_limit_s": max(suite.cpu_s.values(), default=config.cpu_limit_s),
     })  # fmt: skip
     draft.figures.update({key: report[key] for key in ("suite", "tasks", "health")})
     return run
@@ -195,13 +199,21 @@ def make_attempts(suite: Suite, config: EvaluateConfig) -> list[Attempt]:
     return found
 
 
-def judge_answers(attempts: Sequence[Attempt], limits: Limits) -> None:
-    """Give every attempt its verdict; a program that is its proven canonical solution need not run again."""
+def judge_answers(
+    attempts: Sequence[Attempt], limits: Limits, cpu_s: Mapping[str, float] = MappingProxyType({})
+) -> None:
+    """Give every attempt its verdict; a program that is its proven canonical solution need not run again.
+
+    `cpu_s` is the processor time of slow tasks by id, where it is above that of the limits.
+    """
     waiting: dict[tuple[str, str], list[Attempt]] = {}
     programs: dict[tuple[str, str], Program] = {}
     for attempt in attempts:
         task = attempt.task
-        answer = answer_of(task, attempt.completion, attempt.perturbation, truncated=attempt.truncated)
+        answer = answer_of(
+            task, attempt.completion, attempt.perturbation, truncated=attempt.truncated,
+            cpu_s=cpu_s.get(task.task_id, 0.0),
+        )  # fmt: skip
         if isinstance(answer, str):
             attempt.verdict = answer
             attempt.unparsable = answer == "fail_load"
@@ -220,12 +232,7 @@ def judge_answers(attempts: Sequence[Attempt], limits: Limits) -> None:
         ):
             for attempt in same:
                 attempt.verdict = verdict.verdict
-    unjudged = [a for a in attempts if a.verdict == "infra_error"]
-    if len(unjudged) > MOST_INFRA_ERRORS * len(attempts):
-        raise SandboxError(
-            f"{len(unjudged)} of {len(attempts)} programs could not be judged, so there is no score; "
-            "check memory and load of this machine and run again"
-        )
+    check_judged([attempt.verdict for attempt in attempts], "answers")
 
 
 def make_report(

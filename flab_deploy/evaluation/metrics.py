@@ -66,12 +66,13 @@ def mean_case_pass_at_k(perturbed: Sequence[Sequence[Sequence[bool]]], k: int = 
     return sum(means) / len(means)
 
 
-def exchangeable_robust_pass(perturbed: ArrayLike) -> float:
-    """Mean over problems of the chance that one sample of each form is right for all; `perturbed`: (P, S, J).
+def exchangeable_robust_pass(shares: Sequence[Sequence[float]]) -> Floats:
+    """Chance per problem, (P,), that one sample of each of its forms is right for all: the product of their shares.
 
-    Robust pass@1 where the samples of different forms have nothing to do with one another.
+    `shares` holds, per problem, the share of right samples of each form. It is robust pass@1 where the samples of
+    different forms have nothing to do with one another, and the same as that with one sample per form.
     """
-    return float(_correct(perturbed, 3).mean(axis=1).prod(axis=1).mean())
+    return np.asarray([np.prod(forms) for forms in shares], dtype=np.float64)
 
 
 def robust_drop_at_k(nominal: ArrayLike, perturbed: ArrayLike, k: int = 1) -> float:

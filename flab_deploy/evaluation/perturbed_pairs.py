@@ -8,6 +8,7 @@ import numpy as np
 
 from flab_deploy.artifacts import Json
 from flab_deploy.evaluation.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.robustness import robustness_retention
 from flab_deploy.evaluation.statistics import (
     Paired,
     benjamini_hochberg,
@@ -28,7 +29,7 @@ _FEWEST_CLUSTERS = 10
 def robustness_figures(
     pairs: Sequence[Pair], families: Mapping[str, str], config: CompareConfig
 ) -> dict[str, Json] | None:
-    """The claim over all perturbed prompts, the change in robust drop, and each family and method by itself.
+    """The claim over all perturbed prompts and over the worst case of each problem; robust drop; families; methods.
 
     `families` maps method to family. Families' p-values are adjusted after Holm, methods' after Benjamini and
     Hochberg; McNemar's test is exact over clusters, for the forms of one problem stand and fall together.
@@ -41,10 +42,22 @@ def robustness_figures(
     by_method = _grouped(perturbed, lambda name: name)
     return {
         **claim_figures(paired(perturbed), config),
+        "worst_case": _worst_case(perturbed, config),
         "drop": _drop(pairs, perturbed, config),
         "families": _adjusted(by_family, holm, "holm_p", config),
         "perturbations": _adjusted(by_method, benjamini_hochberg, "benjamini_hochberg_p", config),
     }
+
+
+def _worst_case(perturbed: Sequence[Pair], config: CompareConfig) -> Json:
+    """The claim over problems, each solved only if it is under every one of its forms."""
+    before: dict[str, list[float]] = {}
+    after: dict[str, list[float]] = {}
+    for original, candidate in perturbed:
+        before.setdefault(original.task_id, []).append(original.passed)
+        after.setdefault(original.task_id, []).append(candidate.passed)
+    clusters = {original.task_id: original.cluster for original, _ in perturbed}
+    return robustness_retention(before, after, clusters, config)
 
 
 def _grouped(pairs: Sequence[Pair], group: Callable[[str], str]) -> dict[str, list[Pair]]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from flab_deploy.artifacts import Json
 from flab_deploy.evaluation import metrics
-from flab_deploy.evaluation.statistics import Paired, retention, retention_interval
+from flab_deploy.evaluation.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.statistics import Paired
 
 Samples = Sequence[bool]
 """Whether each sample of a prompt is right."""
@@ -25,7 +26,8 @@ def robust_figures(
     """Worst and mean case over the problems of `perturbed`: for each, its forms; for each form, its samples.
 
     `nominal` holds the samples of the unperturbed prompt. Shares in [0, 1]; `robust_drop_at_k` may be negative,
-    `robust_relative_at_k` lies in [0, 2]; None where nothing to divide by is right. Problems without a form or
+    `robust_relative_at_k` lies in [0, 2]; None where nothing to divide by is right. With several samples,
+    `exchangeable_robust_pass_at_1` does not pair the samples of different forms. Problems without a form or
     without a nominal prompt are left out; None everywhere if none is left. Raises ConfigError for ragged samples.
     """
     names = [name for name, forms in perturbed.items() if forms and name in nominal]
@@ -45,28 +47,29 @@ def robust_figures(
         "robust_relative": metrics.robust_relative_at_k(right, worst, k),
         "attack_success": metrics.attack_success(right, worst),
     }
+    if right.shape[1] > 1 and k == 1:
+        shares = [[sum(form) / len(form) for form in perturbed[name]] for name in names]
+        found["exchangeable_robust_pass"] = float(metrics.exchangeable_robust_pass(shares).mean())
     figures: dict[str, Json] = {f"{key}_at_{k}": None if np.isnan(value) else value for key, value in found.items()}
     return {"num_problems": len(names), "num_forms": sum(len(perturbed[name]) for name in names), **figures}
 
 
 def robustness_retention(
-    original: Mapping[str, Sequence[bool]],
-    candidate: Mapping[str, Sequence[bool]],
-    clusters: Mapping[str, str] | None = None,
-    confidence: float = 0.95,
-) -> dict[str, Json]:
-    """What a candidate keeps of the original's worst case, over problems whose forms both answered, paired.
+    original: Mapping[str, Sequence[float]],
+    candidate: Mapping[str, Sequence[float]],
+    clusters: Mapping[str, str],
+    config: CompareConfig,
+) -> dict[str, Json] | None:
+    """What a candidate keeps of the original's worst case, as a claim, over problems whose forms both answered.
 
-    Both map a problem to the verdicts on its forms, in the same order. `retention` is the ratio of the shares of
-    problems right under every form, with its interval; None where the original has none.
+    Both map a problem to the share of right samples of each of its forms, in the same order; `clusters` maps a
+    problem to its cluster. A problem counts by the chance that it is solved under every form. None without problems.
     """
     names = [name for name in original if original[name] and len(candidate.get(name, ())) == len(original[name])]
     if not names:
-        return {"num_problems": 0, "original": None, "candidate": None, "retention": None, "interval": None}
-    before, after = [all(original[name]) for name in names], [all(candidate[name]) for name in names]
-    both = Paired.of(before, after, [(clusters or {}).get(name, "") for name in names])
-    interval = retention_interval(both, confidence)
-    return {
-        "num_problems": len(names), "original": sum(before) / len(names), "candidate": sum(after) / len(names),
-        "retention": retention(both), "interval": list(interval) if interval else None,
-    }  # fmt: skip
+        return None
+    before, after = (
+        metrics.exchangeable_robust_pass([found[name] for name in names]).tolist() for found in (original, candidate)
+    )
+    both = Paired.of(before, after, [clusters[name] for name in names])
+    return {**claim_figures(both, config), "num_forms": sum(len(original[name]) for name in names)}

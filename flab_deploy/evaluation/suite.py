@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.artifacts import Draft, json_digest, read_json, run_stage, write_json
 from flab_deploy.corpus import Task, corpus_digest, load_records, save_records
-from flab_deploy.errors import ConfigError, SandboxError
+from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.answers import answer_of, judged_program
 from flab_deploy.evaluation.perturb.catalogue import METHODS, method_named
 from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw_forms
 from flab_deploy.evaluation.perturb.proof import prove
 from flab_deploy.evaluation.tasks import REFERENCE, SuiteConfig, choose, load_tasks, source_digest, suite_name
+from flab_deploy.evaluation.unjudged import check_judged
 from flab_deploy.home import flab_home
 from flab_deploy.progress import progress
-from flab_deploy.sandbox import Limits, Program, Verdict, VerdictName, describe_sandbox, judge
+from flab_deploy.sandbox import Limits, Program, Verdict, VerdictName, calibrate, describe_sandbox
+from flab_deploy.sandbox.calibration import limit_of
 
 logger = logging.getLogger(__name__)
-MOST_INFRA_ERRORS = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,11 @@ class Suite:
     """Share of the problems whose canonical solution passes."""
     perturbation_seeds: int = 1
     """Forms that were drawn of each perturbed problem under each method."""
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
+    """Processor time by task id, for tasks whose canonical solution needs so much here that it is above the limit's.
+
+    It is no part of the digest: two machines may give different times for the same problems.
+    """
 
     def num_repeated(self, method: str) -> int:
         """Items of a method that read as another seed's form of the same problem does."""
@@ -84,7 +90,8 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
     tasks = load_tasks(config)
     verdicts = canonical_verdicts(tasks, limits, workers, "canonical solutions")
     if config.tasks == REFERENCE:
-        _check_judged(verdicts)
+        detail = next((verdict.detail for verdict in verdicts if verdict.verdict == "infra_error"), "")
+        check_judged([verdict.verdict for verdict in verdicts], "canonical solutions", detail)
     sound = [task for task, verdict in zip(tasks, verdicts, strict=True) if verdict.passed]
     if not sound:
         counts = dict(Counter(verdict.verdict for verdict in verdicts))
@@ -107,7 +114,12 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
     baselines = dict.fromkeys(b for name in names if (b := METHODS[name].baseline))
     forms = {**dict.fromkeys(names, config.perturbation_seeds), **dict.fromkeys(baselines, 1)}
     drawn = {name: draw_forms(METHODS[name], chosen, config.seed, forms[name]) for name in {**baselines, **names}}
-    proven = _proven(drawn, limits, workers)
+    times = {
+        task.task_id: cpu_s
+        for task, verdict in zip(tasks, verdicts, strict=True)
+        if verdict.passed and (cpu_s := limit_of(verdict.cpu_s, limits)) > limits.cpu_s
+    }
+    proven = _proven(drawn, limits, workers, times)
     for name, found in drawn.items():
         num_kept = 0
         for variant in range(forms[name]):
@@ -120,34 +132,27 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
     summary = {
         "name": suite_name(config.tasks), "digest": json_digest({"tasks": corpus_digest(sound), "perturbed": digests}),
         "methods": methods, "excluded": excluded, "canonical_pass_rate": len(sound) / len(tasks),
-        "perturbation_seeds": config.perturbation_seeds,
+        "perturbation_seeds": config.perturbation_seeds, "cpu_s": times,
     }  # fmt: skip
     write_json(draft.path / "suite.json", summary)
 
 
-def _check_judged(verdicts: Sequence[Verdict]) -> None:
-    """Refuse a suite of sound tests whose problems may be missing for want of memory or time on this machine."""
-    unjudged = [verdict for verdict in verdicts if verdict.verdict == "infra_error"]
-    if len(unjudged) > MOST_INFRA_ERRORS * len(verdicts):
-        raise SandboxError(
-            f"{len(unjudged)} of {len(verdicts)} canonical solutions could not be judged ({unjudged[0].detail}); "
-            "check the tests, and memory and load of this machine"
-        )
-
-
-def _proven(drawn: dict[str, Drawn], limits: Limits, workers: int) -> list[Item]:
+def _proven(drawn: dict[str, Drawn], limits: Limits, workers: int, cpu_s: Mapping[str, float]) -> list[Item]:
     items = [item for found in drawn.values() for item in found.items]
     with progress("perturbed canonical solutions", len(items), "items") as advance:
-        proofs = prove(items, limits, workers, advance)
+        proofs = prove(items, limits, workers, advance, cpu_s=cpu_s)
     return [item for item, proof in zip(items, proofs, strict=True) if proof.verdict == "pass"]
 
 
 def canonical_verdicts(tasks: Sequence[Task], limits: Limits, workers: int, label: str) -> list[Verdict]:
-    """The verdict on each task's own solution: compared for output prediction, run in the sandbox otherwise."""
+    """The verdict on each task's own solution: compared for output prediction, run in the sandbox otherwise.
+
+    It has a multiple of the time of `limits`, so that slow tasks can be judged by what they need here.
+    """
     answers = [_canonical(task, str(i)) for i, task in enumerate(tasks)]
     programs = [answer for answer in answers if isinstance(answer, Program)]
     with progress(label, len(programs), "programs") as advance:
-        judged = iter(judge(programs, limits, workers, advance))
+        judged = iter(calibrate(programs, limits, workers, advance).verdicts)
     return [
         next(judged) if isinstance(answer, Program) else _static(str(i), answer) for i, answer in enumerate(answers)
     ]
@@ -188,4 +193,5 @@ def _load(folder: Path) -> Suite:
         name=summary["name"], digest=summary["digest"], tasks=tuple(load_records(folder / "tasks.jsonl", Task)),
         items=tuple(items), methods=methods, excluded=tuple(summary["excluded"]),
         canonical_pass_rate=summary["canonical_pass_rate"], perturbation_seeds=summary["perturbation_seeds"],
+        cpu_s=summary["cpu_s"],
     )  # fmt: skip

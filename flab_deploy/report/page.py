@@ -107,7 +107,7 @@ def _weakest(document: Mapping[str, Json], sets: Mapping[str, Mapping[str, Json]
     shares = {
         str(row["key"]): (as_number(mapping(sets[str(row["key"])]["kept"])["value"]), str(row["label"]))
         for row in objects(document["quality"])
-        if row["key"] not in ("overall", "robustness")
+        if row["key"] not in ("overall", "robustness", "worst_case")
     }
     known = {key: share for key, (share, _) in shares.items() if share is not None}
     key = min(known, key=lambda name: known[name], default="overall")

@@ -39,7 +39,7 @@ class QualityRow:
     """One set of problems under three models."""
 
     key: str
-    """Task kind, `overall` or `robustness`."""
+    """Task kind, `overall`, `robustness` or `worst_case`."""
     label: str
     """The set in words."""
     num_problems: float | None
@@ -53,9 +53,9 @@ class QualityRow:
 
 
 def quality_rows(run: Run) -> list[QualityRow]:
-    """One row per task kind, one for all of them together, one for robustness."""
+    """One row per task kind, one for all of them together, two for robustness: by rewording, and in the worst case."""
     rows = [_task_row(run, kind) for kind in task_kinds(run)]
-    return [*rows, _overall_row(run), _robustness_row(run)]
+    return [*rows, _overall_row(run), _robustness_row(run), _worst_case_row(run)]
 
 
 def margin(run: Run) -> float:
@@ -98,6 +98,20 @@ def _robustness_row(run: Run) -> QualityRow:
     )
 
 
+def _worst_case_row(run: Run) -> QualityRow:
+    where, name = ("robustness",), "worst_case_pass_at_1"
+    compared = ("robustness", "worst_case")
+    original = _solved(run, "original", where, name, bounds="")
+    return QualityRow(
+        key="worst_case",
+        label="all rewordings of a task at once",
+        original=original,
+        num_problems=run.number("evaluate-original", *where, "num_problems"),
+        pruned=_retention(run, "pruned", compared, original, _solved(run, "pruned", where, name, bounds="")),
+        recovered=_retention(run, "recovered", compared, original, _solved(run, "recovered", where, name, bounds="")),
+    )
+
+
 def _rewordings(run: Run) -> float | None:
     """Prompts that the robustness figures are over: one per problem and perturbation."""
     found = [run.number("evaluate-original", "robustness", name) for name in ("num_items", "num_problems")]
@@ -120,9 +134,9 @@ def _overall_row(run: Run) -> QualityRow:
     )
 
 
-def _solved(run: Run, model: str, where: tuple[str, ...], name: str) -> Cell:
+def _solved(run: Run, model: str, where: tuple[str, ...], name: str, bounds: str = "interval") -> Cell:
     stage = f"evaluate-{model}"
-    return figure(run, stage, run.get(stage, *where), name, "share", bounds="interval")
+    return figure(run, stage, run.get(stage, *where), name, "share", bounds=bounds)
 
 
 def _pooled(run: Run, stage: str, model: str) -> Cell:

@@ -18,8 +18,18 @@ class Calibration:
 
     cpu_s: dict[str, float]
     """Processor time by program id for `Program.cpu_s`, for the tasks whose solution passed; at least the limits'."""
-    failed: tuple[Verdict, ...]
-    """Verdicts on the solutions that did not pass: their tests, or this host, cannot judge anything."""
+    verdicts: tuple[Verdict, ...]
+    """Verdict on each solution, in their order."""
+
+    @property
+    def failed(self) -> tuple[Verdict, ...]:
+        """Verdicts on the solutions that did not pass: their tests, or this host, cannot judge anything."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.passed)
+
+
+def limit_of(cpu_s: float, limits: Limits) -> float:
+    """Processor time for programs of a task whose right solution used `cpu_s`: at least the limits'."""
+    return min(3600.0, max(limits.cpu_s, FACTOR * cpu_s))
 
 
 def calibrate(
@@ -37,6 +47,5 @@ def calibrate(
     generous = replace(limits, cpu_s=min(3600.0, FACTOR * limits.cpu_s), wall_s=min(3600.0, FACTOR * limits.wall_s))
     verdicts = judge(solutions, generous, workers, progress, allow_weak=allow_weak)
     return Calibration(
-        cpu_s={v.program_id: max(limits.cpu_s, FACTOR * v.cpu_s) for v in verdicts if v.passed},
-        failed=tuple(v for v in verdicts if not v.passed),
+        cpu_s={v.program_id: limit_of(v.cpu_s, limits) for v in verdicts if v.passed}, verdicts=tuple(verdicts)
     )

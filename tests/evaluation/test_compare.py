@@ -110,6 +110,7 @@ def test_the_worst_perturbation_is_found_among_many(tmp_path: Path) -> None:
     assert drop["difference"] == pytest.approx(drop["candidate"] - drop["original"])
     assert drop["interval"][0] < drop["difference"] < drop["interval"][1]
     assert "worse under char_case (100.0 % to 75.0 %)" in " ".join(found["answer"])
+    assert "Under every one of its perturbed forms at once, the original solves" in " ".join(found["answer"])
 
 
 def test_a_perturbed_prompt_is_held_against_the_one_it_was_made_from(tmp_path: Path) -> None:
@@ -137,6 +138,10 @@ def test_several_forms_of_a_problem_are_one_cluster(tmp_path: Path) -> None:
     assert often["perturbations"]["synonyms"]["mcnemar_p"] == once["perturbations"]["synonyms"]["mcnemar_p"]
     assert often["retention_interval"] == pytest.approx(once["retention_interval"], abs=0.02)
     assert often["design_effect"] == pytest.approx(4, rel=0.05)
+    worst = often["worst_case"]
+    assert (worst["num_problems"], worst["num_forms"]) == (60, 240)
+    assert worst["retention"] == pytest.approx(0.8) and worst["retention_interval"][0] > 0.6
+    assert worst["retention_interval"] == once["worst_case"]["retention_interval"]
     assert often["drop"]["candidate"] == once["drop"]["candidate"] == pytest.approx(0.2)
 
 

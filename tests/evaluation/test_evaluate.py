@@ -10,12 +10,13 @@ import pytest
 
 from flab_deploy.artifacts import Artifact, write_json
 from flab_deploy.corpus import Task, save_records
-from flab_deploy.errors import ArtifactError, ConfigError, UnsupportedModel
+from flab_deploy.errors import ArtifactError, ConfigError, SandboxError, UnsupportedModel
 from flab_deploy.evaluation.attempt import Attempt
 from flab_deploy.evaluation.compare import compare
 from flab_deploy.evaluation.evaluate import EvaluateConfig, evaluate, judge_answers, make_attempts, make_report
 from flab_deploy.evaluation.suite import prepare_suite
 from flab_deploy.evaluation.tasks import load_tasks
+from flab_deploy.evaluation.unjudged import check_judged
 from flab_deploy.evaluation.verdict_rows import read_rows
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
@@ -210,6 +211,38 @@ def test_every_form_of_a_problem_is_asked_and_counts_in_the_worst_case(
 def test_settings_that_measure_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         EvaluateConfig(**settings)
+
+
+def test_slow_tasks_get_a_multiple_of_what_their_own_solution_needs_here(tmp_path: Path) -> None:
+    quick = make_tasks("test", "function_synthesis", 1)[0]
+    slow = Task(
+        task_id="slow", kind="function_synthesis", prompt='def f(n):\n    """Wait a bit for the number."""\n',
+        canonical_solution="    import time\n    while time.process_time() < 0.15:\n        pass\n    return n\n",
+        test="def check(candidate):\n    assert candidate(4) == 4\n", entry_point="f",
+    )  # fmt: skip
+    save_records(tmp_path / "slow.jsonl", [quick, slow])
+    config = replace(SMALL, suite=str(tmp_path / "slow.jsonl"), cpu_limit_s=0.1, perturbations=("type_hints",))
+    suite = prepare_suite(config.problems(), config.limits())
+    assert [task.task_id for task in suite.tasks] == [quick.task_id, "slow"] and not suite.excluded
+    assert set(suite.cpu_s) == {"slow"} and 1.5 <= suite.cpu_s["slow"] < 8
+    assert "slow" in {item.task.task_id for item in suite.items}
+    assert suite == prepare_suite(config.problems(), config.limits())
+
+    def verdicts(completion: str, **times: Any) -> list[str]:
+        attempts = [Attempt(task=slow, perturbation=None, completion=completion)]
+        judge_answers(attempts, config.limits(), **times)
+        return [attempt.verdict for attempt in attempts]
+
+    slower = slow.canonical_solution.replace("0.15", "0.5")
+    assert verdicts(slower) == ["timeout_cpu"]
+    assert verdicts(slower, cpu_s=suite.cpu_s) == ["pass"]
+    assert verdicts("    while True:\n        pass\n", cpu_s={"slow": 0.3}) == ["timeout_cpu"]
+
+
+def test_answers_without_a_verdict_are_no_score() -> None:
+    check_judged(["infra_error"] + ["pass"] * 999, "answers")
+    with pytest.raises(SandboxError, match=r"1 of 900 answers could not be judged \(no room\), so there is no score"):
+        check_judged(["infra_error"] + ["fail_assert"] * 899, "answers", "no room")
 
 
 def test_a_suite_without_a_sound_problem_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Robust figures against their definitions by counting, with problems of different numbers of forms."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.metrics import exchangeable_robust_pass, mean_case_pass_at_k, robust_pass_at_k
+from flab_deploy.evaluation.claim import CompareConfig
+from flab_deploy.evaluation.metrics import mean_case_pass_at_k, robust_pass_at_k
 from flab_deploy.evaluation.robustness import robust_figures, robustness_retention
 
 NOMINAL = {"a": [True], "b": [True], "c": [False], "d": [True]}
@@ -45,22 +48,37 @@ def test_more_forms_never_raise_the_worst_case() -> None:
 
 
 def test_samples_of_forms_without_a_common_order() -> None:
-    assert exchangeable_robust_pass([[[True, False], [False, True]]]) == 0.25
-    assert robust_pass_at_k([[[True, False], [False, True]]]) == 0.0
+    forms = {"a": [[True, False], [False, True]], "b": [[True, True]]}
+    found = robust_figures({"a": [True, True], "b": [True, True]}, forms)
+    assert found["exchangeable_robust_pass_at_1"] == (0.25 + 1) / 2
+    assert found["robust_pass_at_1"] == (0 + 1) / 2
+    assert "exchangeable_robust_pass_at_1" not in robust_figures(NOMINAL, PERTURBED)
+
+
+def kept(original: dict[str, list[float]], candidate: dict[str, list[float]]) -> dict[str, Any]:
+    found = robustness_retention(original, candidate, {name: name for name in original}, CompareConfig())
+    assert found is not None
+    return found
 
 
 def test_robustness_kept() -> None:
-    original = {str(i): [True, i % 5 > 0] for i in range(200)}
-    candidate = {str(i): [i % 4 > 0, True] for i in range(200)} | {"199": [True]}
-    found = robustness_retention(original, candidate)
+    original = {str(i): [1.0, float(i % 5 > 0)] for i in range(200)}
+    candidate = {str(i): [float(i % 4 > 0), 1.0] for i in range(200)} | {"199": [1.0]}
+    found = kept(original, candidate)
     both = [i for i in range(199)]
     before, after = sum(i % 5 > 0 for i in both), sum(i % 4 > 0 for i in both)
-    assert found["num_problems"] == 199
+    assert (found["num_problems"], found["num_forms"], found["verdict"]) == (199, 398, "underpowered")
     assert found["retention"] == pytest.approx(after / before)
-    interval = found["interval"]
-    assert isinstance(interval, list)
-    low, high = interval
-    assert isinstance(low, float) and isinstance(high, float) and low < after / before < high < 1.2
-    assert robustness_retention(original, original)["retention"] == 1.0
-    assert robustness_retention({"a": [False]}, {"a": [True]})["retention"] is None
-    assert robustness_retention({}, {})["num_problems"] == 0
+    low, high = found["retention_interval"]
+    assert low < after / before < high < 1.2
+    assert kept(original, original)["retention"] == 1.0
+    assert kept({"a": [0.0]}, {"a": [1.0]})["retention"] is None
+    assert robustness_retention({}, {}, {}, CompareConfig()) is None
+
+
+def test_with_several_samples_a_problem_counts_by_its_chance() -> None:
+    original = {str(i): [1.0, 0.5] for i in range(40)}
+    candidate = {str(i): [0.5, 0.5] if i % 2 else [1.0, 0.5] for i in range(40)}
+    found = kept(original, candidate)
+    assert (found["original_pass_at_1"], found["candidate_pass_at_1"]) == (0.5, 0.375)
+    assert found["retention"] == 0.75 and found["retention_interval"][0] < 0.75 < found["retention_interval"][1]

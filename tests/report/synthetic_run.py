@@ -207,6 +207,7 @@ def comparison(candidate: str, factor: float, verdicts: dict[str, str]) -> dict[
         "overall": compared(2400, 0.794, 0.794 * factor, 0.014, verdicts["overall"]),
         "robustness": {
             **compared(2083, 0.55, 0.55 * factor, 0.09, verdicts["robustness"]),
+            "worst_case": compared(300, 0.31, 0.31 * factor, 0.12, "underpowered"),
             "families": {family: under(0.8, factor) | {"holm_p": 0.61} for family, _ in PERTURBATIONS.values()},
             "perturbations": {
                 name: under(share, factor) | {"benjamini_hochberg_p": 0.02 if name == "dead_code" else 0.8}

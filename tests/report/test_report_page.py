@@ -94,6 +94,9 @@ def test_quality_before_and_after_recovery(written):
     assert cells[5].startswith("61 / 74")
     assert cells[7].startswith("100.8 %")
     assert "shown" in cells[-1]
+    worst = [plain(cell) for cell in Page(text).rows["quality-worst_case"]]
+    assert worst[:3] == ["all rewordings of a task at once", "300", "31.0 %"]
+    assert worst[4].startswith("88.4 %") and "underpowered" in worst[-1]
     overall = next(row for row in document["quality"] if row["key"] == "overall")
     assert overall["pruned"]["verdict"] == "not shown"
     assert overall["recovered"]["num_only_candidate"] == 74

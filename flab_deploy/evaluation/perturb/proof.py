@@ -42,9 +42,10 @@ class Proof:
     """False if the verdict is that of another item with the same program and test."""
 
 
-def checked_program(program_id: str, task: Task, original: Task | None = None) -> Program:
+def checked_program(program_id: str, task: Task, original: Task | None = None, cpu_s: float = 0.0) -> Program:
     """The task's solution with its test; with `original`, both solutions must also agree on varied inputs.
 
+    `cpu_s` is its processor time, 0 for that of the limits.
     Raises SyntaxError or ValueError if a task or its test is no Python.
     """
     source, test = program_of(task), task.test
@@ -54,7 +55,9 @@ def checked_program(program_id: str, task: Task, original: Task | None = None) -
         before = program_of(original) if task.kind != "output_prediction" else _predicted(original)[0]
         calls = _recorded_calls(test)
         test += _DIFFERENTIAL.format(source=before, name=original.entry_point, calls=calls) if calls else ""
-    return Program(program_id=program_id, source=source, test=test, entry_point=task.entry_point, prelude=task.prompt)
+    return Program(
+        program_id=program_id, source=source, test=test, entry_point=task.entry_point, prelude=task.prompt, cpu_s=cpu_s
+    )
 
 
 def _predicted(task: Task) -> tuple[str, str]:
@@ -189,10 +192,11 @@ def _key(program: Program) -> str:
 
 def prove(
     items: Sequence[Item], limits: Limits, workers: int = 0, progress: Callable[[int], None] | None = None,
-    *, known: Known | None = None,
+    *, known: Known | None = None, cpu_s: Mapping[str, float] | None = None,
 ) -> list[Proof]:  # fmt: skip
     """Proofs of the items, in order; verdicts are taken from `known` and added to it.
 
+    `cpu_s` is the processor time of slow tasks by id.
     Raises SandboxError if code cannot be isolated here.
     """
     outcomes = {} if known is None else known
@@ -203,10 +207,11 @@ def prove(
     for at, item in enumerate(items):
         varied = METHODS[item.method].promise in _VARIED
         try:
-            program = checked_program("", item.program, item.original if varied else None)
+            time_s = (cpu_s or {}).get(item.task.task_id, 0.0)
+            program = checked_program("", item.program, item.original if varied else None, time_s)
             key = _key(program)
             if varied:
-                plain[key] = checked_program("", item.program)
+                plain[key] = checked_program("", item.program, cpu_s=time_s)
         except (SyntaxError, ValueError, RecursionError) as error:
             key = f"item {at}"
             failed[key] = f"{type(error).__name__}: {error}"

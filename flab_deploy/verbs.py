@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from flab_deploy import engines as toolchains
 from flab_deploy.cli import show, show_json
 from flab_deploy.errors import ConfigError, GateFailed
-from flab_deploy.evaluation.answer import answer_text
+from flab_deploy.evaluation.answer import answer_text, evaluation_text
 from flab_deploy.evaluation.audit import as_json as audit_json
 from flab_deploy.evaluation.audit import as_text as audit_text
 from flab_deploy.evaluation.audit import audit as audit_file
@@ -165,7 +165,12 @@ def evaluate(
     model
         Directory, hub id or `reference`.
     """
-    show(evaluate_stage(model, out, config, force=force), as_json=as_json)
+    artifact = evaluate_stage(model, out, config, force=force)
+    if as_json:
+        show(artifact, as_json=True)
+    else:
+        told = evaluation_text(artifact.figures)
+        sys.stdout.write(f"evaluation: {artifact.path}\n  digest {artifact.digest[:16]}\n{told}")
 
 
 def compare(

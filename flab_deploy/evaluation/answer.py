@@ -118,6 +118,23 @@ def _health(original: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
     return f"Health of the judging (original / candidate): {', '.join(told)}."
 
 
+def evaluation_text(figures: Mapping[str, Json]) -> str:
+    """One evaluation for a terminal: the suite, a line for each kind of task, and the health of the judging."""
+    suite, health = (cast("dict[str, Any]", figures[name]) for name in ("suite", "health"))
+    lines = [f"suite {suite['name']} ({suite['digest'][:12]}), {suite['num_problems']:,} problems"]
+    for kind, found in cast("dict[str, dict[str, Any]]", figures["tasks"]).items():
+        bounds = _range(found["interval"])
+        solved = f"{_percent(found['pass_at_1'])} of {found['num_problems']:,} problems"
+        lines.append(f"{_KINDS.get(kind, kind)}: pass@1 {solved} (interval {bounds})")
+    lines.append(
+        f"health: judged {health['num_judged']:,} of {health['num_problems']:,}, known answers that pass "
+        f"{_percent(health['canonical_pass_rate'])}, left out {health['num_excluded']:,}, not judged "
+        f"{health['num_infrastructure_errors']:,}, cut off {health['num_truncated']:,}, not valid Python "
+        f"{health['num_unparsable']:,}"
+    )
+    return "".join(f"  {line}\n" for line in lines)
+
+
 def answer_text(found: Mapping[str, Json]) -> str:
     """The answer for a terminal: the sentences, then a line for each set of problems."""
     parts = {_KINDS.get(k, k): v for k, v in cast("dict[str, Any]", found["tasks"]).items()}

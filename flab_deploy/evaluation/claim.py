@@ -14,6 +14,7 @@ from flab_deploy.evaluation.statistics import (
     difference_interval,
     mcnemar_exact,
     mcnemar_mid_p,
+    needed_for_clusters,
     non_inferiority_p,
     problems_needed,
     retention,
@@ -55,6 +56,7 @@ def claim_figures(paired: Paired, config: CompareConfig) -> dict[str, Json]:
     p_value = non_inferiority_p(paired, config.margin) if kept is not None else None
     assumed = assumptions_from(paired, config.margin, config.alpha)
     needed = problems_needed(assumed, config.power) if assumed else None
+    needed = max(needed, needed_for_clusters(paired, config.margin, config.alpha)) if needed else None
     return {
         "num_problems": paired.num_problems, "num_clusters": paired.num_clusters,
         "design_effect": paired.design_effect(config.margin),

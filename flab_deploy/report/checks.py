@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from flab_deploy.artifacts import Json
-from flab_deploy.report.health import health_lines, health_sentence, judged_models
+from flab_deploy.report.health import excluded_lines, health_lines, health_sentence, judged_models
 from flab_deploy.report.run import MODELS, Run, mapping, pick
 from flab_deploy.report.table import Table
 from flab_deploy.report.verdict import engine
@@ -17,7 +17,7 @@ _DASH = "–"
 
 def check_tables(run: Run) -> list[Table]:
     """All tables of the small print, in the order of the page; a table of a stage that was not run has no lines."""
-    return [_health(run), _sandbox(run), _load_test(run), _agreement(run), _energy(run), *_parity(run)]
+    return [_health(run), *_excluded(run), _sandbox(run), _load_test(run), _agreement(run), _energy(run), *_parity(run)]
 
 
 def _table(key: str, title: str, head: Sequence[str], lines: list[tuple[str, ...]], note: str = "") -> Table:
@@ -27,6 +27,21 @@ def _table(key: str, title: str, head: Sequence[str], lines: list[tuple[str, ...
 def _health(run: Run) -> Table:
     note = f"{health_sentence(run)} A judge that fails known right answers would make every score too low.".strip()
     return _table("health", "Health of the judging", ("", *judged_models(run)), health_lines(run), note)
+
+
+_MOST_EXCLUDED = 100
+
+
+def _excluded(run: Run) -> list[Table]:
+    """The problems that were left out, if there are any."""
+    lines = excluded_lines(run)
+    if not lines:
+        return []
+    more = f" The first {_MOST_EXCLUDED} of {count(len(lines))}." if len(lines) > _MOST_EXCLUDED else ""
+    note = f"Their own known answer does not pass their test on this machine, so nobody was asked.{more}"
+    head = ("", "verdict on the known answer", "detail", "left out for")
+    title = f"Problems left out: {count(len(lines))}"
+    return [_table("excluded", title, head, lines[:_MOST_EXCLUDED], note)]
 
 
 def _sandbox(run: Run) -> Table:

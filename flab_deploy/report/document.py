@@ -10,6 +10,7 @@ from typing import cast
 from flab_deploy.artifacts import Json
 from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.checks import check_tables, lineage_warnings
+from flab_deploy.report.effects import effect_tables
 from flab_deploy.report.health import health_sentence, health_warnings
 from flab_deploy.report.losses import loss_tables
 from flab_deploy.report.quality import confidence, margin, quality_rows
@@ -31,7 +32,7 @@ def report_document(run: Run, charts: Mapping[str, Chart | None]) -> dict[str, J
         "before_after": [row_json(row) for row in rows_of(run)],
         "quality": [asdict(row) for row in quality_rows(run)],
         "final": run.final,
-        "losses": [asdict(table) for table in loss_tables(run)],
+        "losses": [asdict(table) for table in (*loss_tables(run), *effect_tables(run))],
         "health": health_sentence(run),
         "margin": margin(run),
         "confidence": confidence(run),

@@ -27,6 +27,7 @@ def health_lines(run: Run) -> list[tuple[str, ...]]:
     lines = [
         ("known right answers that pass the judge", *(_share(block.get("canonical_pass_rate")) for block in blocks))
     ]
+    lines.append(("problems judged, of all that were asked", *(_of_all(block) for block in blocks)))
     lines += [(label, *(_count(block.get(name)) for block in blocks)) for name, label in _COUNTS.items()]
     lines.append(("answers stopped for time", *(count(_timeouts(block)) for block in blocks)))
     for name, label in (("num_unchanged", "perturbations that changed nothing, left out"),
@@ -74,6 +75,20 @@ def health_warnings(run: Run) -> Iterator[str]:
             )
         if number := as_number(pick(health, "num_infrastructure_errors")):
             yield f"evaluate-{model} could not judge {count(number)} answers, which count neither way"
+
+
+def excluded_lines(run: Run) -> list[tuple[str, ...]]:
+    """Each problem that was left out because its known answer fails here: its id, how that ends, and for whom."""
+    models: dict[tuple[str, ...], list[str]] = {}
+    for model in judged_models(run):
+        for entry in objects(run.get(f"evaluate-{model}", "health", "excluded")):
+            facts = (str(entry.get("task_id")), str(entry.get("verdict")).replace("_", " "), str(entry.get("detail")))
+            models.setdefault(facts, []).append(model)
+    return [(*facts, listed(names)) for facts, names in models.items()]
+
+
+def _of_all(block: dict[str, Json]) -> str:
+    return f"{_count(block.get('num_judged'))} of {_count(block.get('num_problems'))}"
 
 
 def _timeouts(block: dict[str, Json]) -> float:

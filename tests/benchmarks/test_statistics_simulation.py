@@ -102,18 +102,25 @@ def test_coverage_of_paired_intervals() -> None:
             assert expected < 5 or max(kept, gap) <= 0.96 + noise
 
 
-@pytest.mark.parametrize("copied", [0.0, 0.4, 0.8])
-@pytest.mark.parametrize("groups", [150, 800])
-def test_clusters(groups: int, copied: float) -> None:
-    sizes = np.random.default_rng(1).geometric(0.4, size=groups)
+SIZES = {
+    **{f"{groups} clusters": np.random.default_rng(1).geometric(0.4, size=groups) for groups in (40, 150, 800)},
+    "40 clusters of 5": np.full(40, 5), "40 clusters of 50": np.full(40, 50), "100 clusters of 20": np.full(100, 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("copied", [0.0, 0.4, 0.8, 1.0])
+@pytest.mark.parametrize("name", SIZES)
+def test_clusters(name: str, copied: float) -> None:
+    sizes = SIZES[name]
     for world in (
         World(pass_rate=0.8, discordance=0.1, retention=0.9), World(pass_rate=0.24, discordance=0.05, retention=0.8),
         World(pass_rate=0.995, discordance=0.033, retention=0.97),
     ):  # fmt: skip
-        found = np.zeros(4)
+        found, widths = np.zeros(4), list[float]()
         for paired in world.clustered(sizes, copied, NUM_CLUSTERED, seed=2):
             bounds = retention_interval(paired) or (0.0, 0.0)
             gap, rate = difference_interval(paired), mean_interval(paired.original, paired.cluster)
+            widths.append(gap[1] - gap[0])
             found += (
                 non_inferiority_p(paired, world.retention) <= 0.05, bounds[0] <= world.retention <= bounds[1],
                 gap[0] <= world.shares[2] - world.shares[1] <= gap[1], rate[0] <= world.pass_rate <= rate[1],
@@ -121,7 +128,8 @@ def test_clusters(groups: int, copied: float) -> None:
         wrong, *covered = found / NUM_CLUSTERED
         told = ", ".join(f"{100 * share:.1f} %" for share in covered)
         sys.stdout.write(
-            f"{groups} clusters, copied {copied}, {world}: false positives {100 * wrong:.1f} %, covered {told}\n"
+            f"{name}, copied {copied}, {world}: false positives {100 * wrong:.1f} %, covered {told}; "
+            f"widest difference {100 * max(widths):.1f} points\n"
         )
         assert wrong <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / NUM_CLUSTERED)
         assert min(covered) >= 0.94 - 3 * np.sqrt(0.05 * 0.95 / NUM_CLUSTERED)

@@ -11,6 +11,7 @@ import pytest
 from flab_deploy.artifacts import Artifact, write_json
 from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError, SandboxError, UnsupportedModel
+from flab_deploy.evaluation.answer import evaluation_text
 from flab_deploy.evaluation.attempt import Attempt
 from flab_deploy.evaluation.compare import compare
 from flab_deploy.evaluation.evaluate import EvaluateConfig, evaluate, judge_answers, make_attempts, make_report
@@ -72,6 +73,9 @@ def test_evaluation_of_a_random_model(tiny_checkpoint: Path, tasks_file: Path, t
     assert report["robustness"]["num_problems"] == 5 and report["robustness"]["num_items"] == 10
     rows = [json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()]
     assert len(rows) == 16 + sum(m["num_items"] for m in report["robustness"]["perturbations"].values())
+    told = evaluation_text(artifact.figures)
+    assert "writing functions: pass@1 0.0 % of 8 problems (interval 0.0-" in told
+    assert "health: judged 16 of 16, known answers that pass 94.1 %, left out 1, not judged 0, cut off" in told
     again = evaluate(tiny_checkpoint, tmp_path / "again", config)
     assert again.digest == artifact.digest and again.manifest["key"] == artifact.manifest["key"]
 

@@ -152,7 +152,23 @@ def evaluation(digest: str, factor: float) -> dict[str, object]:
             "robust_drop_at_1": 0.347,
             "perturbations": perturbations,
         },
+        "chain_of_thought": {
+            "num_problems": 200,
+            "pass_at_1": {"own": 0.78 * factor, "none": 0.7 * factor, "reference": 0.9 * factor},
+            "own_plan": {"difference": 0.08, "interval": [0.03, 0.13], "mcnemar_p": 0.004},
+            "reference_plan": {"difference": 0.2, "interval": [0.14, 0.26], "mcnemar_p": 0.0001},
+            "bleu_4": 0.412,
+        },
+        "security": {
+            "num_programs": 1800,
+            "num_unparsable": 41,
+            "num_with_findings": 3,
+            "secure_and_correct_at_1": 0.8 * factor,
+            "findings": {"dynamic_code": 2, "weak_hash": 1},
+        },
         "health": {
+            "num_problems": 2400,
+            "num_judged": 2400,
             "canonical_pass_rate": 1.0,
             "num_excluded": 0,
             "verdicts": {"passed": 1900, "wrong_answer": 440, "timeout": 60},

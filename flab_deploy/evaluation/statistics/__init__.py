@@ -13,6 +13,7 @@ from flab_deploy.evaluation.statistics.paired import Counts, Paired, retention
 from flab_deploy.evaluation.statistics.planning import (
     Assumptions,
     assumptions_from,
+    needed_for_clusters,
     power,
     problems_needed,
     strictest_margin,
@@ -40,6 +41,7 @@ __all__ = [
     "mcnemar_exact",
     "mcnemar_mid_p",
     "mean_interval",
+    "needed_for_clusters",
     "more_lost_p",
     "non_inferiority_p",
     "pass_at_k_interval",

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from flab_deploy.evaluation.statistics.clusters import Floats, cluster_sums, spread
-from flab_deploy.evaluation.statistics.paired import Paired, retention
-from flab_deploy.evaluation.statistics.rates import Interval
+from flab_deploy.evaluation.statistics.clusters import Floats, cluster_sums, fewest_effective, spread
+from flab_deploy.evaluation.statistics.paired import Paired, retention, solved_clusters
+from flab_deploy.evaluation.statistics.rates import Interval, unseen_share
 from flab_deploy.evaluation.statistics.score import difference_interval_of, ratio_interval
 
 _FEWEST_CLUSTERS = 10
@@ -24,20 +24,23 @@ def difference_interval(paired: Paired, confidence: float = 0.95) -> Interval:
     With several samples per problem, the Wald interval between clusters.
     """
     values = paired.contrast(1.0)
+    mean = float(values.mean())
     if paired.binary:
         counts, z = paired.counts, _widened(paired, 1.0, confidence)
         low, high = difference_interval_of(paired.num_problems, counts.only_original, counts.only_candidate, z)
-        return float(low), float(high)
-    found, mean = spread(values, paired.cluster), float(values.mean())
-    half = min(2.0, float(stats.t.isf(0.5 - confidence / 2, found.degrees)) * found.error)
-    return max(-1.0, mean - half), min(1.0, mean + half)
+    else:
+        found = spread(values, paired.cluster)
+        half = min(2.0, float(stats.t.isf(0.5 - confidence / 2, found.degrees)) * found.error)
+        low, high = np.asarray([mean - half, mean + half])
+    unseen = _unseen(paired, fewest_effective(paired.cluster), confidence)
+    return max(-1.0, min(float(low), mean - unseen)), min(1.0, max(float(high), mean + unseen))
 
 
 def retention_interval(paired: Paired, confidence: float = 0.95) -> Interval | None:
     """Interval of the retention: the score interval of a paired ratio, widened for clusters.
 
-    It holds every margin that the score test would not reject. With several samples per problem, the BCa
-    bootstrap. None if the original solves nothing.
+    For independent problems it holds every margin that the score test would not reject. With several samples per
+    problem, the BCa bootstrap. None if the original solves nothing.
     """
     share = retention(paired)
     if share is None:
@@ -46,18 +49,30 @@ def retention_interval(paired: Paired, confidence: float = 0.95) -> Interval | N
         return bootstrap_retention_interval(paired, confidence)
     counts, z = paired.counts, _widened(paired, share, confidence)
     low, high = ratio_interval(counts.both, counts.only_original, counts.only_candidate, z)
-    return float(low), float(high)
+    unseen = _unseen(paired, solved_clusters(paired), confidence)
+    return min(float(low), share * (1 - unseen)), max(float(high), share * (1 + unseen))
+
+
+def _unseen(paired: Paired, num_clusters: float, confidence: float) -> float:
+    """How far an interval reaches at the least, as a share of the problems; 0 without clusters."""
+    return 0.0 if paired.independent else unseen_share(num_clusters, confidence)
 
 
 def _widened(paired: Paired, weight: float, confidence: float) -> float:
-    """How many standard errors the interval reaches: the normal quantile, or more where clusters are counted."""
+    """How many standard errors the interval reaches: the normal quantile, or more where clusters are counted.
+
+    One or two unlike clusters say next to nothing about the spread, and Student's quantile then has no bound to speak
+    of; but it reaches no further than if all problems of a cluster were alike.
+    """
     tail = 0.5 - confidence / 2
+    normal = float(stats.norm.isf(tail))
     if paired.independent:
-        return float(stats.norm.isf(tail))
+        return normal
     found = spread(paired.contrast(weight), paired.cluster)
-    degrees = found.degrees if found.error > 0 else math.inf
-    inflation = found.design_effect if found.error > 0 else paired.num_problems / paired.num_clusters
-    return float(stats.t.isf(tail, degrees)) * math.sqrt(inflation)
+    alike = normal * math.sqrt(paired.num_problems / fewest_effective(paired.cluster))
+    if found.error == 0:
+        return alike
+    return min(alike, float(stats.t.isf(tail, found.degrees)) * math.sqrt(found.design_effect))
 
 
 def bootstrap_retention_interval(

@@ -3,8 +3,9 @@
 Given how many problems at least one model solves, the verdicts at the margin follow a trinomial
 with one unknown, so the test is exact: the score statistic's tail, at the least favourable value
 of the unknown that the data leaves plausible (Berger and Boos, 1994). Its false-positive rate is
-at most alpha for independent problems at any sample size. Clusters widen the score test, and the
-larger of the two p-values counts.
+at most alpha for independent problems at any sample size. Clusters widen the score test; of its
+p-value, the exact one and that of as many independent problems as there are clusters, none of them
+lost, the largest counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from flab_deploy.evaluation.statistics.clusters import Floats, spread
-from flab_deploy.evaluation.statistics.paired import Counts, Paired
+from flab_deploy.evaluation.statistics.paired import Counts, Paired, solved_clusters
 from flab_deploy.evaluation.statistics.score import ratio_score
 from flab_deploy.evaluation.statistics.trinomial import Shares, Tables, at_margin, plausible_losses
 
@@ -33,12 +34,22 @@ def non_inferiority_p(paired: Paired, margin: float) -> float:
         return exact_p(paired.counts, margin)
     values = paired.contrast(margin)
     found = spread(values, paired.cluster)
+    unseen = unseen_losses_p(paired, margin)
     if found.error == 0:  # nothing varies, so there is nothing but the number of clusters to go by
-        return exact_p(Counts(paired.num_clusters, 0, 0, 0), margin) if values[0] > 0 else 1.0
+        return unseen if values[0] > 0 else 1.0
     if not paired.binary:
-        return float(stats.t.sf(float(values.mean()) / found.error, found.degrees))
+        return max(unseen, float(stats.t.sf(float(values.mean()) / found.error, found.degrees)))
     z = float(ratio_score(*paired.counts[:3], margin)) / math.sqrt(found.design_effect)
-    return max(exact_p(paired.counts, margin), float(stats.t.sf(z, found.degrees)))
+    return max(unseen, exact_p(paired.counts, margin), float(stats.t.sf(z, found.degrees)))
+
+
+def unseen_losses_p(paired: Paired, margin: float) -> float:
+    """Chance that problems lost cluster by cluster, at the margin, are none of those that were tried.
+
+    A few large clusters can look as if their problems were independent for as long as none is lost as a whole,
+    so that no estimate of their spread warns of it. Below it, no p-value of clustered verdicts can be believed.
+    """
+    return min(1.0, margin ** solved_clusters(paired) + _IMPLAUSIBLE) if margin < 1 else 0.0
 
 
 def exact_p(counts: Counts, margin: float) -> float:

@@ -10,7 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.statistics.clusters import Floats, Ints, cluster_index, design_effect, num_clusters
+from flab_deploy.evaluation.statistics.clusters import (
+    Floats,
+    Ints,
+    cluster_index,
+    design_effect,
+    fewest_effective,
+    num_clusters,
+)
 
 
 class Counts(NamedTuple):
@@ -93,3 +100,8 @@ def retention(paired: Paired) -> float | None:
     """Candidate's pass rate over the original's; None if the original solves nothing."""
     total = paired.original.sum()
     return float(paired.candidate.sum() / total) if total else None
+
+
+def solved_clusters(paired: Paired) -> float:
+    """How many independent problems the original would solve if all problems of a cluster were alike."""
+    return fewest_effective(paired.cluster) * float(paired.original.mean())

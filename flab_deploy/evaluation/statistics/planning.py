@@ -15,7 +15,7 @@ from scipy import stats
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.statistics.noninferiority import rejected
-from flab_deploy.evaluation.statistics.paired import Paired
+from flab_deploy.evaluation.statistics.paired import Paired, solved_clusters
 from flab_deploy.evaluation.statistics.score import fit_at_margin
 from flab_deploy.evaluation.statistics.trinomial import Shares, Tables
 
@@ -140,6 +140,17 @@ def problems_needed(assumed: Assumptions, target: float = 0.8) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if power(middle, assumed) >= target else (middle, high)
     return high
+
+
+def needed_for_clusters(paired: Paired, margin: float, alpha: float = 0.05) -> int:
+    """Problems at which clusters like these are enough for the claim, were there no loss at all; 0 if independent.
+
+    That is where `unseen_losses_p` comes to `alpha`.
+    """
+    solved = solved_clusters(paired)
+    if paired.independent or not solved or margin >= 1:
+        return 0
+    return math.ceil(paired.num_problems * math.log(alpha) / math.log(margin) / solved)
 
 
 def strictest_margin(num_problems: int, assumed: Assumptions, target: float = 0.8) -> float | None:

@@ -65,7 +65,22 @@ def mean_interval(values: Floats, cluster: Ints, confidence: float = 0.95) -> In
     effective = rate * (1 - rate) / found.error**2 if found.error > 0 else float(num_clusters(cluster))
     tail = 0.5 - confidence / 2
     certainty = float(stats.norm.isf(tail) / stats.t.isf(tail, found.degrees)) ** 2 if found.error > 0 else 1.0
-    return _wilson(rate, max(effective * certainty, fewest_effective(cluster)), confidence)
+    fewest = fewest_effective(cluster)
+    low, high = _wilson(rate, max(effective * certainty, fewest), confidence)
+    if num_clusters(cluster) == size:
+        return low, high
+    unseen = unseen_share(fewest, confidence)
+    return min(low, rate * (1 - unseen)), max(high, rate + (1 - rate) * unseen)
+
+
+def unseen_share(num_clusters: float, confidence: float = 0.95) -> float:
+    """Share of problems that may end alike in whole clusters of which so few happen to hold none.
+
+    The end of Wilson's interval of a share that was never seen: a few large clusters look alike until one is lost,
+    and no estimate of their spread warns of it.
+    """
+    z = float(stats.norm.isf(0.5 - confidence / 2))
+    return z * z / (num_clusters + z * z)
 
 
 def _wilson(rate: float, size: float, confidence: float) -> Interval:

@@ -11,9 +11,12 @@ from flab_deploy.evaluation.statistics import (
     Assumptions,
     Counts,
     assumptions_from,
+    difference_interval,
+    needed_for_clusters,
     non_inferiority_p,
     power,
     problems_needed,
+    retention_interval,
     strictest_margin,
 )
 from flab_deploy.evaluation.statistics.noninferiority import exact_p, rejected
@@ -87,6 +90,36 @@ def test_copies_of_problems_prove_no_more_than_the_problems() -> None:
     assert non_inferiority_p(same.of([1.0] * 2000, [1.0] * 2000, names), 0.97) == pytest.approx(
         non_inferiority_p(pairs(50, 0, 0, 0), 0.97)
     )
+
+
+@pytest.mark.parametrize("world", [World(pass_rate=0.995, discordance=0.033, retention=0.97),
+                                   World(pass_rate=0.24, discordance=0.05, retention=0.8)], ids=str)  # fmt: skip
+def test_a_few_large_clusters_of_which_none_was_lost_show_nothing(world: World) -> None:
+    # Half of each of 40 clusters shares its fate, and the few that are lost are missing from a third of all draws.
+    drawn = world.clustered(np.full(40, 50), 0.5, 100, seed=1)
+    found = [(non_inferiority_p(paired, world.retention) <= 0.05, retention_interval(paired)) for paired in drawn]
+    assert sum(shown for shown, _ in found) <= 5
+    covered = [bounds is not None and bounds[0] <= world.retention <= bounds[1] for _, bounds in found]
+    assert sum(covered) >= 93
+
+
+def test_one_unlike_cluster_leaves_the_interval_bounded() -> None:
+    names = [str(i // 2) for i in range(80)]
+    found = {}
+    for lost in (0, 1, 2):
+        paired = pairs(1, 0, 0, 0).of([1.0] * 80, [0.0] * lost + [1.0] * (80 - lost), names)
+        low, high = difference_interval(paired)
+        found[lost] = high - low
+        kept = retention_interval(paired)
+        assert kept is not None and low < -lost / 80 < high and kept[0] > 0.75
+    assert found[0] <= found[1] <= found[2] < 0.25
+
+
+def test_the_problems_needed_are_enough_clusters() -> None:
+    names = [str(i // 10) for i in range(300)]
+    same = pairs(1, 0, 0, 0).of([1.0] * 300, [1.0] * 300, names)
+    assert needed_for_clusters(same, 0.97) == 984  # 98.4 clusters: 0.97 ** 98.4 is 0.05
+    assert needed_for_clusters(pairs(300, 0, 0, 0), 0.97) == 0
 
 
 def test_clusters_make_the_test_more_careful() -> None:

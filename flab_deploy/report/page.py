@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,22 +44,24 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
     template = environment.get_template("page.html.j2")
     drawings = {key: Markup(chart.svg) for key, chart in charts.items() if chart is not None}
     titles = {key: title for key, (title, _, _) in CHARTS.items()}
-    return (
-        template.render(
-            report=document,
-            drawings=drawings,
-            chart_titles=titles,
-            chart_absence=_absence(document),
-            sections=_SECTIONS,
-            groups_not_run=groups_not_run(document),
-            judged=_judged(document),
-            tiles=tiles(document),
-            task_labels=TASK_LABELS,
-        )
-        .rstrip()
-        .replace(" %", "&nbsp;%")
-        + "\n"
+    page = template.render(
+        report=document,
+        drawings=drawings,
+        chart_titles=titles,
+        chart_absence=_absence(document),
+        sections=_SECTIONS,
+        groups_not_run=groups_not_run(document),
+        judged=_judged(document),
+        tiles=tiles(document),
+        task_labels=TASK_LABELS,
     )
+    return _together(page.rstrip()) + "\n"
+
+
+def _together(page: str) -> str:
+    """The page with the parts of a figure kept on one line: a number and its sign, a p-value, an interval."""
+    page = re.sub(r"\bp (=|&lt;) (?=0\.)", r"p&nbsp;\1&nbsp;", page.replace(" %", "&nbsp;%"))
+    return re.sub(r"\[([−+][\d.]+) to ([−+][\d.]+)\]", r"[\1&nbsp;to&nbsp;\2]", page)
 
 
 def groups_not_run(document: Mapping[str, Json]) -> list[str]:

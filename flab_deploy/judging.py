@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from flab_deploy.cli import show_json
+from flab_deploy.options import Flat, Json
 from flab_deploy.progress import progress
 from flab_deploy.sandbox import Calibration, Limits, Program, Row, Verdict, calibrate, describe_sandbox, load_rows
 from flab_deploy.sandbox import judge as judge_programs
@@ -24,11 +25,9 @@ _INVALID = 3
 
 
 def judge(
-    file: Path, /, *, limits: Annotated[Limits, Parameter(name="*")] = Limits(), workers: int = 0,  # noqa: B008
+    file: Path, /, *, limits: Annotated[Limits, Flat] = Limits(), workers: int = 0,  # noqa: B008
     allow_weak_sandbox: Annotated[bool, Parameter(negative="")] = False,
-    as_json: Annotated[
-        bool, Parameter(name="--json", negative="", help="Print one JSON document instead of readable lines.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Judge programs that nobody has read, each in a sandbox of its own and apart from its test.
 

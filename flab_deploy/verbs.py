@@ -5,31 +5,29 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from flab_deploy import engines as toolchains
 from flab_deploy.cli import show, show_json
 from flab_deploy.errors import ConfigError, GateFailed
-from flab_deploy.evaluation.answer import answer_text, evaluation_text
+from flab_deploy.evaluation.answer import evaluation_text
 from flab_deploy.evaluation.audit import as_json as audit_json
 from flab_deploy.evaluation.audit import as_text as audit_text
 from flab_deploy.evaluation.audit import audit as audit_file
 from flab_deploy.evaluation.audit_methods import as_json as methods_json
 from flab_deploy.evaluation.audit_methods import as_text as methods_text
 from flab_deploy.evaluation.audit_methods import prove_methods
-from flab_deploy.evaluation.claim import CompareConfig
-from flab_deploy.evaluation.compare import compare as compare_stage
 from flab_deploy.evaluation.evaluate import EvaluateConfig
 from flab_deploy.evaluation.evaluate import evaluate as evaluate_stage
 from flab_deploy.evaluation.footprint import FootprintConfig
 from flab_deploy.evaluation.footprint import footprint as footprint_stage
-from flab_deploy.evaluation.plan_claim import PowerConfig, expected_from, plan_claim, plan_text
 from flab_deploy.export import ExportConfig
 from flab_deploy.export import export as export_stage
 from flab_deploy.importance import ScoreConfig
 from flab_deploy.importance import score as score_stage
+from flab_deploy.options import DryRun, Flat, Force, Json, Out
 from flab_deploy.pruning import PlanConfig
 from flab_deploy.pruning import plan as plan_stage
 from flab_deploy.pruning import prune as prune_stage
@@ -42,15 +40,6 @@ from flab_deploy.recovery import RecoverConfig
 from flab_deploy.recovery import recover as recover_stage
 from flab_deploy.report.report import report as report_stage
 from flab_deploy.report.rows import as_text, before_after_rows
-
-Out = Annotated[Path, Parameter(help="Directory to write; it appears whole or not at all.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document instead of readable lines.")]
-Force = Annotated[bool, Parameter(negative="", help="Make the output again, or in place of something else.")]
-RequireShown = Annotated[
-    bool, Parameter(negative="", help="End with code 1 if the claim is not shown, with 3 if that is underpowered.")
-]
-DryRun = Annotated[bool, Parameter(negative="", help="Show what would be decided and what it takes; write nothing.")]
-Flat = Parameter(name="*")
 
 
 def score(
@@ -171,48 +160,6 @@ def evaluate(
     else:
         told = evaluation_text(artifact.figures)
         sys.stdout.write(f"evaluation: {artifact.path}\n  digest {artifact.digest[:16]}\n{told}")
-
-
-def compare(
-    original: Path, candidate: Path, /, *, out: Out, repeat: Path | None = None, require_shown: RequireShown = False,
-    config: Annotated[CompareConfig, Flat] = CompareConfig(), force: Force = False, as_json: Json = False,  # noqa: B008
-) -> None:  # fmt: skip
-    """Test what a candidate kept of the original, paired problem by problem.
-
-    Parameters
-    ----------
-    original
-        What `flab evaluate` wrote for the original.
-    candidate
-        What `flab evaluate` wrote for the other model, on the same tasks.
-    repeat
-        A second evaluation of the original, say with another batch size: its differences are the noise floor.
-    """
-    artifact = compare_stage(original, candidate, out, config, repeat=repeat, force=force)
-    if as_json:
-        show(artifact, as_json=True)
-    else:
-        sys.stdout.write(f"comparison: {artifact.path}\n\n{answer_text(artifact.figures)}")
-    verdict = cast("dict[str, object]", artifact.figures["overall"])["verdict"]
-    if require_shown and verdict != "shown":
-        raise SystemExit(3 if verdict == "underpowered" else 1)
-
-
-def power(
-    *, like: Path | None = None, config: Annotated[PowerConfig, Flat] = PowerConfig(), as_json: Json = False,  # noqa: B008
-) -> None:  # fmt: skip
-    """Say how many problems a claim of retention needs, before a model is run.
-
-    Parameters
-    ----------
-    like
-        An earlier comparison; pass rate, discordance and design effect are taken from it.
-    """
-    found = plan_claim(expected_from(like, config) if like else config)
-    if as_json:
-        show_json(found)
-    else:
-        sys.stdout.write(plan_text(found))
 
 
 def audit(

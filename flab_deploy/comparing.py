@@ -1,0 +1,62 @@
+"""The verbs `flab compare` and `flab power`: claims about what a candidate keeps. They need no model and no torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, cast
+
+from cyclopts import Parameter
+
+from flab_deploy.cli import show, show_json
+from flab_deploy.evaluation.answer import answer_text
+from flab_deploy.evaluation.claim import CompareConfig
+from flab_deploy.evaluation.compare import compare as compare_stage
+from flab_deploy.evaluation.plan_claim import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.options import Flat, Force, Json, Out
+
+RequireShown = Annotated[
+    bool, Parameter(negative="", help="End with code 1 if the claim is not shown, with 3 if that is underpowered.")
+]
+
+
+def compare(
+    original: Path, candidate: Path, /, *, out: Out, repeat: Path | None = None, require_shown: RequireShown = False,
+    config: Annotated[CompareConfig, Flat] = CompareConfig(), force: Force = False, as_json: Json = False,  # noqa: B008
+) -> None:  # fmt: skip
+    """Test what a candidate kept of the original, paired problem by problem.
+
+    Parameters
+    ----------
+    original
+        What `flab evaluate` wrote for the original.
+    candidate
+        What `flab evaluate` wrote for the other model, on the same tasks.
+    repeat
+        A second evaluation of the original, say with another batch size: its differences are the noise floor.
+    """
+    artifact = compare_stage(original, candidate, out, config, repeat=repeat, force=force)
+    if as_json:
+        show(artifact, as_json=True)
+    else:
+        sys.stdout.write(f"comparison: {artifact.path}\n\n{answer_text(artifact.figures)}")
+    verdict = cast("dict[str, object]", artifact.figures["overall"])["verdict"]
+    if require_shown and verdict != "shown":
+        raise SystemExit(3 if verdict == "underpowered" else 1)
+
+
+def power(
+    *, like: Path | None = None, config: Annotated[PowerConfig, Flat] = PowerConfig(), as_json: Json = False,  # noqa: B008
+) -> None:  # fmt: skip
+    """Say how many problems a claim of retention needs, before a model is run.
+
+    Parameters
+    ----------
+    like
+        An earlier comparison; pass rate, discordance and design effect are taken from it.
+    """
+    found = plan_claim(expected_from(like, config) if like else config)
+    if as_json:
+        show_json(found)
+    else:
+        sys.stdout.write(plan_text(found))

@@ -13,6 +13,7 @@ _KINDS = {
     "output_prediction": "predicting outputs",
     "input_prediction": "predicting inputs",
     "chain_of_thought": "planning, then writing",
+    "secure_code": "writing code without known weaknesses",
 }
 _HEAD = ("", "problems", "original", "candidate", "kept", "interval", "lost/won", "p", "")
 

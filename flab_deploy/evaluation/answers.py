@@ -10,6 +10,7 @@ from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.chat import unfenced
 from flab_deploy.evaluation.perturb.layout import fit_indentation
+from flab_deploy.evaluation.security import UNPARSABLE, findings
 from flab_deploy.evaluation.trim import parse, trimmed
 from flab_deploy.sandbox import Program
 
@@ -48,7 +49,16 @@ def answer_of(
         return value_verdict(task, text)
     if task.kind == "input_prediction":
         return _call(task, text, program_id, cpu_s)
-    return judged_program(task, program_of(task, text, perturbation, truncated), program_id, cpu_s)
+    source = program_of(task, text, perturbation, truncated)
+    if task.kind == "secure_code":
+        return secure_verdict(source)
+    return judged_program(task, source, program_id, cpu_s)
+
+
+def secure_verdict(source: str) -> str:
+    """`pass` if no static rule finds anything, `fail_assert` if one does, `fail_load` if it is not Python."""
+    found = findings(source)
+    return "pass" if not found else "fail_load" if UNPARSABLE in found else "fail_assert"
 
 
 def judged_program(task: Task, source: str, program_id: str, cpu_s: float = 0.0) -> Program:

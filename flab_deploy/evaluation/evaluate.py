@@ -17,7 +17,7 @@ from flab_deploy.checkpoint import Checkpoint, read_config, resolve
 from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.decoder import check_supported
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.answers import answer_of, parses
+from flab_deploy.evaluation.answers import answer_of, parses, program_of
 from flab_deploy.evaluation.attempt import Attempt
 from flab_deploy.evaluation.completion import GenerateConfig
 from flab_deploy.evaluation.effects import pass_at_more, security, thought_effect
@@ -46,7 +46,7 @@ class EvaluateConfig:
     suite: str = "reference"
     """`reference`, a file of tasks (.jsonl, .jsonl.gz, .json, .parquet), or `hub:ORG/NAME@REVISION#CONFIG/SPLIT`."""
     format: FormatName | None = None
-    """Format of the file: flab, humaneval, codeharmony, mbpp, evalplus, cruxeval; told from its fields if left out."""
+    """One of flab, humaneval, codeharmony, mbpp, evalplus, cruxeval, securityeval; told from the fields if None."""
     num_function_synthesis: int = 2000
     """Function-synthesis problems, at most."""
     num_output_prediction: int = 500
@@ -55,6 +55,8 @@ class EvaluateConfig:
     """Chain-of-thought problems, at most."""
     num_input_prediction: int = 1000
     """Input-prediction problems, at most; the reference tasks have none."""
+    num_secure_code: int = 1000
+    """Prompts for safe code, at most; they are judged by static rules. The reference tasks have none."""
     num_robustness: int = 200
     """Function-synthesis problems that every perturbation method is given."""
     num_thought: int = 200
@@ -106,7 +108,8 @@ class EvaluateConfig:
         return SuiteConfig(
             tasks=self.suite, format=self.format, num_function_synthesis=self.num_function_synthesis,
             num_output_prediction=self.num_output_prediction, num_chain_of_thought=self.num_chain_of_thought,
-            num_input_prediction=self.num_input_prediction, num_robustness=self.num_robustness,
+            num_input_prediction=self.num_input_prediction, num_secure_code=self.num_secure_code,
+            num_robustness=self.num_robustness,
             perturbations=select(self.perturbations), seed=self.seed, perturbation_seeds=self.perturbation_seeds,
         )  # fmt: skip
 
@@ -217,6 +220,8 @@ def judge_answers(
         if isinstance(answer, str):
             attempt.verdict = answer
             attempt.unparsable = answer == "fail_load"
+            if task.kind == "secure_code":
+                attempt.findings = findings(program_of(task, attempt.completion, None, attempt.truncated))
             continue
         if task.kind != "input_prediction":
             attempt.findings = findings(answer.source)

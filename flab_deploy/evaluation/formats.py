@@ -8,6 +8,7 @@
 | mbpp | task_id, text or prompt, code, test_list | MBPP, sanitized MBPP, MBPP+ on the hub (its `test` is used) |
 | evalplus | humaneval's without test; base_input, plus_input, atol | EvalPlus releases of HumanEval+ |
 | cruxeval | code, input, output | CRUXEval and output prediction of Flab-Pruner; two tasks per row |
+| securityeval | ID, Prompt, Insecure_code | SecurityEval, as Flab-Pruner gives it; judged by static rules, never run |
 
 White space at the end of a prompt moves to the head of its solution, so that both meet where tokens end.
 """
@@ -15,6 +16,7 @@ White space at the end of a prompt moves to the head of its solution, so that bo
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NoReturn, get_args
@@ -23,7 +25,7 @@ from flab_deploy.corpus import ALL_TASK_KINDS, Task
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.trim import parse
 
-FormatName = Literal["flab", "humaneval", "codeharmony", "mbpp", "evalplus", "cruxeval"]
+FormatName = Literal["flab", "humaneval", "codeharmony", "mbpp", "evalplus", "cruxeval", "securityeval"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 Row = Mapping[str, Any]
 PLAN_HEADER = "# How to solve:"
@@ -71,6 +73,8 @@ def detect(row: Row) -> FormatName:
         return "evalplus"
     if {"code", "input", "output"} <= row.keys():
         return "cruxeval"
+    if {"Prompt", "Insecure_code"} <= row.keys():
+        return "securityeval"
     if {"prompt", "entry_point"} <= row.keys():
         return "codeharmony" if "cot" in row else "humaneval"
     raise ConfigError(f"fields {', '.join(sorted(row))[:120]} fit none of the formats {', '.join(FORMATS)}")
@@ -253,7 +257,17 @@ def _cruxeval(row: Row, where: str) -> list[Task]:
     return [value, given]
 
 
+def _securityeval(row: Row, where: str) -> list[Task]:
+    task_id, prompt = _text(row, "ID", where).strip(), _text(row, "Prompt", where).rstrip()
+    if not task_id or not prompt:
+        _fail(where, f"field {'Prompt' if task_id else 'ID'!r} is empty")
+    insecure = _text(row, "Insecure_code", where)
+    heads = re.findall(r"^(?:async )?def (\w+)", prompt, re.MULTILINE)
+    return [Task(task_id=task_id, kind="secure_code", prompt=prompt, canonical_solution="", test=insecure,
+                 entry_point=heads[-1] if heads else "", composition=task_id.split("_")[0])]  # fmt: skip
+
+
 _READERS: dict[FormatName, Callable[[Row, str], list[Task]]] = {
     "flab": _flab, "humaneval": _humaneval, "codeharmony": _codeharmony, "mbpp": _mbpp, "evalplus": _evalplus,
-    "cruxeval": _cruxeval,
+    "cruxeval": _cruxeval, "securityeval": _securityeval,
 }  # fmt: skip

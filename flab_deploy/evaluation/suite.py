@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.artifacts import Draft, json_digest, read_json, run_stage, write_json
-from flab_deploy.corpus import Task, corpus_digest, load_records, save_records
+from flab_deploy.corpus import Task, TaskKind, corpus_digest, load_records, save_records
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.answers import answer_of, judged_program
+from flab_deploy.evaluation.answers import answer_of, judged_program, secure_verdict
 from flab_deploy.evaluation.perturb.catalogue import METHODS, method_named
 from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw_forms
 from flab_deploy.evaluation.perturb.proof import prove
@@ -154,7 +154,8 @@ def canonical_verdicts(tasks: Sequence[Task], limits: Limits, workers: int, labe
     with progress(label, len(programs), "programs") as advance:
         judged = iter(calibrate(programs, limits, workers, advance).verdicts)
     return [
-        next(judged) if isinstance(answer, Program) else _static(str(i), answer) for i, answer in enumerate(answers)
+        next(judged) if isinstance(answer, Program) else _static(str(i), answer, task.kind)
+        for i, (answer, task) in enumerate(zip(answers, tasks, strict=True))
     ]
 
 
@@ -162,12 +163,17 @@ def _canonical(task: Task, program_id: str) -> Program | str:
     """A task's own solution as it stands: what its author wrote is not trimmed."""
     if task.kind in ("output_prediction", "input_prediction"):
         return answer_of(task, task.canonical_solution, program_id=program_id)
+    if task.kind == "secure_code":  # sound if the rules that judge it know the weakness that it is about
+        return "pass" if secure_verdict(task.test) == "fail_assert" else "fail_assert"
     source = task.prompt + task.canonical_solution
     return judged_program(task, source, program_id)
 
 
-def _static(program_id: str, name: str) -> Verdict:
-    detail = "" if name == "pass" else "its own solution is not the literal that its test expects"
+def _static(program_id: str, name: str, kind: TaskKind) -> Verdict:
+    unsound = "its own solution is not the literal that its test expects"
+    if kind == "secure_code":
+        unsound = "no rule finds the weakness of its insecure program"
+    detail = "" if name == "pass" else unsound
     return Verdict(program_id=program_id, verdict=cast("VerdictName", name), detail=detail, cpu_s=0.0, max_rss_bytes=0)
 
 

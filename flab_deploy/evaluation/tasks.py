@@ -30,6 +30,8 @@ class SuiteConfig:
     """Chain-of-thought problems."""
     num_input_prediction: int = 0
     """Input-prediction problems; the reference tasks have none."""
+    num_secure_code: int = 0
+    """Prompts for safe code; the reference tasks have none."""
     num_robustness: int
     """Function-synthesis problems that are perturbed."""
     perturbations: tuple[str, ...]
@@ -41,8 +43,8 @@ class SuiteConfig:
 
     def wanted(self) -> dict[TaskKind, int]:
         """Number of problems by kind."""
-        given = 0 if self.tasks == REFERENCE else self.num_input_prediction
-        counts = (self.num_function_synthesis, self.num_output_prediction, self.num_chain_of_thought, given)
+        given = (0, 0) if self.tasks == REFERENCE else (self.num_input_prediction, self.num_secure_code)
+        counts = (self.num_function_synthesis, self.num_output_prediction, self.num_chain_of_thought, *given)
         return dict(zip(ALL_TASK_KINDS, counts, strict=True))
 
 

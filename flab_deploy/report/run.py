@@ -31,6 +31,7 @@ TASK_LABELS = {
     "output_prediction": "predicting outputs",
     "input_prediction": "predicting inputs",
     "chain_of_thought": "planning, then writing",
+    "secure_code": "writing code without known weaknesses",
 }
 """Task kinds in the order of the report, in a reader's words."""
 

@@ -57,7 +57,7 @@ _EVALUATE: dict[SizeName, EvaluateConfig] = {
         num_thought=2,
         max_new_tokens=64,
     ),
-    "demo": EvaluateConfig(num_robustness=100, num_thought=100),
+    "demo": EvaluateConfig(num_thought=100),
     "full": EvaluateConfig(),
 }
 _FOOTPRINT: dict[SizeName, FootprintConfig] = {

@@ -26,6 +26,7 @@ from flab_deploy.decoder.live import (
     output_logits,
     output_weight,
     router,
+    scaled_writes,
 )
 from flab_deploy.decoder.shape import (
     ModelShape,
@@ -41,5 +42,6 @@ __all__ = [
     "check_supported", "down_projection", "finish_logits", "forward_flops_per_token", "has_experts",
     "layer_parameters", "layers", "load_model", "load_tokenizer",
     "model_shape", "num_key_value_heads", "only_channels", "only_experts",
-    "only_heads", "only_layers", "output_logits", "output_weight", "place_of", "places", "router", "tensor_shapes",
+    "only_heads", "only_layers", "output_logits", "output_weight", "place_of", "places", "router", "scaled_writes",
+    "tensor_shapes",
 ]  # fmt: skip

@@ -87,8 +87,16 @@ class Architecture:
     """Where `config.json` uses a name of its own for a setting."""
     no_head_cut: str = ""
     """Why attention heads cannot be dropped; empty if they can."""
+    no_write_factors: str = ""
+    """Why what layers write into the residual stream cannot be scaled by their weights; empty if it can."""
     heads_divide_hidden_size: bool = False
     """transformers refuses a configuration whose hidden_size is no multiple of num_attention_heads."""
+
+    @property
+    def writers(self) -> frozenset[str]:
+        """Modules of a layer that write into the residual stream."""
+        experts = ("mlp.experts.*.down_proj", "mlp.shared_expert.down_proj")
+        return frozenset({self.attention_output, self.ffn_output, *experts}) & self.layer.keys()
 
     def name_of(self, setting: str) -> str:
         """The name of `setting` in this architecture's `config.json`."""
@@ -98,6 +106,7 @@ class Architecture:
 _LLAMA = Architecture(known_as="Llama, CodeLlama, DeepSeek-Coder, Yi", heads_divide_hidden_size=True)
 _MOE = {**_LLAMA.layer, **_EXPERTS}
 _SIZE_OF_A_HEAD = "vLLM takes a head's size from hidden_size / num_attention_heads, which a cut would change"
+_NORMALISED_WRITES = "its layers normalise what they write"
 _NO_HEAD_DIM = "its configuration has no head_dim, so a head's size would change with their number"
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -110,8 +119,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         layer={**_SPLIT_ATTENTION, "mlp.c_fc": CHANNEL_ROWS, "mlp.c_proj": CHANNEL_COLUMNS, **_NORMS},
         ffn_output="mlp.c_proj",
     ),
-    "gemma2": replace(_LLAMA, known_as="Gemma 2", layer={**_LLAMA.layer, **_FFN_NORMS}),
-    "gemma3_text": replace(_LLAMA, known_as="Gemma 3 (text)", layer={**_LLAMA.layer, **_QK_NORMS, **_FFN_NORMS}),
+    "gemma2": replace(
+        _LLAMA, known_as="Gemma 2", layer={**_LLAMA.layer, **_FFN_NORMS}, no_write_factors=_NORMALISED_WRITES
+    ),
+    "gemma3_text": replace(
+        _LLAMA, known_as="Gemma 3 (text)", layer={**_LLAMA.layer, **_QK_NORMS, **_FFN_NORMS},
+        no_write_factors=_NORMALISED_WRITES,
+    ),
     "phi3": Architecture(
         known_as="Phi-3, Phi-3.5",
         layer={

@@ -177,6 +177,26 @@ def _masked(projection: nn.Linear, kept: Tensor, width: int) -> Iterator[None]:
 
 
 @contextmanager
+def scaled_writes(model: PreTrainedModel, factors: Sequence[float]) -> Iterator[None]:
+    """Within the block what each layer writes into the residual stream is multiplied by its factor."""
+    handles = []
+    for layer, factor in zip(layers(model), factors, strict=True):
+        writers: list[nn.Module] = [attention_output(layer)]
+        writers.append(layer.get_submodule("mlp") if has_experts(layer) else down_projection(layer))
+        handles += [writer.register_forward_hook(_times(factor)) for writer in writers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _times(factor: float) -> Callable[[Any, Any, Any], Any]:
+    """A hook that multiplies what a module returns; of a tuple, the first entry."""
+    return lambda _module, _args, out: (out[0] * factor, *out[1:]) if isinstance(out, tuple) else out * factor
+
+
+@contextmanager
 def only_experts(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
     """Within the block tokens go only to the experts `keep[layer]` (K,); entries of layers without are ignored."""
     handles = [

@@ -10,7 +10,7 @@ Shapes: n candidates, P completion positions, D hidden size, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -41,6 +41,11 @@ class Head:
             weight = self.weight[start : start + _TOKENS].float()
             bias = None if self.bias is None else self.bias[start : start + _TOKENS].float() * self.scale
             yield start, weight if self.scale == 1 else weight * self.scale, bias
+
+    def at(self, temperature: float) -> Head:
+        """The head whose logits are these divided by `temperature`."""
+        softcap = None if self.softcap is None else self.softcap / temperature
+        return replace(self, scale=self.scale / temperature, softcap=softcap)
 
     def logits(self, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Logits (P, v) of one slice of the vocabulary."""
@@ -149,7 +154,7 @@ def _target_logits(head: Head, targets: Tensor, states: Tensor) -> Tensor:
 @torch.no_grad()
 def errors_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
     """1 where the likeliest token is not the one that follows, else 0, as (n, P) float64."""
-    token = _likeliest(head, states.float().flatten(0, 1), None)
+    token = _likeliest(head, states.float().flatten(0, 1))
     return (token.view(states.shape[:2]) != reference.targets).double()
 
 
@@ -174,24 +179,38 @@ def log_likelihood_gradient(head: Head, states: Tensor, tokens: Tensor) -> Tenso
 
 
 @torch.no_grad()
-def sampled_tokens(head: Head, states: Tensor, seed: int) -> Tensor:
-    """A token (P,) drawn from the prediction at each of the `states` (P, D); the same for the same seed."""
+def curvature_probe(head: Head, states: Tensor, seed: int) -> Tensor:
+    """A random direction (P, D) float32 at each of the final `states` (P, D); the same for the same seed.
+
+    Its mean outer product is the curvature of KL(prediction || .) there, the Fisher information J' (diag p - p p') J of
+    the logits' derivative J: random signs times a square root of the middle factor. Unlike the gradient of a sampled
+    token, which is zero nearly always where a prediction is nearly certain, it varies little from draw to draw.
+    """
+    states = states.float()
+    normalizer = log_normalizer(head, states)
+    drawn, expected, total = torch.zeros_like(states), torch.zeros_like(states), torch.zeros_like(normalizer)
     generator = torch.Generator().manual_seed(seed)
-    return _likeliest(head, states.float(), generator)
+    for _, weight, bias in head.slices():
+        for at in range(0, len(states), _POSITIONS):
+            rows = slice(at, at + _POSITIONS)
+            logits = head.logits(states[rows], weight, bias)
+            root = (logits - normalizer[rows, None]).div_(2).exp_()
+            signed = root * torch.empty(root.shape).bernoulli_(generator=generator).mul_(2).sub_(1).to(root.device)
+            total[rows] += signed.sum(1)
+            slope = 1.0 if head.softcap is None else 1 - (logits / head.softcap).square()
+            drawn[rows].addmm_(signed.mul_(slope), weight)
+            expected[rows].addmm_(root.square_().mul_(slope), weight)
+    return drawn - total[:, None] * expected
 
 
-def _likeliest(head: Head, states: Tensor, generator: torch.Generator | None) -> Tensor:
-    """The token (P,) with the largest logit, or with Gumbel noise from `generator` a sample."""
+def _likeliest(head: Head, states: Tensor) -> Tensor:
+    """The token (P,) with the largest logit."""
     best = torch.full(states.shape[:1], -torch.inf, device=states.device)
     token = torch.zeros_like(best, dtype=torch.long)
     for start, weight, bias in head.slices():
         for at in range(0, len(states), _POSITIONS):
             rows = slice(at, at + _POSITIONS)
-            logits = head.logits(states[rows], weight, bias)
-            if generator is not None:
-                noise = torch.empty(logits.shape).exponential_(generator=generator).log_()
-                logits -= noise.to(logits.device)
-            peak, index = logits.max(1)
+            peak, index = head.logits(states[rows], weight, bias).max(1)
             token[rows] = torch.where(peak > best[rows], index + start, token[rows])
             best[rows] = torch.maximum(peak, best[rows])
     return token

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from flab_deploy.decoder import attention_output, backbone, down_projection, has_experts, layers, num_key_value_heads
 from flab_deploy.errors import UnsupportedModel
 from flab_deploy.importance.calibration import Batch
-from flab_deploy.importance.divergence import Head, log_likelihood_gradient, sampled_tokens
+from flab_deploy.importance.divergence import Head, curvature_probe, log_likelihood_gradient
 from flab_deploy.importance.ranks import Ranks
 
 # Squares of so many tokens stay in a processor's cache until they are added up.
@@ -112,22 +112,22 @@ def mean_squares(
 
 @dataclass(frozen=True, kw_only=True)
 class GateGradients:
-    """How the log-likelihood of completions answers to a gate on each unit, summed over examples."""
+    """How the prediction of completions answers to a gate on each unit, summed over examples."""
 
     absolute: list[Tensor]
-    """For each reader, sums (U,) float64 of |d log p / d gate|."""
+    """For each reader, sums (U,) float64 of the absolute slopes."""
     squared: list[Tensor]
-    """For each reader, sums (U,) float64 of (d log p / d gate) squared."""
+    """For each reader, sums (U,) float64 of the squared slopes."""
 
 
 def gate_gradients(
     model: PreTrainedModel, head: Head, readers: Sequence[Reader], batches: Sequence[Batch], ranks: Ranks,
-    *, sample_seed: int | None = None,
+    *, probe_seed: int | None = None,
 ) -> GateGradients:  # fmt: skip
-    """Gradients with respect to a gate of 1 on each unit's input, one per example.
+    """Slopes along a gate of 1 on each unit's input, one per example and gate: all of its tokens go with the gate.
 
-    The tokens are those that follow, or with `sample_seed` ones drawn from the model's own prediction, for which the
-    expected square is the diagonal of the Fisher information, the curvature of the KL divergence at the original.
+    They are those of the log-likelihood of the tokens that follow, or with `probe_seed` of random directions, for
+    which the expected square is the curvature of the KL divergence along the gate.
     """
     absolute = [torch.zeros(reader.num_units, dtype=torch.float64) for reader in readers]
     squared = [torch.zeros(reader.num_units, dtype=torch.float64) for reader in readers]
@@ -144,10 +144,11 @@ def gate_gradients(
         for number, batch in enumerate(ranks.share(batches)):
             out = backbone(model)(input_ids=batch.input_ids, use_cache=False).last_hidden_state
             states = out.flatten(0, 1)[batch.positions]  # (P, D)
-            tokens = batch.targets
-            if sample_seed is not None:
-                tokens = sampled_tokens(head, states.detach(), sample_seed + ranks.rank + ranks.count * number)
-            states.backward(log_likelihood_gradient(head, states.detach(), tokens).to(states.dtype))
+            if probe_seed is None:
+                slope = log_likelihood_gradient(head, states.detach(), batch.targets)
+            else:
+                slope = curvature_probe(head, states.detach(), probe_seed + ranks.rank + ranks.count * number)
+            states.backward(slope.to(states.dtype))
     return GateGradients(absolute=[ranks.sum(t) for t in absolute], squared=[ranks.sum(t) for t in squared])
 
 

@@ -21,11 +21,13 @@ UnitMetric = Literal["activation_squared", "wanda", "taylor", "kl_taylor", "firs
 """`first`, `last`, `middle` and `random` go by index alone, as the released code of Flab-Pruner does: controls."""
 UNIT_METRICS: tuple[UnitMetric, ...] = get_args(UnitMetric)
 _BY_INDEX = ("first", "last", "middle", "random")
+TEMPERATURE = 4.0
+"""Of the predictions whose divergence `kl_taylor` estimates."""
 
 
 def unit_scores(
     model: PreTrainedModel, readers: Sequence[Reader], batches: Sequence[Batch], metric: UnitMetric,
-    *, seed: int = 0, ranks: Ranks | None = None,
+    *, seed: int = 0, ranks: Ranks | None = None, temperature: float = TEMPERATURE,
 ) -> Tensor:  # fmt: skip
     """Importance of every unit, (L, U) float32.
 
@@ -33,18 +35,29 @@ def unit_scores(
     wanda: root mean square input x sum of absolute weights (arXiv 2306.11695, summed over a column; deviation:
     the paper compares single weights).
     taylor: |d log-likelihood of the completion / d gate|, mean per completion token (as LLM-Pruner, first order).
-    kl_taylor: half the mean squared gradient for tokens drawn from the model itself: the KL divergence in nats per
-    token, to second order, of removing that unit alone (its first order is zero at the original).
+    kl_taylor: half the mean squared slope along random directions: to second order, the KL divergence in nats per
+    token that removing that unit alone causes (its first order is zero at the original), of predictions at
+    `temperature`.
+
+    What was found on the reference model. At temperature 1 `kl_taylor` foretells what dropping the lowest quarter of a
+    layer costs to within a factor of two, and is at least as good a ranking as the energy, in every layer but the
+    first. There it foretells 0.0006 nats where 0.10 are lost, and one layer makes the whole measure worse than chance:
+    the first FFN multiplies the stream's length by 124, so that dropping some of its channels is no small change, and
+    88 % of the tokens are predicted with more than 99 %, where the curvature is next to nothing; a tenth of the tokens
+    hold 98 % of it. A softer prediction has its curvature on all tokens. `taylor` shares the flaw (the likelihood of
+    a sure token is flat) and stays as it was published, as a control. Summing the squares over tokens in place of
+    squaring the sum changes little.
     """
     ranks = ranks or Ranks()
     if metric in _BY_INDEX:
         return _by_index(len(readers), readers[0].num_units, metric, seed)
-    if metric in ("taylor", "kl_taylor"):
-        sample_seed = seed if metric == "kl_taylor" else None
-        found = gate_gradients(model, head_of(model), readers, batches, ranks, sample_seed=sample_seed)
-        count = sum(len(batch.positions) for batch in batches)
-        sums = found.absolute if metric == "taylor" else [total / 2 for total in found.squared]
-        return torch.stack(sums).div_(count).float()
+    count = sum(len(batch.positions) for batch in batches)
+    if metric == "taylor":
+        found = gate_gradients(model, head_of(model), readers, batches, ranks)
+        return torch.stack(found.absolute).div_(count).float()
+    if metric == "kl_taylor":
+        found = gate_gradients(model, head_of(model).at(temperature), readers, batches, ranks, probe_seed=seed)
+        return torch.stack(found.squared).div_(2 * count).float()
     squares = mean_squares(model, readers, batches, ranks)
     measure = _energy if metric == "activation_squared" else _wanda
     return torch.stack([r.fold(measure(r.weight.cpu(), s)) for r, s in zip(readers, squares, strict=True)]).float()

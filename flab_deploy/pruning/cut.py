@@ -35,6 +35,8 @@ class TensorCut:
     keep: NDArray[np.int64] | None = None
     """Increasing indices of the spans that stay, or None for all of the tensor."""
     is_buffer: bool = False
+    factor: float = 1.0
+    """What every weight is multiplied by; at 1 its bits stay as they are."""
 
     @property
     def num_bytes(self) -> int:
@@ -73,6 +75,10 @@ class _Keeper:
             "query": self._plan.keep_key_value_heads, "key_value": self._plan.keep_key_value_heads,
         }[unit]  # fmt: skip
         return rows[position] if any(rows) else None
+
+    def factor(self, position: int) -> float:
+        """The factor on what the kept layer at `position` writes."""
+        return self._plan.write_factors[position] if self._plan.write_factors else 1.0
 
     def along(self, blocks: Sequence[str], position: int, size: int) -> tuple[int, NDArray[np.int64] | None] | None:
         """Span and kept span indices along an axis of `size` elements, or None if the blocks do not add up to it."""
@@ -165,7 +171,8 @@ def _cut(
             return None
         number = place.expert if kept is None else kept.index(place.expert)
         name = name.replace(f".experts.{place.expert}.", f".experts.{number}.")
-    whole = TensorCut(source=tensor, name=name, shape=tensor.shape, is_buffer=place.is_buffer)
+    factor = keeper.factor(position) if place.layer is not None and place.module in architecture.writers else 1.0
+    whole = TensorCut(source=tensor, name=name, shape=tensor.shape, is_buffer=place.is_buffer, factor=factor)
     if not place.cut.blocks:
         return whole
     axis = place.cut.axis

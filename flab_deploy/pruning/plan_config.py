@@ -50,6 +50,9 @@ class PlanConfig:
     """Floor of the key-value heads of a layer."""
     cut_heads: bool = True
     """Whether attention heads may go, a key-value head with the query heads that read it."""
+    compensate: bool = False
+    """Whether layers behind a dropped one write that much less into the residual stream, whose length then fits again
+    (Prune&Comp). On the reference model that loses more than it saves."""
     protect_layers: tuple[int, ...] = ()
     """Layers that stay."""
     keep_layers: tuple[int, ...] = ()

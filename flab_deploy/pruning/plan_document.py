@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -36,6 +37,9 @@ class PrunePlan:
     """
     keep_experts: tuple[Kept, ...] = ()
     """For each kept layer, its increasing experts, all of one length, empty for a layer without; () keeps all."""
+    write_factors: tuple[float, ...] = ()
+    """For each kept layer, what its attention's and its FFN's output weights are multiplied by; () leaves them alone.
+    """
     vocab_multiple: int = 1
     """The vocabulary matrices get this multiple of rows; the surplus rows are dropped tokens' and have no token."""
     corpus: str = "reference"
@@ -51,6 +55,7 @@ class PrunePlan:
         _check_increasing("keep_layers", self.keep_layers)
         for name in ("keep_channels", "keep_key_value_heads", "keep_experts"):
             _check_per_layer(name, getattr(self, name), len(self.keep_layers))
+        _check_factors(self.write_factors, len(self.keep_layers))
         if self.vocab_multiple < 1:
             raise PlanError(f"vocab_multiple is {self.vocab_multiple}; give 1 or more")
 
@@ -65,8 +70,9 @@ class PrunePlan:
             "corpus": {
                 "name": self.corpus, "num_counted": self.num_counted, "every_text_identical": self.every_text_identical,
             },
-            "vocab_multiple": self.vocab_multiple, "keep_layers": list(self.keep_layers),
-            **per_layer, "keep_token_ids": list(self.keep_token_ids),
+            "vocab_multiple": self.vocab_multiple, "write_factors": list(self.write_factors),
+            "keep_layers": list(self.keep_layers), **per_layer,
+            "keep_token_ids": list(self.keep_token_ids),
         }  # fmt: skip
         return cast("dict[str, Json]", document)
 
@@ -85,6 +91,7 @@ def load_plan(path: Path) -> PrunePlan:
             keep_layers=_integers("keep_layers", data["keep_layers"]),
             keep_channels=_rows("keep_channels", data), keep_experts=_rows("keep_experts", data),
             keep_key_value_heads=_rows("keep_key_value_heads", data),
+            write_factors=_factors(data.get("write_factors", [])),
             vocab_multiple=_integers("vocab_multiple", [data.get("vocab_multiple", 1)])[0],
             corpus=str(corpus["name"]), num_counted=_integers("num_counted", [corpus["num_counted"]])[0],
             every_text_identical=bool(corpus.get("every_text_identical", True)),
@@ -117,6 +124,9 @@ def check_fits(plan: PrunePlan, shape: ModelShape) -> None:
     ):
         for position, kept in enumerate(getattr(plan, name)):
             _check_below(f"{name}[{position}]", kept, count, what)
+    architecture = ARCHITECTURES[shape.model_type]
+    if set(plan.write_factors) - {1.0} and architecture.no_write_factors:
+        raise PlanError(f"write_factors cannot scale {shape.model_type}: {architecture.no_write_factors}; leave 1")
     if plan.keep_key_value_heads:
         _check_heads(len(plan.keep_key_value_heads[0]), shape)
     experts = max(map(len, plan.keep_experts), default=0) or shape.num_experts
@@ -147,6 +157,15 @@ def _integers(name: str, values: object) -> Kept:
     if wrong:
         raise PlanError(f"{name} has {wrong[0]!r}; give whole numbers")
     return tuple(values)
+
+
+def _factors(values: object) -> tuple[float, ...]:
+    if not isinstance(values, list):
+        raise PlanError(f"write_factors is {values!r}; give a list of numbers")
+    wrong = [value for value in values if type(value) not in (int, float)]
+    if wrong:
+        raise PlanError(f"write_factors has {wrong[0]!r}; give numbers")
+    return tuple(float(value) for value in values)
 
 
 def _rows(name: str, data: dict[str, Any]) -> tuple[Kept, ...]:
@@ -180,6 +199,14 @@ def _check_per_layer(name: str, rows: Sequence[Kept], num_layers: int) -> None:
         _check_increasing(f"{name}[{position}]", row)
         if len(row) != width:
             raise PlanError(f"{name}[{position}] keeps {len(row)} where another layer keeps {width}; keep equally many")
+
+
+def _check_factors(factors: Sequence[float], num_layers: int) -> None:
+    if factors and len(factors) != num_layers:
+        raise PlanError(f"write_factors has {len(factors)} numbers for {num_layers} kept layers; give one for each")
+    for factor in factors:
+        if not (isfinite(factor) and factor > 0):
+            raise PlanError(f"write_factors has {factor}; give positive numbers, 1 to leave a layer alone")
 
 
 def _check_below(name: str, values: Sequence[int], count: int, what: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flab_deploy.artifacts import Artifact
 from flab_deploy.checkpoint import Checkpoint
-from flab_deploy.decoder import ModelShape, layer_parameters, model_shape
+from flab_deploy.decoder import ARCHITECTURES, ModelShape, layer_parameters, model_shape
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance.tokens import frequent_tokens
 from flab_deploy.pruning.budget import Cost, Room, Sizes, limit_of, room_for
@@ -56,6 +56,9 @@ class Planner:
         self.checkpoint, self.scored, self.config = checkpoint, scored, config
         self.path = checkpoint.path
         self.shape = model_shape(self.path)
+        unable = ARCHITECTURES[self.shape.model_type].no_write_factors
+        if config.compensate and unable:
+            raise ConfigError(f"compensate cannot scale {self.shape.model_type}: {unable}; leave it out")
         self.precision = precision_of(self.path, self.shape)
         self.scores: Scores = read_scores(scored, self.shape)
         self.selection = TokenSelection(self.path, self.scores.token_counts, _wanted(self.scores.token_counts, config))
@@ -120,6 +123,7 @@ class Planner:
             source=self.checkpoint.digest, keep_token_ids=tokens, keep_layers=choice.layers,
             keep_channels=_lists(choice.channels), keep_key_value_heads=_lists(choice.heads),
             keep_experts=_lists(choice.experts), vocab_multiple=multiple,
+            write_factors=self.trials.write_factors(choice.layers),
             corpus=self.scores.config["corpus"], num_counted=self.scores.config["num_counted"],
             every_text_identical=self.config.least_token_count == 1 and self.config.token_coverage == 1.0,
         )  # fmt: skip

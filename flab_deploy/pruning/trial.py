@@ -28,8 +28,10 @@ from flab_deploy.decoder import (
     only_heads,
     only_layers,
     output_logits,
+    scaled_writes,
 )
 from flab_deploy.importance.calibration import Batch, encode, kl_measure, make_batches, states_of
+from flab_deploy.importance.compensation import growth, write_factors
 from flab_deploy.importance.divergence import head_of, kl_per_position
 from flab_deploy.importance.layer_search import LayerSearch
 from flab_deploy.importance.layer_stack import LayerStack
@@ -104,6 +106,16 @@ class Trials:
             return tuple(at for at in range(self.shape.num_hidden_layers) if at not in self.config.drop_layers)
         return self._depths.kept(count)
 
+    @cached_property
+    def _growth(self) -> list[float]:
+        return growth(self.model, self.batches)
+
+    def write_factors(self, layers: Sequence[int]) -> tuple[float, ...]:
+        """The factors on what the kept `layers` write, if dropped ones are compensated for; else ()."""
+        if not self.config.compensate or len(layers) == self.shape.num_hidden_layers:
+            return ()
+        return write_factors(self._growth, layers)
+
     def depth_kl(self, count: int) -> float:
         """Divergence with `count` layers kept and nothing else cut."""
         if not (self.config.keep_layers or self.config.drop_layers):
@@ -126,8 +138,11 @@ class Trials:
                     width=sizes.width, vocab_size=0)  # fmt: skip
         if key not in self._structure:
             choice, measure = self.choice(sizes), self._measure
+            factors = self.write_factors(choice.layers)
             with ExitStack() as masks:
                 masks.enter_context(only_layers(self.model, choice.layers))
+                if factors:
+                    masks.enter_context(scaled_writes(self.model, factors))
                 if choice.channels:
                     masks.enter_context(only_channels(self.model, choice.channels))
                 if choice.heads:

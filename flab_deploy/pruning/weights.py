@@ -121,7 +121,8 @@ def _write_file(cut: FileCut, target: Path) -> str:
                 chunk = buffers[turn][: (last - first) * row_bytes]
                 _read(source.fileno(), chunk, tensor.source.offset + first * row_bytes, cut.source)
                 _check_finite(tensor, chunk, cut.source)
-                sink.put(_select(tensor, chunk, first, last))
+                pieces = _select(tensor, chunk, first, last)
+                sink.put(pieces if tensor.factor == 1 else [_scaled(tensor, piece) for piece in pieces])
                 turn = (turn + 1) % _NUM_BUFFERS
         sink.finish()
     return sink.digest.hexdigest()
@@ -159,6 +160,13 @@ def _check_finite(tensor: TensorCut, chunk: Bytes, file: Path) -> None:
     # One sum reads faster than a test of every weight; it can overflow by itself, so only its failure is looked into.
     if not torch.isfinite(weights.sum()) and not torch.isfinite(weights).all():
         raise ArtifactError(f"{file}: {tensor.source.name} holds NaN or infinite weights; give an intact checkpoint")
+
+
+def _scaled(tensor: TensorCut, piece: Bytes) -> Bytes:
+    stored = torch.from_numpy(piece).view(_FORMATS[tensor.source.dtype])
+    exact = stored if stored.dtype == torch.float64 else stored.float()
+    scaled: Bytes = (exact * tensor.factor).to(stored.dtype).view(torch.uint8).numpy()
+    return scaled
 
 
 def _select(tensor: TensorCut, chunk: Bytes, first: int, last: int) -> list[Bytes]:

@@ -7,12 +7,12 @@ import torch
 
 from flab_deploy.importance.divergence import (
     Head,
+    curvature_probe,
     errors_per_position,
     kl_per_position,
     log_likelihood_gradient,
     nll_per_position,
     reference_of,
-    sampled_tokens,
 )
 
 POSITIONS, VOCABULARY, HIDDEN = 700, 9000, 16  # more than one slice of either
@@ -70,9 +70,19 @@ def test_the_gradient_of_the_likelihood_is_autograds(of: Head) -> None:
     torch.testing.assert_close(found, expected.float(), atol=1e-5, rtol=1e-4)
 
 
-def test_samples_follow_the_prediction() -> None:
-    of = Head(weight=torch.tensor([[0.0], [1.0], [2.0]]), bias=None, scale=1.0, softcap=None)
-    tokens = sampled_tokens(of, torch.ones(20_000, 1), seed=5)
-    frequencies = torch.bincount(tokens, minlength=3) / 20_000
-    torch.testing.assert_close(frequencies, torch.tensor([0.0, 1.0, 2.0]).softmax(0), atol=0.015, rtol=0)
-    assert torch.equal(tokens, sampled_tokens(of, torch.ones(20_000, 1), seed=5))
+@pytest.mark.parametrize("of", [Head(weight=torch.tensor([[0.0, 1.0], [1.0, -1.0], [2.0, 0.5]]), bias=None, scale=0.5,
+                                     softcap=softcap) for softcap in (None, 1.5)])  # fmt: skip
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_probes_spread_as_the_divergence_curves(of: Head, temperature: float) -> None:
+    tempered, at = of.at(temperature), torch.tensor([0.7, -0.4])
+    start = (log_probabilities(of, at[None]) * (1 / temperature)).log_softmax(-1)[0]
+
+    def divergence(states: torch.Tensor) -> torch.Tensor:
+        moved = (log_probabilities(of, states[None]) / temperature).log_softmax(-1)[0]
+        return (start.exp() * (start - moved)).sum()
+
+    expected = torch.autograd.functional.hessian(divergence, at.double())
+    probes = curvature_probe(tempered, at.expand(40_000, 2), seed=5)
+    spread = (probes.T @ probes).double() / len(probes)
+    assert float((spread - expected).norm() / expected.norm()) < 0.02
+    assert torch.equal(probes, curvature_probe(tempered, at.expand(40_000, 2), seed=5))

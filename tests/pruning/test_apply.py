@@ -255,6 +255,9 @@ NONSENSE = {
                              ([[1, 0]] * 4, r"keep_key_value_heads\[0\] has 0 after 1")],
     "keep_experts": [([[0]] * 4, r"keep_experts\[0\] has 0, but the model has 0 experts")],
     "vocab_multiple": [(0, "vocab_multiple is 0"), ("8", "vocab_multiple has '8'"), (4096, "rounding must not make")],
+    "write_factors": [([1, 1], "write_factors has 2 numbers for 4 kept layers"),
+                      ([1, 0, 1, 1], "write_factors has 0.0; give positive numbers"),
+                      ([1, "x", 1, 1], "write_factors has 'x'; give numbers"), (2, "write_factors is 2")],
     "corpus": [("text", "names no corpus"), ({"name": "x"}, "has no 'num_counted'")],
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from flab_deploy.decoder import (
+    ARCHITECTURES,
     attention_output,
     backbone,
     down_projection,
@@ -26,6 +28,7 @@ from flab_deploy.decoder import (
     only_heads,
     only_layers,
     output_logits,
+    scaled_writes,
 )
 from flab_deploy.errors import PlanError
 from flab_deploy.pruning.cut import planned_bytes, planned_parameters
@@ -103,6 +106,29 @@ def test_fewer_layers_equal_skipping_them_with_a_cache_too(
         torch.testing.assert_close(cached_logits(shallow, IDS), logits(shallow, IDS), atol=1e-4, rtol=1e-4)
         assert torch.equal(generated(shallow), generated(original))
     assert torch.equal(logits(original, IDS), logits(path, IDS))
+
+
+@pytest.mark.parametrize("model_type", SETTINGS)
+def test_factors_scale_what_layers_write_and_a_factor_of_one_changes_no_bit(
+    source: Make, tmp_path: Path, model_type: str
+) -> None:
+    path, factors = source(model_type, True), (1.0, 0.7, 1.3)
+    if ARCHITECTURES[model_type].no_write_factors:
+        with pytest.raises(PlanError, match=f"write_factors cannot scale {model_type}: its layers normalise"):
+            cut(path, tmp_path, keep_layers=KEEP_LAYERS, write_factors=factors)
+        return
+    scaled = cut(path, tmp_path, keep_layers=KEEP_LAYERS, write_factors=factors)
+    original = load_model(path, torch.float32)
+    with only_layers(original, KEEP_LAYERS):
+        plain = logits(original, IDS)
+        with scaled_writes(original, factors):
+            expected = logits(original, IDS)
+    torch.testing.assert_close(logits(scaled, IDS), expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(expected, plain, atol=1e-3)
+    before, after = tensors(path), tensors(scaled)
+    first = re.compile(r"\.0\.")
+    of_first = [name for name in after if first.search(name) and "experts." not in name]
+    assert of_first and all(torch.equal(after[n], before[first.sub(f".{KEEP_LAYERS[0]}.", n, 1)]) for n in of_first)
 
 
 def generated(model: PreTrainedModel) -> torch.Tensor:

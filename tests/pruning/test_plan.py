@@ -26,8 +26,10 @@ from flab_deploy.pruning import PlanConfig, load_plan, plan, prune
 from flab_deploy.pruning.baselines import BASELINES, plan_baseline
 from flab_deploy.pruning.plan import preview
 from flab_deploy.pruning.plan_config import Metric
+from flab_deploy.pruning.planner import Planner
 from flab_deploy.pruning.sweep import sweep
 from flab_deploy.pruning.table import table_of
+from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
 
 SCORE = ScoreConfig(num_counted=40, num_calibration=8, held_out="")
@@ -100,6 +102,21 @@ def test_the_predicted_divergence_is_that_of_the_cut_checkpoint(source: Path, sc
     assert document["predicted_kl_parts_nats"]["vocabulary"] == 0.0
     assert lost == pytest.approx(0.0, abs=1e-9)
     assert document["predicted_kl_nats"] == pytest.approx(found, rel=0.01, abs=5e-6)  # stored to five decimals
+
+
+def test_compensation_is_in_the_plan_its_prediction_and_the_cut(source: Path, scores: Path, tmp_path: Path) -> None:
+    config = PlanConfig(reduction=0.3, min_tokens_kept=model_shape(source).vocab_size, channel_multiple=8,
+                        drop_layers=(1, 3), compensate=True)  # fmt: skip
+    document = planned(source, scores, tmp_path / "plan", config)
+    first, *rest = document["write_factors"]
+    assert document["keep_layers"] == [0, 2, 4] and first == 1.0
+    assert 0 < rest[1] < rest[0] < 1  # random layers make the stream longer
+    prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
+    found, _ = calibration_kl(source, scores, tmp_path / "pruned", load_plan(tmp_path / "plan").keep_token_ids)
+    assert document["predicted_kl_nats"] == pytest.approx(found, rel=0.01, abs=5e-6)
+    gemma = resolve(save_tiny(tmp_path / "gemma", "gemma2", tied=True))
+    with pytest.raises(ConfigError, match="compensate cannot scale gemma2: its layers normalise"):
+        Planner(gemma, open_artifact(scores), config)
 
 
 def test_dropped_tokens_cost_what_the_original_gives_to_them(source: Path, scores: Path, tmp_path: Path) -> None:

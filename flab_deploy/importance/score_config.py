@@ -40,10 +40,10 @@ class ScoreConfig:
     """Stacks that a beam search follows."""
     max_layers_searched: int = 12
     """Layers dropped at most by the search; one layer always stays."""
-    channel_metric: UnitMetric = "kl_taylor"
-    """What FFN channels and key-value heads are scored by. kl_taylor takes gradients, some three forward passes and
-    the memory of one example batch's activations; activation_squared takes one pass and loses more; first, last,
-    middle and random are controls."""
+    channel_metric: UnitMetric = "activation_squared"
+    """What FFN channels and key-value heads are scored by. activation_squared takes one forward pass and gives the same
+    every time; kl_taylor takes gradients, some three passes, and varies with its random draw; first, last, middle and
+    random are controls."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; auto takes a GPU if there is one."""
     seed: int = 0

@@ -17,11 +17,28 @@ _DASH = "–"
 
 def check_tables(run: Run) -> list[Table]:
     """All tables of the small print, in the order of the page; a table of a stage that was not run has no lines."""
-    return [_health(run), *_excluded(run), _sandbox(run), _load_test(run), _agreement(run), _energy(run), *_parity(run)]
+    judging = [_health(run), *_excluded(run), _sandbox(run)]
+    return [_cut(run), *judging, _load_test(run), _agreement(run), _energy(run), *_parity(run)]
 
 
 def _table(key: str, title: str, head: Sequence[str], lines: list[tuple[str, ...]], note: str = "") -> Table:
     return Table(key=key, title=title, head=tuple(head), lines=tuple(lines), note=note if lines else "not run")
+
+
+def _cut(run: Run) -> Table:
+    """What was found of the pruned checkpoint itself, before any training."""
+    lines: list[tuple[str, ...]] = [
+        (label, text(run.get("pruned", *keys)))
+        for label, keys in (
+            ("KL divergence that the plan predicted, nats per calibration token", ("predicted", "kl_nats")),
+            ("KL divergence of the finished cut, nats per held-out token", ("realised", "kl_nats")),
+            ("held-out tokens that it is a mean over", ("realised", "num_tokens")),
+        )
+    ]
+    lines += [(f"{prefix}: {words(key)}", value)
+              for prefix in ("reopened", "tokenizer") for key, value in flat(run.get("pruned", prefix))]  # fmt: skip
+    note = "The checkpoint was opened in a fresh process; its tokenizer read the whole corpus beside the original's."
+    return _table("cut-checks", "The cut itself", ("", "found"), lines if run.has("pruned") else [], note)
 
 
 def _health(run: Run) -> Table:

@@ -50,7 +50,7 @@ class Run:
     artifacts: dict[str, Artifact]
     """Finished stages by name; a stage that is not here was not run."""
     documents: dict[str, Json]
-    """Each finished stage's document; {} where a stage leaves none."""
+    """Each finished stage's document; the figures of its manifest where it leaves none."""
     record: Json
     """Content of `run.json` (command, machine, configuration), or None if the run left none."""
 
@@ -91,7 +91,7 @@ def read_run(path: Path) -> Run:
         document = DOCUMENTS[name]
         if document is not None and name != "export":  # `flab verify` reads through exported weights
             check_digest(artifact)
-        documents[name] = {} if document is None else read_json(artifact.path / document)
+        documents[name] = artifact.figures if document is None else read_json(artifact.path / document)
     record = read_json(path / _RUN_RECORD) if (path / _RUN_RECORD).is_file() else None
     return Run(path=path, artifacts=artifacts, documents=documents, record=record)
 

@@ -310,6 +310,8 @@ def test_the_small_print_is_there(written):
     assert tables["load"]["engine"] == ["vLLM 0.32.0 on CPU"] * 2
     assert tables["agreement"]["equal (count)"] == ["49", "49", "49"]
     assert tables["parity-onnx"]["greedy equal (count)"] == ["50"]
+    assert tables["cut-checks"]["KL divergence of the finished cut, nats per held-out token"] == ["0.0019"]
+    assert tables["cut-checks"]["tokenizer: identical (count)"] == ["20,000"]
     assert tables["sandbox"]["tier"] == ["namespaces"] * 3
     assert tables["health"]["known right answers that pass the judge"] == ["100.0 %"] * 3
     assert tables["health"]["answers stopped for time"] == ["60"] * 3

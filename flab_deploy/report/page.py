@@ -138,10 +138,11 @@ def _change_tile(row: Mapping[str, Json], label: str) -> dict[str, str]:
         return {"value": str(ratio["text"]), "label": label, "note": str(ratio["reason"] or ""), "verdict": ""}
     original, slimmed = (mapping(row[name])["text"] for name in ("original", "slimmed"))
     estimated = ", estimated" if ratio["status"] == "estimated" else ""
+    spread = f", {ratio['interval_text']}" if ratio["interval_text"] else ""
     return {
         "value": signed_percent(value - 1),
         "label": label,
-        "note": f"{original} → {slimmed}{estimated}",
+        "note": f"{original} → {slimmed}{estimated}{spread}",
         "verdict": "",
     }
 

@@ -8,7 +8,7 @@ from flab_deploy.artifacts import Json
 from flab_deploy.report.health import health_sentence
 from flab_deploy.report.losses import loss_sentences
 from flab_deploy.report.quality import QualityRow, Retention, confidence, margin, quality_rows
-from flab_deploy.report.rows import Row, rows_of
+from flab_deploy.report.rows import Cell, Row, rows_of
 from flab_deploy.report.run import DOCUMENTS, Run, pick
 from flab_deploy.report.wording import (
     between,
@@ -121,19 +121,24 @@ def _robust(run: Run, row: QualityRow) -> Iterator[str]:
 
 
 def _speed(run: Run, rows: dict[str, Row]) -> Iterator[str]:
-    rate, first = rows["burst_output_throughput"].ratio.value, rows["p50_ttft_ms"].ratio.value
-    if rate is None and first is None:
-        return
+    rate, first = rows["burst_output_throughput"].ratio, rows["p50_ttft_ms"].ratio
     facts = [
-        f"its median time to the first token was {_changed(first, 'longer', 'shorter')}" if first is not None else "",
-        f"at most it put out {_changed(rate, 'more', 'fewer')} tokens per second" if rate is not None else "",
+        _changed("its median time to the first token was {} {}", "longer", "shorter", first),
+        _changed("at most it put out {} {} tokens per second", "more", "fewer", rate),
     ]
+    if not any(facts):
+        return
     yield f"Served by {engine(run)} under the same load as the original, {listed([fact for fact in facts if fact])}."
     yield invalid_sentence(run)
 
 
-def _changed(ratio: float, more: str, less: str) -> str:
-    return f"{percent(abs(ratio - 1))} {more if ratio >= 1 else less}"
+def _changed(sentence: str, more: str, less: str, ratio: Cell) -> str:
+    """The sentence with the change filled in, and with a warning where rounds disagree about its direction."""
+    if ratio.value is None:
+        return ""
+    told = sentence.format(percent(abs(ratio.value - 1)), more if ratio.value >= 1 else less)
+    unsure = ratio.interval is not None and ratio.interval[0] < 1 < ratio.interval[1]
+    return f"{told} ({ratio.interval_text}, so no claim)" if unsure else told
 
 
 def engine(run: Run) -> str:
@@ -167,7 +172,7 @@ def _energy(rows: dict[str, Row]) -> Iterator[str]:
     row = rows["energy_per_output_token_joules"]
     if row.ratio.value is not None:
         how = "measured" if row.ratio.status == "computed" else "estimated, not measured"
-        yield f"An output token cost {_changed(row.ratio.value, 'more', 'less')} energy ({how})."
+        yield f"{_changed('An output token cost {} {} energy', 'more', 'less', row.ratio)} ({how})."
     elif row.slimmed.text == "unavailable":
         yield f"Energy is unavailable: {(row.slimmed.reason or 'no reason was recorded').rstrip('.')}."
 

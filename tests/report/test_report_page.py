@@ -374,3 +374,16 @@ def test_plans_security_and_what_was_left_out_are_on_the_page(complete_run):
     assert excluded["lines"] == [["test/7", "fail assert", "1 is not 2", "original"]]
     for words in ("gain from its own plan", "weak hash", "Problems left out: 1", "1 is not 2"):
         assert words in plain(text)
+
+
+def test_what_rounds_disagree_about_is_no_claim_and_measured_energy_is_a_sentence(complete_run):
+    file = complete_run / "bench" / "bench.json"
+    edit(file, "ratios", "burst_output_throughput", value=[0.71, 2.41])
+    for model, joules in (("original", 0.50), ("slimmed", 0.40)):
+        for key, value in (("status", "measured"), ("energy_per_output_token_joules", joules)):
+            edit(file, "models", model, "energy", key, value=value)
+    _, document = read(report(complete_run, complete_run / "report").path)
+    told = " ".join(document["verdict"])
+    assert re.search(r"at most it put out [\d.]+ % more tokens per second \(0.710–2.41× by round, so no claim\)", told)
+    assert "shorter (" not in told
+    assert "An output token cost 20.0 % less energy (measured)." in told

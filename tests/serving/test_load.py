@@ -55,30 +55,42 @@ def test_an_impossible_load_is_refused(change):
         draw_plan(settings.pop("prompts"), **settings)
 
 
+# A busy or halted machine can only add to a delay: the least of three readings is what the load test itself measures.
+ROUNDS = 3
+
+
 def test_known_delays_are_measured(endpoint):
-    with endpoint(first_token_s=0.05, token_interval_s=0.01, empty_first=True) as server:
-        outcomes = run_load(server.url, "m", {}, plan(60, tokens=(6, 6)).requests)
-    assert all(item.ok and item.output_tokens == 6 and item.prompt_tokens == 7 for item in outcomes)
-    # A delay can only grow on a busy machine; the bounds still tell the three figures from each other.
-    assert 49 < order_statistic([ttft_ms(item) for item in outcomes], 0.5) < 95
-    assert 9.5 < order_statistic([tpot_ms(item) for item in outcomes], 0.5) < 40
-    assert 98 < order_statistic([e2el_ms(item) for item in outcomes], 0.5) < 300
+    medians = []
+    for _ in range(ROUNDS):
+        with endpoint(first_token_s=0.05, token_interval_s=0.01, empty_first=True) as server:
+            outcomes = run_load(server.url, "m", {}, plan(60, tokens=(6, 6)).requests)
+        assert all(item.ok and item.output_tokens == 6 and item.prompt_tokens == 7 for item in outcomes)
+        figures = (ttft_ms, tpot_ms, e2el_ms)
+        medians.append([order_statistic([figure(item) for item in outcomes], 0.5) for figure in figures])
     assert server.behaviour.seen[0]["ignore_eos"] is True
+    first, each, whole = (min(readings) for readings in zip(*medians, strict=True))
+    assert 49 < first < 70
+    assert 9.5 < each < 15
+    assert 98 < whole < 130
 
 
 def test_a_stall_is_charged_to_everyone_due_meanwhile(endpoint):
     drawn = plan(240, rate=80.0, tokens=(1, 1))
     begin, end = 0.5, 1.5
-    with endpoint(first_token_s=0.02, stall=(begin, end)) as server:
-        outcomes = run_load(server.url, "m", {}, drawn.requests)
     origin = drawn.requests[0].at_s
     arrivals = [request.at_s - origin for request in drawn.requests]
     expected = [1e3 * ((end - at if begin <= at < end else 0.0) + 0.02) for at in arrivals]
-    figures = summarise(outcomes, 3.0, Bounds())
-    assert figures["p99_ttft_ms"] == pytest.approx(order_statistic(expected, 0.99), abs=150)
-    assert figures["p90_ttft_ms"] == pytest.approx(order_statistic(expected, 0.90), abs=150)
-    assert figures["p99_ttft_ms"] > 900
-    assert judge(outcomes, Bounds())["verdict"] != "invalid"
+    readings = []
+    for _ in range(ROUNDS):
+        with endpoint(first_token_s=0.02, stall=(begin, end)) as server:
+            outcomes = run_load(server.url, "m", {}, drawn.requests)
+        figures = summarise(outcomes, 3.0, Bounds())
+        assert judge(outcomes, Bounds())["verdict"] != "invalid"
+        readings.append([figures["p90_ttft_ms"], figures["p99_ttft_ms"]])
+    p90, p99 = (min(found) for found in zip(*readings, strict=True))
+    assert p99 > 900
+    assert p99 == pytest.approx(order_statistic(expected, 0.99), abs=60)
+    assert p90 == pytest.approx(order_statistic(expected, 0.90), abs=60)
 
 
 def test_refused_and_cut_requests_fail_and_invalidate(endpoint):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,6 +16,14 @@ TASK_KINDS: tuple[TaskKind, ...] = ("function_synthesis", "output_prediction", "
 """Kinds that the reference tasks have."""
 ALL_TASK_KINDS: tuple[TaskKind, ...] = (*TASK_KINDS, "input_prediction", "secure_code")
 """Kinds that an evaluation knows."""
+TASK_LABELS: Mapping[str, str] = {
+    "function_synthesis": "writing functions",
+    "output_prediction": "predicting outputs",
+    "input_prediction": "predicting inputs",
+    "chain_of_thought": "planning, then writing",
+    "secure_code": "writing code without known weaknesses",
+}
+"""Task kinds in a reader's words, in the order of reports."""
 
 
 @dataclass(frozen=True, kw_only=True)

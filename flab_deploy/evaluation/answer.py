@@ -7,14 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from flab_deploy.artifacts import Json
+from flab_deploy.corpus import TASK_LABELS
 
-_KINDS = {
-    "function_synthesis": "writing functions",
-    "output_prediction": "predicting outputs",
-    "input_prediction": "predicting inputs",
-    "chain_of_thought": "planning, then writing",
-    "secure_code": "writing code without known weaknesses",
-}
 _HEAD = ("", "problems", "original", "candidate", "kept", "interval", "lost/won", "p", "")
 
 
@@ -126,7 +120,7 @@ def evaluation_text(figures: Mapping[str, Json]) -> str:
     for kind, found in cast("dict[str, dict[str, Any]]", figures["tasks"]).items():
         bounds = _range(found["interval"])
         solved = f"{_percent(found['pass_at_1'])} of {found['num_problems']:,} problems"
-        lines.append(f"{_KINDS.get(kind, kind)}: pass@1 {solved} (interval {bounds})")
+        lines.append(f"{TASK_LABELS.get(kind, kind)}: pass@1 {solved} (interval {bounds})")
     lines.append(
         f"health: judged {health['num_judged']:,} of {health['num_problems']:,}, known answers that pass "
         f"{_percent(health['canonical_pass_rate'])}, left out {health['num_excluded']:,}, not judged "
@@ -138,7 +132,7 @@ def evaluation_text(figures: Mapping[str, Json]) -> str:
 
 def answer_text(found: Mapping[str, Json]) -> str:
     """The answer for a terminal: the sentences, then a line for each set of problems."""
-    parts = {_KINDS.get(k, k): v for k, v in cast("dict[str, Any]", found["tasks"]).items()}
+    parts = {TASK_LABELS.get(k, k): v for k, v in cast("dict[str, Any]", found["tasks"]).items()}
     parts["all together"] = cast("dict[str, Any]", found["overall"])
     if found["robustness"]:
         robust = cast("dict[str, Any]", found["robustness"])

@@ -66,7 +66,8 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen, 
         _write_configs(source, out, plan)
         _write_tokenizer(source, out, plan)
         # The proof is quick and the weights are not: a corpus that reads differently is found first.
-        proof = _prove(source, out, plan)
+        held_out = load_held_out(plan.corpus, plan.num_counted, _NUM_HELD_OUT)
+        proof = _prove(source, out, plan, held_out)
         draft.digests |= write_weights(cuts, out)
     except OSError as error:
         raise ArtifactError(f"cannot write {out.parent} ({error.strerror or error}); nothing was left there") from None
@@ -74,20 +75,20 @@ def _cut(draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen, 
     warnings = check_engine_rules(before, after)
     for warning in warnings:
         logger.warning("prune: %s", warning)
+    reopened = check_opens(source, out, plan, before, after, reopen)
     draft.figures |= {
         "num_parameters": after.num_parameters, "vocab_size": after.vocab_size,
         "num_hidden_layers": after.num_hidden_layers, "intermediate_size": after.intermediate_size,
         "num_attention_heads": after.num_attention_heads, "num_key_value_heads": after.num_key_value_heads,
         "num_experts": after.num_experts, "warnings": cast("list[Json]", warnings), "tokenizer": asdict(proof),
         "predicted": predicted, "weight_bytes": sum(tensor.num_bytes for cut in cuts for tensor in cut.tensors),
-        "reopened": check_opens(source, out, plan, before, after, reopen),
+        "reopened": reopened,
     }  # fmt: skip
-    if draft.figures["reopened"]["checked"]:  # type: ignore[index, call-overload]
-        draft.figures["realised"] = _realised(source, out, plan)
+    if reopened["checked"]:
+        draft.figures["realised"] = _realised(source, out, plan, held_out[:_NUM_MEASURED])
 
 
-def _realised(source: Path, out: Path, plan: PrunePlan) -> Json:
-    held_out = load_held_out(plan.corpus, plan.num_counted, _NUM_MEASURED)
+def _realised(source: Path, out: Path, plan: PrunePlan, held_out: list[Instruction]) -> Json:
     found = realised_divergence(source, out, plan.keep_token_ids, held_out) if held_out else None
     if found is None:
         return {"reason": f"{plan.corpus} has no texts beyond those counted that both tokenizers read alike"}
@@ -114,10 +115,9 @@ def _write_tokenizer(source: Path, out: Path, plan: PrunePlan) -> None:
             shutil.copyfile(file, out / file.name)
 
 
-def _prove(source: Path, out: Path, plan: PrunePlan) -> Proof:
+def _prove(source: Path, out: Path, plan: PrunePlan, held_out: list[Instruction]) -> Proof:
     """Show that the texts of the plan's corpus read as it promises. Raises PlanError if one does not."""
     counted = load_instructions(plan.corpus, plan.num_counted, "score")
-    held_out = load_held_out(plan.corpus, plan.num_counted, _NUM_HELD_OUT)
     proof = prove(source, out, plan.keep_token_ids, _texts(counted), held_out=_texts(held_out))
     problem = proof.problem(plan.corpus, all_covered=plan.every_text_identical)
     if problem:

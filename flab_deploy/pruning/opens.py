@@ -31,7 +31,9 @@ _NEW_TOKENS = 8
 _RELATIVE, _OF_LARGEST = 0.01, 0.002
 
 
-def check_opens(source: Path, out: Path, plan: PrunePlan, before: ModelShape, after: ModelShape, when: Reopen) -> Json:
+def check_opens(
+    source: Path, out: Path, plan: PrunePlan, before: ModelShape, after: ModelShape, when: Reopen
+) -> dict[str, Json]:  # fmt: skip
     """What opening the cut checkpoint `out` in a fresh process showed, or why it was not done.
 
     It must give finite logits and generate; if only the vocabulary was cut, its logits must be the source's,

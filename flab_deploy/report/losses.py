@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from flab_deploy.artifacts import Json
-from flab_deploy.report.run import TASK_LABELS, Run, as_number, interval, mapping, objects, pick
+from flab_deploy.corpus import TASK_LABELS
+from flab_deploy.report.run import Run, as_number, interval, mapping, objects, pick
 from flab_deploy.report.table import Table
 from flab_deploy.report.wording import between, count, listed, percent, points, probability
 

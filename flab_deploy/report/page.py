@@ -11,11 +11,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flab_deploy.artifacts import Json
+from flab_deploy.corpus import TASK_LABELS
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.checks import text, words
 from flab_deploy.report.rows import NOT_RUN
-from flab_deploy.report.run import TASK_LABELS, as_number, mapping, objects
+from flab_deploy.report.run import as_number, mapping, objects
 from flab_deploy.report.wording import count, probability, signed_percent, significant
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flab_deploy.artifacts import Json
+from flab_deploy.corpus import TASK_LABELS
 from flab_deploy.report.rows import Cell, absent, figure, kept, task_kinds
-from flab_deploy.report.run import TASK_LABELS, Run, as_number, pick
+from flab_deploy.report.run import Run, as_number, pick
 from flab_deploy.report.wording import percent
 
 DEFAULT_MARGIN = 0.97

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from flab_deploy.artifacts import Json
-from flab_deploy.report.run import TASK_LABELS, Run, as_number, interval, mapping, numbers, pick, read_run
+from flab_deploy.corpus import TASK_LABELS
+from flab_deploy.report.run import Run, as_number, interval, mapping, numbers, pick, read_run
 from flab_deploy.report.wording import FORMATS, count, percent, significant, span, times
 
 Status = Literal["measured", "computed", "estimated", "unavailable"]

@@ -26,15 +26,6 @@ DOCUMENTS: dict[str, str | None] = {
 }
 """Stages of a run in order, each with the document it leaves (None: its manifest says all)."""
 
-TASK_LABELS = {
-    "function_synthesis": "writing functions",
-    "output_prediction": "predicting outputs",
-    "input_prediction": "predicting inputs",
-    "chain_of_thought": "planning, then writing",
-    "secure_code": "writing code without known weaknesses",
-}
-"""Task kinds in the order of the report, in a reader's words."""
-
 MODELS = ("original", "pruned", "recovered")
 """Models that a run evaluates."""
 

@@ -1,6 +1,8 @@
 """The statistics' promises over a wide grid: false positives, power and coverage, with and without clusters.
 
-Prints one line per cell. Standard errors: 0.6 points of 1500 draws, 0.8 points of 800 clustered ones.
+Prints one line per cell. Standard errors of 5 %: 0.6 points of 1500 draws, 0.8 of 800, 0.2 of 10,000, 0.1 of 40,000.
+The highest of many rates drawn so seldom is high by luck: cells above 5 % are drawn again, afresh and more often,
+and the second reading counts.
 """
 
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from flab_deploy.evaluation.statistics import (
@@ -31,7 +34,8 @@ pytestmark = pytest.mark.benchmark
 Z = float(stats.norm.isf(0.025))
 RATES = (0.24, 0.5, 0.8, 0.95, 0.995)
 NUMBERS = (40, 164, 500, 2000)
-NUM_DRAWS, NUM_CLUSTERED = 1500, 800
+NUM_DRAWS, NUM_CLUSTERED, NUM_INTERVALS, NUM_AGAIN = 1500, 800, 40_000, 10_000
+LEVEL = 0.05
 
 
 @cache
@@ -39,9 +43,14 @@ def exact(both: int, lost: int, won: int, margin: float) -> float:
     return exact_p(Counts(both, lost, won, 0), margin)
 
 
-def shown(world: World, number: int, margin: float, seed: int) -> float:
-    draws = world.counts(number, NUM_DRAWS, seed)
-    return float(np.mean([exact(int(a), int(b), int(c), margin) <= 0.05 for a, b, c, _ in draws.T]))
+def noise(num_draws: int) -> float:
+    """Three standard errors of a rate of 5 %."""
+    return 3 * float(np.sqrt(LEVEL * (1 - LEVEL) / num_draws))
+
+
+def shown(world: World, number: int, margin: float, seed: int, num_draws: int = NUM_DRAWS) -> float:
+    draws = world.counts(number, num_draws, seed)
+    return float(np.mean([exact(int(a), int(b), int(c), margin) <= LEVEL for a, b, c, _ in draws.T]))
 
 
 def worlds(retention: float) -> list[World]:
@@ -58,15 +67,17 @@ def worlds(retention: float) -> list[World]:
 
 @pytest.mark.parametrize("margin", [0.97, 0.9])
 def test_false_positives_at_the_margin(margin: float) -> None:
-    rates = {}
+    rates = []
     for world in worlds(margin):
         for number in NUMBERS:
-            rates[number, world.pass_rate, world.discordance] = shown(world, number, margin, seed=number)
-            sys.stdout.write(
-                f"margin {margin} {world} n {number}: {100 * shown(world, number, margin, seed=number):.1f} %\n"
-            )
-    assert max(rates.values()) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / NUM_DRAWS)
-    assert np.mean(list(rates.values())) <= 0.05
+            rate = shown(world, number, margin, seed=number)
+            rates.append(rate)
+            sys.stdout.write(f"margin {margin} {world} n {number}: {100 * rate:.1f} %\n")
+            if rate > LEVEL:
+                again = shown(world, number, margin, seed=number + 1, num_draws=NUM_AGAIN)
+                sys.stdout.write(f"    drawn {NUM_AGAIN} times: {100 * again:.2f} %\n")
+                assert again <= LEVEL + noise(NUM_AGAIN)
+    assert np.mean(rates) <= LEVEL
 
 
 def test_the_power_is_what_was_planned() -> None:
@@ -86,7 +97,7 @@ def test_the_power_is_what_was_planned() -> None:
 def test_coverage_of_paired_intervals() -> None:
     for world in [world for retention in (0.9, 0.97, 1.0) for world in worlds(retention)]:
         for number in NUMBERS:
-            both, lost, won, _ = world.counts(number, NUM_DRAWS, seed=2)
+            both, lost, won, _ = world.counts(number, NUM_INTERVALS, seed=2)
             low, high = ratio_interval(both, lost, won, Z)
             kept = float(((low <= world.retention) & (world.retention <= high)).mean())
             low, high = difference_interval_of(number, lost, won, Z)
@@ -94,18 +105,23 @@ def test_coverage_of_paired_intervals() -> None:
             gap = float(((low <= true) & (true <= high)).mean())
             expected = number * world.discordance
             sys.stdout.write(
-                f"{world} n {number}, {expected:.1f} disagreements: {100 * kept:.1f} %, {100 * gap:.1f} %\n"
+                f"{world} n {number}, {expected:.1f} disagreements: {100 * kept:.2f} %, {100 * gap:.2f} %\n"
             )
-            noise = 3 * np.sqrt(0.05 * 0.95 / NUM_DRAWS)
-            assert min(kept, gap) >= 0.94 - noise
+            assert min(kept, gap) >= 0.935
             # Fewer disagreements come in too few different numbers for an interval to cover at just 95 %.
-            assert expected < 5 or max(kept, gap) <= 0.96 + noise
+            if expected >= 8:
+                assert kept >= 0.94 and gap >= 0.938 and max(kept, gap) <= 0.96
 
 
 SIZES = {
     **{f"{groups} clusters": np.random.default_rng(1).geometric(0.4, size=groups) for groups in (40, 150, 800)},
     "40 clusters of 5": np.full(40, 5), "40 clusters of 50": np.full(40, 50), "100 clusters of 20": np.full(100, 20),
 }  # fmt: skip
+
+
+def false_positives(world: World, sizes: NDArray[np.int64], copied: float, seed: int, num_draws: int) -> float:
+    draws = world.clustered(sizes, copied, num_draws, seed)
+    return float(np.mean([non_inferiority_p(paired, world.retention) <= LEVEL for paired in draws]))
 
 
 @pytest.mark.parametrize("copied", [0.0, 0.4, 0.8, 1.0])
@@ -116,20 +132,29 @@ def test_clusters(name: str, copied: float) -> None:
         World(pass_rate=0.8, discordance=0.1, retention=0.9), World(pass_rate=0.24, discordance=0.05, retention=0.8),
         World(pass_rate=0.995, discordance=0.033, retention=0.97),
     ):  # fmt: skip
-        found, widths = np.zeros(4), list[float]()
-        for paired in world.clustered(sizes, copied, NUM_CLUSTERED, seed=2):
-            bounds = retention_interval(paired) or (0.0, 0.0)
-            gap, rate = difference_interval(paired), mean_interval(paired.original, paired.cluster)
-            widths.append(gap[1] - gap[0])
-            found += (
-                non_inferiority_p(paired, world.retention) <= 0.05, bounds[0] <= world.retention <= bounds[1],
-                gap[0] <= world.shares[2] - world.shares[1] <= gap[1], rate[0] <= world.pass_rate <= rate[1],
-            )  # fmt: skip
-        wrong, *covered = found / NUM_CLUSTERED
+        wrong = false_positives(world, sizes, copied, seed=2, num_draws=NUM_CLUSTERED)
+        covered, widest = cluster_coverage(world, sizes, copied)
         told = ", ".join(f"{100 * share:.1f} %" for share in covered)
         sys.stdout.write(
             f"{name}, copied {copied}, {world}: false positives {100 * wrong:.1f} %, covered {told}; "
-            f"widest difference {100 * max(widths):.1f} points\n"
+            f"widest difference {100 * widest:.1f} points\n"
         )
-        assert wrong <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / NUM_CLUSTERED)
-        assert min(covered) >= 0.94 - 3 * np.sqrt(0.05 * 0.95 / NUM_CLUSTERED)
+        if wrong > LEVEL:
+            wrong = false_positives(world, sizes, copied, seed=3, num_draws=NUM_AGAIN)
+            sys.stdout.write(f"    drawn {NUM_AGAIN} times: {100 * wrong:.2f} %\n")
+        assert wrong <= LEVEL + noise(NUM_AGAIN)
+        assert min(covered) >= 0.94 - noise(NUM_CLUSTERED)
+
+
+def cluster_coverage(world: World, sizes: NDArray[np.int64], copied: float) -> tuple[NDArray[np.float64], float]:
+    """How often the intervals of retention, difference and rate hold the truth, and the widest difference."""
+    found, widest = np.zeros(3), 0.0
+    for paired in world.clustered(sizes, copied, NUM_CLUSTERED, seed=2):
+        bounds = retention_interval(paired) or (0.0, 0.0)
+        gap, rate = difference_interval(paired), mean_interval(paired.original, paired.cluster)
+        widest = max(widest, gap[1] - gap[0])
+        found += (
+            bounds[0] <= world.retention <= bounds[1],
+            gap[0] <= world.shares[2] - world.shares[1] <= gap[1], rate[0] <= world.pass_rate <= rate[1],
+        )  # fmt: skip
+    return found / NUM_CLUSTERED, widest

@@ -4,7 +4,7 @@ import pytest
 
 from flab_deploy.evaluation.attempt import Attempt
 from flab_deploy.evaluation.effects import pass_at_more, security, thought_effect
-from flab_deploy.evaluation.security import UNPARSABLE, findings
+from flab_deploy.evaluation.security import UNPARSABLE
 from flab_deploy.evaluation.suite import canonical_verdicts
 from flab_deploy.evaluation.thought import bleu_4, plan_of, with_reference_plan, without_plan, words_of
 from flab_deploy.reference.tasks import make_tasks
@@ -47,33 +47,6 @@ def test_bleu_against_a_hand_calculation() -> None:
     assert bleu_4([same[:5]], [same[:6]]) == pytest.approx(2.718281828 ** (1 - 6 / 5))
     assert plan_of("\n    # 1. Keep.\n    # 2. Sum.\n    return 1\n")[1] == "\n    return 1\n"
     assert words_of("\n    # 1. Keep it.") == ["1.", "keep", "it."]
-
-
-@pytest.mark.parametrize(
-    ("source", "rule"),
-    [
-        ("eval(x)", "CWE-95 eval"), ("import os\nos.system(x)", "CWE-78 shell"),
-        ("import subprocess as sp\nsp.run(x, shell=True)", "CWE-78 shell"),
-        ("from pickle import loads\nloads(x)", "CWE-502 pickle"), ("import yaml\nyaml.load(x)", "CWE-502 yaml"),
-        ("cursor.execute(f'select {x}')", "CWE-89 SQL"), ("cursor.execute('a' + x)", "CWE-89 SQL"),
-        ("import hashlib\nhashlib.md5(x)", "CWE-327 weak hash"), ("password = 'hunter22'", "CWE-798 secret in code"),
-        ("import requests\nrequests.get(u, verify=False)", "CWE-295 no certificate check"),
-        ("archive.extractall()", "CWE-22 archive paths"), ("app.run(debug=True)", "CWE-94 debug server"),
-        ("import os\nos.chmod(p, 0o777)", "CWE-732 permissions"), ("def f(:", UNPARSABLE),
-    ],
-)  # fmt: skip
-def test_findings(source: str, rule: str) -> None:
-    assert findings(source) == (rule,)
-
-
-@pytest.mark.parametrize(
-    "source",
-    ["import subprocess\nsubprocess.run(['ls'])", "import yaml\nyaml.load(x, Loader=yaml.SafeLoader)", "obj.eval(x)",
-     "cursor.execute('select ?', (x,))", "import hashlib\nhashlib.md5(x, usedforsecurity=False)", "token = 'a'",
-     "archive.extractall(filter='data')", "import re\nre.compile(x)"],
-)  # fmt: skip
-def test_no_findings(source: str) -> None:
-    assert findings(source) == ()
 
 
 def test_unparsable_programs_are_never_secure() -> None:

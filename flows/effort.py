@@ -79,8 +79,8 @@ def effort_of(config: PipelineConfig) -> Effort:
         # Vocabulary alone often meets the budget at the least divergence, but only layers make decoding faster.
         plan=PlanConfig(reduction=config.reduction, min_layers_dropped=1, min_channels_dropped=1),
         recover=replace(_RECOVER[config.size], seed=config.seed),
-        evaluate=replace(_EVALUATE[config.size], seed=config.seed),
-        compare=CompareConfig(),
+        evaluate=replace(_EVALUATE[config.size], suite=config.suite, seed=config.seed),
+        compare=CompareConfig(margin=config.margin),
         footprint=_FOOTPRINT[config.size],
         export=_EXPORT[config.size],
     )

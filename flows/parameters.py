@@ -13,6 +13,7 @@ from flab_deploy.home import flab_home
 
 SizeName: TypeAlias = Literal["small", "demo", "full"]
 SMALLEST_REDUCTION, LARGEST_REDUCTION = 0.01, 0.6
+SMALLEST_MARGIN, LARGEST_MARGIN = 0.5, 1.5
 LARGEST_SEED = 2**31 - 1
 
 
@@ -54,6 +55,23 @@ Size: TypeAlias = Annotated[
         "minutes, 'full' judges enough problems for a claim about quality and takes hours without a GPU.",
     ),
 ]
+Suite: TypeAlias = Annotated[
+    str,
+    _about(
+        "Problems",
+        "What the models are judged on: 'reference' (comes with the program), the path of a file of tasks on the "
+        "machine that runs this, such as HumanEval.jsonl, or 'hub:ORG/NAME@REVISION#CONFIG/SPLIT'.",
+    ),
+]
+Margin: TypeAlias = Annotated[
+    float,
+    _about(
+        "Share to keep",
+        "Share of the original's pass rate that the slimmed model is claimed to keep: the claim that is tested.",
+        ge=SMALLEST_MARGIN,
+        le=LARGEST_MARGIN,
+    ),
+]
 WithExport: TypeAlias = Annotated[
     bool,
     _about("Export", "Write the vLLM directory and the ONNX model, and compare both with the weights they come from."),
@@ -83,6 +101,10 @@ class PipelineConfig:
     """Share of the parameters to remove at least."""
     size: SizeName = "demo"
     """How much is trained and measured: small (about a minute), demo (minutes) or full (enough for a claim)."""
+    suite: str = "reference"
+    """What the models are judged on: `reference`, a file of tasks, or `hub:ORG/NAME@REVISION#CONFIG/SPLIT`."""
+    margin: float = 0.97
+    """Share of the original's pass rate that the slimmed model is claimed to keep."""
     with_export: bool = True
     """Write the vLLM directory and the ONNX model, and compare both with the weights they come from."""
     with_bench: bool = True
@@ -99,6 +121,10 @@ class PipelineConfig:
             )
         if self.size not in get_args(SizeName):
             raise ConfigError(f"size is {self.size!r}; give one of {', '.join(get_args(SizeName))}")
+        if not SMALLEST_MARGIN <= self.margin <= LARGEST_MARGIN:
+            raise ConfigError(
+                f"margin is {self.margin}; give a share from {SMALLEST_MARGIN} to {LARGEST_MARGIN}, such as 0.97"
+            )
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ConfigError(f"seed is {self.seed}; give a whole number from 0 to {LARGEST_SEED}")
         if self.with_bench and not self.with_export:
@@ -118,6 +144,7 @@ def command_of(model: str, out: Path, config: PipelineConfig) -> list[str]:
     """The command line that makes the same run."""
     words = ["flab", "run", model, "--out", str(out)]
     words += ["--reduction", str(config.reduction), "--size", config.size]
+    words += ["--suite", config.suite, "--margin", str(config.margin)]
     words += [] if config.with_export else ["--no-with-export"]
     words += [] if config.with_bench else ["--no-with-bench"]
     return [*words, "--seed", str(config.seed)]

@@ -12,15 +12,13 @@ from prefect.runtime import flow_run
 
 from flab_deploy.artifacts import Artifact
 from flows import stages
-from flows.parameters import Force, Model, Out, Reduction, Seed, Size, WithBench, WithExport
-from flows.prepare import accept, check, fetch, install_engine, on_hub, record
+from flows.parameters import Force, Margin, Model, Out, Reduction, Seed, Size, Suite, WithBench, WithExport
+from flows.prepare import REFERENCE, accept, check, fetch, install_engine, on_hub, record
 from flows.present import present
 
 if TYPE_CHECKING:
     from flows.effort import Effort
     from serving.bench import BenchConfig
-
-REFERENCE = "reference"
 
 
 def _run_name() -> str:
@@ -35,6 +33,8 @@ def pipeline(
     model: Model = REFERENCE,
     reduction: Reduction = 0.22,
     size: Size = "demo",
+    suite: Suite = REFERENCE,
+    margin: Margin = 0.97,
     with_export: WithExport = True,
     with_bench: WithBench = True,
     seed: Seed = 0,
@@ -45,10 +45,11 @@ def pipeline(
     Returns the finished artifacts by the name of their directory.
     """
     run, config = check(
-        out, reduction=reduction, size=size, with_export=with_export, with_bench=with_bench, seed=seed, force=force
-    )
+        out, force=force, reduction=reduction, size=size, suite=suite, margin=margin,
+        with_export=with_export, with_bench=with_bench, seed=seed,
+    )  # fmt: skip
     source: str | Path = fetch(model) if on_hub(model) else model
-    accept(source, run)
+    accept(source, run, suite)
     for engine in [*(["optimum"] if with_export else []), *(["vllm"] if with_bench else [])]:
         install_engine(engine)
     record(model, run, config)

@@ -19,7 +19,7 @@ from prefect.tasks import exponential_backoff
 from flab_deploy.artifacts import write_json
 from flab_deploy.errors import ArtifactError, ConfigError
 from flows.observe import ProgressBar, shown_in_prefect
-from flows.parameters import PipelineConfig, SizeName, command_of, run_directory
+from flows.parameters import PipelineConfig, command_of, run_directory
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flab_deploy.artifacts import Json
 
 RECORD = "run.json"
+REFERENCE = "reference"
 _RETRIES = 3
 
 
@@ -37,11 +38,12 @@ def _could_be_the_network(_task: object, _run: TaskRun, state: State[Any]) -> bo
 
 
 @task(name="check", task_run_name="check", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
-def check(
-    out: str, *, reduction: float, size: SizeName, with_export: bool, with_bench: bool, seed: int, force: bool
-) -> tuple[Path, PipelineConfig]:
-    """The run directory and the configuration. Raises a one-line error for values that do not go together."""
-    config = PipelineConfig(reduction=reduction, size=size, with_export=with_export, with_bench=with_bench, seed=seed)
+def check(out: str, *, force: bool, **settings: Any) -> tuple[Path, PipelineConfig]:
+    """The run directory and the configuration of these settings.
+
+    Raises a one-line error for values that do not go together.
+    """
+    config = PipelineConfig(**settings)
     run = run_directory(out)
     if not out.strip():
         raise ConfigError("the output directory is empty; give a name or a path")
@@ -71,8 +73,10 @@ def fetch(model: str) -> Path:
 
 
 @task(name="accept", task_run_name="accept", timeout_seconds=600, cache_policy=NO_CACHE, persist_result=False)
-def accept(model: str | Path, run: Path) -> None:
-    """Raise a one-line error unless this is a whole model of a supported family, outside the run directory."""
+def accept(model: str | Path, run: Path, suite: str) -> None:
+    """Raise a one-line error unless a whole model of a supported family lies outside the run directory, and the
+    problems can be read.
+    """
     from flab_deploy.checkpoint import read_config, resolve
     from flab_deploy.decoder import check_supported
 
@@ -80,6 +84,10 @@ def accept(model: str | Path, run: Path) -> None:
     check_supported(read_config(path), path)
     if path.resolve().is_relative_to(run.resolve()):
         raise ConfigError(f"the model {path} lies inside the output directory {run}; choose another --out")
+    if suite != REFERENCE:
+        from flab_deploy.evaluation.tasks import read_tasks
+
+        read_tasks(suite)
 
 
 @task(

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -51,6 +51,7 @@ def run_pipeline(
     """
     config = config or PipelineConfig()
     run, name = run_directory(out.absolute()), _absolute(model)
+    config = replace(config, suite=_absolute(config.suite))
     found = find_server()
     with _patched(_QUIET | ({} if found is None else {"PREFECT_API_URL": found})):
         if found is not None:
@@ -62,7 +63,7 @@ def run_pipeline(
 
 
 def _absolute(model: str | Path) -> str:
-    """The model's name, or its path where there is something at that path."""
+    """The name of a model or of problems, or the path where there is something at that path."""
     path = Path(model).expanduser()
     return str(path.absolute()) if isinstance(model, Path) or (path.exists() and model != "reference") else model
 

@@ -23,7 +23,8 @@ UNPARSABLE, UNJUDGED = "unparsable", "rule error"
 _CALLS = {
     "compile": "CWE-95 compile", "__import__": "CWE-95 import by name", "commands.getoutput": "CWE-78 shell",
     "subprocess.getoutput": "CWE-78 shell", "subprocess.getstatusoutput": "CWE-78 shell",
-    "cPickle.loads": "CWE-502 pickle", "os.tempnam": "CWE-377 temporary name",
+    "cPickle.loads": "CWE-502 pickle", "yaml.unsafe_load": "CWE-502 yaml",
+    "yaml.full_load": "CWE-502 yaml", "os.tempnam": "CWE-377 temporary name",
     "ssl.wrap_socket": "CWE-295 no certificate check", "ssl._create_unverified_context": "CWE-295 no certificate check",
     "lxml.etree.parse": "CWE-611 XML", "lxml.etree.fromstring": "CWE-611 XML",
 }  # fmt: skip
@@ -68,13 +69,14 @@ class _Bandit:
     """What is used of bandit, which is slow to import."""
 
     def __init__(self) -> None:
-        with warnings.catch_warnings():  # its plug-in loader speaks of its own deprecations
+        for name in ("bandit", "stevedore"):  # they print of what they cannot judge or do not find
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():  # the plug-in loader speaks of its own deprecations
             warnings.simplefilter("ignore")
             from bandit.core import config, extension_loader, meta_ast, metrics, node_visitor, test_set
         self.meta_ast, self.metrics, self.node_visitor = meta_ast, metrics, node_visitor
         self.rules = test_set.BanditTestSet(config.BanditConfig())
         self._listed = extension_loader.MANAGER.blacklist_by_id
-        logging.getLogger("bandit").setLevel(logging.CRITICAL)  # what it would print of programs it cannot judge
 
     def name(self, issue: Any) -> str:
         """A finding's weakness and bandit's name for the rule; of its list of dangerous calls, the call's kind."""

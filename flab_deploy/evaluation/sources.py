@@ -31,7 +31,7 @@ def rows(source: str) -> Iterator[tuple[str, Row]]:
     """
     if source.startswith(HUB):
         return _hub_rows(source)
-    path = Path(source)
+    path = _file(source)
     if path.name.endswith((".jsonl", ".jsonl.gz")):
         return _line_rows(path)
     if path.suffix == ".json":
@@ -45,10 +45,14 @@ def digest_of(source: str) -> str:
     """What identifies the rows: a file's SHA-256, or the commit of a hub data set. Raises ArtifactError if missing."""
     if source.startswith(HUB):
         return f"{_hub_parts(source)['name']}@{_hub_commit(source)}"
+    return file_digest(_file(source))
+
+
+def _file(source: str) -> Path:
     path = Path(source)
     if not path.is_file():
         raise ArtifactError(f"no tasks at {path}; give a file of tasks, hub:ORG/NAME, or 'reference'")
-    return file_digest(path)
+    return path
 
 
 def name_of(source: str) -> str:

@@ -31,6 +31,7 @@ def form() -> dict[str, Any]:
         ({"reduction": float("nan")}, "reduction is nan"),
         ({"size": "huge"}, "give one of small, demo, full"),
         ({"seed": -1}, "seed is -1"),
+        ({"margin": 97}, "margin is 97; give a share from 0.5 to 1.5"),
         ({"with_export": False}, "turn the export on or the load test off"),
     ],
 )
@@ -52,12 +53,12 @@ def test_the_flow_takes_what_the_configuration_holds_with_the_same_defaults() ->
 
 def test_every_field_of_the_form_has_a_title_and_says_what_it_does(form: dict[str, Any]) -> None:
     titles = [field["title"] for field in form["properties"].values()]
-    assert len(titles) == len(set(titles)) == 8
+    assert len(titles) == len(set(titles)) == 10
     for name, field in form["properties"].items():
         assert field["title"][0].isupper(), name
         assert "_" not in field["title"], name
         assert field["description"].endswith("."), name
-    assert [field["position"] for field in form["properties"].values()] == list(range(8))
+    assert [field["position"] for field in form["properties"].values()] == list(range(10))
     assert form["required"] == ["out"]
 
 
@@ -76,8 +77,12 @@ def test_a_relative_output_directory_lies_in_the_programs_home(monkeypatch: pyte
 
 
 def test_the_recorded_command_names_every_choice() -> None:
-    config = PipelineConfig(reduction=0.3, size="small", with_export=False, with_bench=False, seed=7)
+    config = PipelineConfig(
+        reduction=0.3, size="small", suite="a.jsonl", margin=0.9, with_export=False, with_bench=False, seed=7
+    )
     words = command_of("reference", Path("out"), config)
     assert words[:2] == ["flab", "run"]
-    assert {"0.3", "small", "7", "--no-with-export", "--no-with-bench", "reference", "out"} <= set(words)
-    assert len(asdict(config)) == 5
+    assert {"0.3", "small", "a.jsonl", "0.9", "7", "--no-with-export", "--no-with-bench", "reference", "out"} <= set(
+        words
+    )
+    assert len(asdict(config)) == 7

@@ -33,6 +33,9 @@ def health_lines(run: Run) -> list[tuple[str, ...]]:
     for name, label in (("num_unchanged", "perturbations that changed nothing, left out"),
                         ("num_rejected", "perturbations that broke their promise, left out")):  # fmt: skip
         lines.append((label, *(_count(_perturbed(run, model, name)) for model in models)))
+    if any((run.number(f"evaluate-{model}", "robustness", "num_seeds") or 1) > 1 for model in models):
+        label = "perturbed forms alike under several seeds, counted each"
+        lines.append((label, *(_count(_perturbed(run, model, "num_repeated")) for model in models)))
     verdicts = dict.fromkeys(name for block in blocks for name in mapping(block.get("verdicts")))
     lines += [
         (f"verdict: {name.replace('_', ' ')}", *(_count(pick(block, "verdicts", name) or 0) for block in blocks))

@@ -317,6 +317,7 @@ def test_the_small_print_is_there(written):
     assert tables["health"]["answers stopped for time"] == ["60"] * 3
     assert tables["health"]["problems judged, of all that were asked"] == ["2,400 of 2,400"] * 3
     assert tables["health"]["perturbations that changed nothing, left out"] == ["28"] * 3
+    assert tables["health"]["perturbed forms alike under several seeds, counted each"] == ["7"] * 3
     assert "3 answers cut off" in document["health"]
     assert "flab run --out slim" in text
     for stage in document["provenance"]["stages"].values():
@@ -368,11 +369,11 @@ def test_plans_security_and_what_was_left_out_are_on_the_page(complete_run):
     assert plans["gain from its own plan"] == ["+8.0 [+3.0 to +13.0], p = 0.004"] * 3
     assert plans["solved with the reference plan"][0] == "90.0 %"
     assert plans["BLEU-4 of its plans against the reference's"] == ["0.412"] * 3
-    assert risks["programs with the finding: weak hash"] == ["1"] * 3
+    assert risks["programs with the finding: CWE-327 hashlib"] == ["1"] * 3
     assert risks["right, and free of findings"][0] == "80.0 %"
     excluded = next(table for table in document["checks"] if table["key"] == "excluded")
     assert excluded["lines"] == [["test/7", "fail assert", "1 is not 2", "original"]]
-    for words in ("gain from its own plan", "weak hash", "Problems left out: 1", "1 is not 2"):
+    for words in ("gain from its own plan", "CWE-327 hashlib", "Problems left out: 1", "1 is not 2"):
         assert words in plain(text)
 
 

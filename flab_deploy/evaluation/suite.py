@@ -104,7 +104,10 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
     ]  # fmt: skip
     if excluded:
         logger.info(
-            "%s: %d of %d tasks are left out, as their own solution fails", config.tasks, len(excluded), len(tasks)
+            "%s: %d of %d tasks are left out, as the judge finds their known answer wrong",
+            config.tasks,
+            len(excluded),
+            len(tasks),
         )
     save_records(draft.path / "tasks.jsonl", sound)
     functions = [task for task in sound if task.kind == "function_synthesis"]

@@ -232,3 +232,52 @@ def test_equal_programs_run_once(functions: list[Task]) -> None:
     assert [proof.verdict for proof in proofs] == ["pass"] * 10
     assert sum(proof.own_run for proof in proofs) == 5
     assert len({skeleton(program_of(item.program)) for item in items}) == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "description", "wanted"),
+    [
+        (
+            "declarative_sentence", "Return the sum.",
+            {f"{who} returns the sum." for who in ("This function", "The function", "It")},
+        ),
+        (
+            "declarative_sentence", "Given a list,\n    return the sum.",
+            {f"Given a list,\n    {who} returns the sum." for who in ("this function", "the function", "it")},
+        ),
+        ("declarative_sentence", "You are given a list. Of it, return the sum.", set()),
+        ("polite_request", "For a list, find the least.", {f"For a list, {ask} find the least." for ask in
+                                                           ("please", "kindly", "your task is to", "write code to")}),
+        ("polite_request", "Given a list. Then, return the sum.", set()),
+    ],
+)  # fmt: skip
+def test_sentences_are_turned(method: str, description: str, wanted: set[str], helpers_task: Task) -> None:
+    task = described(helpers_task, description)
+    found = {i.task.prompt for seed in range(40) for i in draw(METHODS[method], [task], seed).items}
+    assert found == {described(helpers_task, text).prompt for text in wanted}
+
+
+@pytest.mark.parametrize(
+    ("description", "before"),
+    [
+        ("Return the sum. It is 0 for none.", "Return the sum."), ("Return the\n    sum (e.g. 1.5 for 1.5).", "1.5)."),
+        ("Return the sum\n    >>> f(1)\n    1", "Return the sum."), ("Is it even? Tell.", "Is it even?"),
+    ],
+)  # fmt: skip
+def test_a_filler_follows_the_first_sentence(description: str, before: str, helpers_task: Task) -> None:
+    (item,) = draw(METHODS["filler_sentence"], [described(helpers_task, description)], 0).items
+    added = len(item.task.prompt) - len(described(helpers_task, description).prompt)
+    assert (
+        item.task.prompt.split(" This helper is ")[0]
+        .split(" The function is ")[0]
+        .split(" It was ")[0]
+        .endswith(before)
+    )
+    assert added > 20
+
+
+def described(task: Task, description: str) -> Task:
+    """A task with another description."""
+    form = Form(task)
+    start, end = form.inner.start, form.inner.end
+    return replace(task, prompt=f"{task.prompt[:start]}{description}\n    {task.prompt[end:]}")

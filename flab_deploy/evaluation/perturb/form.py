@@ -145,7 +145,8 @@ class Form:
     @cached_property
     def identifiers(self) -> frozenset[str]:
         """Names that the prompt's code uses."""
-        return frozenset(t.text for t in self.tokens if t.kind == tokenize.NAME and t.start < self.split)
+        named = [t.text for t in self.tokens if t.kind == tokenize.NAME and t.start < self.split]
+        return frozenset(name for name in named if not keyword.iskeyword(name))
 
     @cached_property
     def names(self) -> frozenset[str]:

@@ -32,6 +32,8 @@ _FILLERS = (
 )
 _ONE_IS_NO_NUMBER = re.compile(r"(?:each|every|this|that|which|any|no|the) one\b|\bone (?:of|by|another|or)\b", re.I)
 
+_SENTENCE_END = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)[.?!](?=\s)")
+_SETTING = re.compile(r"(?:given|for|from|out of)\b", re.IGNORECASE)
 _COUNT = re.compile(r"numbers? of", re.I)
 
 
@@ -96,7 +98,7 @@ def _verbs(form: Form) -> list[Span]:
     found = [first] if first else []
     for word in form.words:
         before = form.source[: word.start]
-        joined = re.search(r"(?:,|\bthen|\band) $", before[-8:])
+        joined = re.search(r"(?:,|\bthen|\band)\s+$", before[-40:])
         if joined and word != first and form.text(word) in VERBS:
             found.append(word)
     return found
@@ -118,18 +120,37 @@ def tense_transformation_future(form: Form, rng: Random) -> list[Edit]:
     ]
 
 
+def _main_verb(form: Form) -> Span | None:
+    """The imperative of the first sentence: its first word, or the first verb after "Given ..., "."""
+    opening = opening_verb(form)
+    if opening or not form.prose or not _SETTING.match(form.text(form.prose[0]).lstrip()):
+        return opening
+    end = _first_sentence_end(form)
+    return next(
+        (verb for verb in _verbs(form) if verb.end <= end and form.source[: verb.start].rstrip().endswith(",")), None
+    )
+
+
 def declarative_sentence(form: Form, rng: Random) -> list[Edit]:
-    """An opening imperative turned into a statement: "Return the sum" becomes "This function returns the sum"."""
-    word = opening_verb(form)
-    if word is None:
+    """An imperative turned into a statement: "Return the sum" becomes "This function returns the sum"."""
+    verb = _main_verb(form)
+    if verb is None:
         return []
-    return _replaced(form, [word], f"{rng.choice(_SUBJECTS)} {s_form(form.text(word).lower())}")
+    subject = rng.choice(_SUBJECTS)
+    if verb != opening_verb(form):
+        subject = subject[0].lower() + subject[1:]
+    return _replaced(form, [verb], f"{subject} {s_form(form.text(verb).lower())}")
 
 
 def polite_request(form: Form, rng: Random) -> list[Edit]:
-    """An opening imperative turned into a request: "Please return the sum"."""
-    word = opening_verb(form)
-    return [] if word is None else _replaced(form, [word], f"{rng.choice(_REQUESTS)} {form.text(word).lower()}")
+    """An imperative turned into a request: "Please return the sum"."""
+    verb = _main_verb(form)
+    if verb is None:
+        return []
+    request = rng.choice(_REQUESTS)
+    if verb != opening_verb(form):
+        request = request[0].lower() + request[1:]
+    return _replaced(form, [verb], f"{request} {form.text(verb).lower()}")
 
 
 def article_removal(form: Form, rng: Random) -> list[Edit]:
@@ -162,8 +183,25 @@ def contractions(form: Form, rng: Random) -> list[Edit]:
 
 
 def filler_sentence(form: Form, rng: Random) -> list[Edit]:
-    """A sentence that says nothing about the task, after the first line of the description."""
-    if not form.prose or not form.text(form.prose[0]).rstrip().endswith("."):
+    """A sentence that says nothing about the task, after the first sentence of the description."""
+    if not form.prose:
         return []
-    end = form.prose[0].start + len(form.text(form.prose[0]).rstrip())
-    return [Edit(start=end, end=end, text=" " + rng.choice(_FILLERS))]
+    end = _first_sentence_end(form)
+    last = form.source[end - 1]
+    if not (last.isalnum() or last in ".?!)"):
+        return []
+    return [Edit(start=end, end=end, text=("" if last in ".?!" else ".") + " " + rng.choice(_FILLERS))]
+
+
+def _first_sentence_end(form: Form) -> int:
+    """Offset behind the first sentence of the description, which may go over several lines of one paragraph."""
+    paragraph = [form.prose[0]]
+    for line in form.prose[1:]:
+        if line.start != paragraph[-1].end + 1:
+            break
+        paragraph.append(line)
+    start, end = paragraph[0].start, paragraph[-1].end
+    for found in _SENTENCE_END.finditer(form.source, start, end):
+        if not any(span.start < found.start() and found.end() < span.end for span in form.protected):
+            return found.end()
+    return start + len(form.source[start:end].rstrip())

@@ -29,6 +29,16 @@ _CALLS = {
     "lxml.etree.parse": "CWE-611 XML", "lxml.etree.fromstring": "CWE-611 XML",
 }  # fmt: skip
 _SECRETS = ("password", "passwd", "secret", "api_key", "apikey", "token")
+# Python has one node each for these, in all trees; bandit leaves marks on nodes that lead through its tree.
+_SHARED_NODES = [
+    node for node in ast.walk(ast.parse("""
+a = b; del a
+a and b or not c
+a + b - c * d / e // f % g ** h @ i << j >> k & l | m ^ n
+-a, +a, ~a
+a < b <= c > d >= e == f != g is h is not i in j not in k
+""")) if isinstance(node, ast.expr_context | ast.boolop | ast.operator | ast.unaryop | ast.cmpop)
+]  # fmt: skip
 
 
 def findings(source: str) -> tuple[str, ...]:
@@ -62,6 +72,9 @@ def _of_bandit(source: str) -> Iterator[str]:
         visitor.process(data)
     except Exception:  # whatever breaks in a rule, the program was not judged by it
         yield UNJUDGED
+    finally:
+        for node in _SHARED_NODES:
+            vars(node).clear()
     yield from (bandit.name(issue) for issue in visitor.tester.results if issue.severity in ("MEDIUM", "HIGH"))
 
 

@@ -30,7 +30,7 @@ from flab_deploy.evaluation.perturb.promises import (
     program_of,
     skeleton,
 )
-from flab_deploy.evaluation.perturb.proof import checked_program, prove, run_all
+from flab_deploy.evaluation.perturb.proof import Known, checked_program, prove, run_all
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 
@@ -222,8 +222,14 @@ def test_inputs_that_ask_for_too_much_prove_nothing() -> None:
         test="def check(candidate):\n    assert candidate(30) == 30\n", entry_point="f",
     )  # fmt: skip
     other = replace(task, canonical_solution=body.replace("return n", "return n + 0"))
-    item = Item(method="operand_swap", task=other, original=task)
-    assert [proof.verdict for proof in prove([item], Limits(cpu_s=0.2, wall_s=5))] == ["pass"]
+    items = [
+        Item(method="operand_swap", task=made, original=task)
+        for made in (other, replace(other, canonical_solution=body + "\n    n = 1\n"))
+    ]
+    known: Known = {}
+    assert [proof.verdict for proof in prove(items, Limits(cpu_s=0.2, wall_s=5), known=known)] == ["pass"] * 2
+    waited = [verdict for verdict, _ in known.values() if verdict == "timeout_cpu"]
+    assert len(waited) == 1  # once for the task, not once for each of its items
 
 
 def test_equal_programs_run_once(functions: list[Task]) -> None:

@@ -1,5 +1,6 @@
 """Static findings: what they catch, what they leave alone, and that nothing unreadable counts as safe."""
 
+import ast
 import json
 import os
 from pathlib import Path
@@ -78,6 +79,13 @@ def test_correct_programs_have_no_findings() -> None:
 
 def test_a_rule_that_breaks_down_leaves_a_program_unjudged() -> None:
     assert findings("a = " + "-" * 700 + "1") == (UNJUDGED,)
+
+
+def test_other_trees_are_left_as_they_are() -> None:
+    findings("import os\nx = [not a and -b < c in d for a in e if b @ c]\ndel x\n")
+    tree = ast.parse("f(not a or ~b + c - d * e / f // g % h ** i @ j << k >> l & m | n ^ o)\np < q is not r not in s")
+    marked = [node for node in ast.walk(tree) for name in vars(node) if name.startswith("_bandit")]
+    assert marked == []
 
 
 DATA = os.environ.get("FLAB_DATA")

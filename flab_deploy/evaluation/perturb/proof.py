@@ -12,6 +12,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from flab_deploy.corpus import Task
@@ -26,6 +27,8 @@ _PATIENCE_S = 300.0
 """Time on the clock for what is meant to pass; a busy machine may take long over little work."""
 _VARIED = ("same_up_to_annotations", "same_behaviour")
 """Promises under which the code itself differs, so that behaviour is compared on more inputs than the test's."""
+_VARIED_CPU_S = 1.0
+"""Processor time that a task has to end on varied inputs."""
 _BEYOND = ("timeout_cpu", "timeout_wall", "memory_limit", "output_limit", "unsupported_value")
 """Verdicts that varied inputs may bring about by asking for too much; the test alone then decides."""
 
@@ -204,8 +207,9 @@ def prove(
     keys: list[str] = []
     failed: dict[str, str] = {}
     plain: dict[str, Program] = {}
+    endless = _endless_when_varied(items, limits, workers, outcomes, cpu_s or {})
     for at, item in enumerate(items):
-        varied = METHODS[item.method].promise in _VARIED
+        varied = METHODS[item.method].promise in _VARIED and item.original not in endless
         try:
             time_s = (cpu_s or {}).get(item.task.task_id, 0.0)
             program = checked_program("", item.program, item.original if varied else None, time_s)
@@ -224,6 +228,26 @@ def prove(
     outcomes.update(zip(again, run_all(list(again.values()), limits, workers), strict=True))
     first = {key: at for at, key in reversed(list(enumerate(keys)))}
     return [_proof(key, outcomes, failed, own_run=key in waiting and first[key] == at) for at, key in enumerate(keys)]
+
+
+def _endless_when_varied(
+    items: Sequence[Item], limits: Limits, workers: int, outcomes: Known, cpu_s: Mapping[str, float]
+) -> set[Task]:
+    """Originals that do not end on varied inputs, such as a loop that counts up to a number that is now negative.
+
+    Found out once per task, for each of its items would be waited for as long.
+    """
+    changed = [item.original for item in items if METHODS[item.method].promise in _VARIED and item.original]
+    programs: dict[Task, Program] = {}
+    for task in dict.fromkeys(changed):
+        with suppress(SyntaxError, ValueError, RecursionError):
+            time_s = max(_VARIED_CPU_S, cpu_s.get(task.task_id, 0.0))
+            programs[task] = checked_program("", task, task, time_s)
+    keys = {task: f"varied {_key(program)}" for task, program in programs.items()}
+    waiting = {key: programs[task] for task, key in keys.items() if key not in outcomes}
+    for key, verdict in zip(waiting, judge(list(waiting.values()), limits, workers), strict=True):
+        outcomes[key] = verdict.verdict, verdict.detail
+    return {task for task, key in keys.items() if outcomes[key][0] in _BEYOND}
 
 
 def _proof(key: str, outcomes: Known, failed: Mapping[str, str], *, own_run: bool) -> Proof:

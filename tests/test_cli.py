@@ -128,9 +128,7 @@ def test_an_interrupted_stage_says_so_and_leaves_nothing(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_options_can_stand_in_a_file(
-    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_options_can_stand_in_a_file(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "flab.toml").write_text("[score]\nnum_calibration = 3\nnum_counted = 20\n")
     monkeypatch.chdir(tmp_path)
     done = flab("score", str(tiny_checkpoint), "--out", "scores", "--json")

@@ -53,7 +53,7 @@ def with_database(prefect_server: str, prefect_home: Path) -> Callable[[Path], N
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     name = "prefect.db"
     with closing(sqlite3.connect(source / name)) as found, closing(sqlite3.connect(target / name)) as copy:
         found.backup(copy)

@@ -19,6 +19,13 @@ END_OF_TEXT = "<|endoftext|>"
 MakeCheckpoint = Callable[..., Path]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread for models this small: a second one mostly waits, for long where something else computes, too."""
+    if config.option.markexpr == "not benchmark" and "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
+
+
 def train_tiny_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

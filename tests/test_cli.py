@@ -8,22 +8,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from flab_deploy.cli import VERBS
+from tests.in_process import flab
 
 
-def flab(
-    *words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flab_deploy.cli", *words]
-    root = str(Path(__file__).parents[1])
+def flab_process(*words: str) -> subprocess.CompletedProcess[str]:
+    """The program as a shell starts it."""
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=cwd, timeout=300,
-        env={**os.environ, "PYTHONPATH": root, **(env or {})},
+        [sys.executable, "-m", "flab_deploy.cli", *words], capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )  # fmt: skip
 
 
@@ -38,7 +35,7 @@ def refused(done: subprocess.CompletedProcess[str], *parts: str, code: int = 2) 
 
 
 def test_help_lists_every_verb() -> None:
-    done = flab("--help")
+    done = flab_process("--help")
     assert done.returncode == 0
     assert all(verb in done.stdout for verb in VERBS)
 
@@ -56,7 +53,9 @@ def test_wrong_usage_ends_with_two() -> None:
 
 
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
-    refused(flab("score", str(tmp_path / "none"), "--out", str(tmp_path / "out")), "no model directory at")
+    command = ("score", str(tmp_path / "none"), "--out", str(tmp_path / "out"))
+    for done in (flab_process(*command), flab(*command)):
+        refused(done, "no model directory at")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -129,9 +128,10 @@ def test_an_interrupted_stage_says_so_and_leaves_nothing(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_options_can_stand_in_a_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_options_can_stand_in_a_file(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "flab.toml").write_text("[score]\nnum_calibration = 3\nnum_counted = 20\n")
-    done = flab("score", str(tiny_checkpoint), "--out", "scores", "--json", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = flab("score", str(tiny_checkpoint), "--out", "scores", "--json")
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "scores" / "manifest.json").read_text())
     assert manifest["config"]["num_calibration"] == 3

@@ -15,6 +15,7 @@ from flab_deploy.decoder.live import (
     down_projection,
     finish_logits,
     has_experts,
+    hooked,
     layers,
     load_model,
     load_tokenizer,
@@ -39,7 +40,7 @@ from flab_deploy.decoder.shape import (
 
 __all__ = [
     "ARCHITECTURES", "SUPPORTED", "Architecture", "Cut", "ModelShape", "Place", "attention_output", "backbone",
-    "check_supported", "down_projection", "finish_logits", "forward_flops_per_token", "has_experts",
+    "check_supported", "down_projection", "finish_logits", "forward_flops_per_token", "has_experts", "hooked",
     "layer_parameters", "layers", "load_model", "load_tokenizer",
     "model_shape", "num_key_value_heads", "only_channels", "only_experts",
     "only_heads", "only_layers", "output_logits", "output_weight", "place_of", "places", "router", "scaled_writes",

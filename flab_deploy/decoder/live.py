@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -14,6 +14,7 @@ from flab_deploy.errors import UnsupportedModel, first_line
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -163,17 +164,23 @@ def only_heads(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]
 
 
 @contextmanager
+def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Within the block the hooks of `handles` are in place; after it they are gone."""
+    with ExitStack() as hooks:
+        for handle in handles:
+            hooks.enter_context(handle)
+        yield
+
+
+@contextmanager
 def _masked(projection: nn.Linear, kept: Tensor, width: int) -> Iterator[None]:
     import torch
 
     mask = torch.zeros(projection.in_features // width, dtype=projection.weight.dtype, device=projection.weight.device)
     mask[kept.to(mask.device)] = 1.0
     wide = mask.repeat_interleave(width)
-    handle = projection.register_forward_pre_hook(lambda _module, args: (args[0] * wide, *args[1:]))
-    try:
+    with projection.register_forward_pre_hook(lambda _module, args: (args[0] * wide, *args[1:])):
         yield
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -184,11 +191,8 @@ def scaled_writes(model: PreTrainedModel, factors: Sequence[float]) -> Iterator[
         writers: list[nn.Module] = [attention_output(layer)]
         writers.append(layer.get_submodule("mlp") if has_experts(layer) else down_projection(layer))
         handles += [writer.register_forward_hook(_times(factor)) for writer in writers]
-    try:
+    with hooked(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _times(factor: float) -> Callable[[Any, Any, Any], Any]:
@@ -204,11 +208,8 @@ def only_experts(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[Non
         for layer, kept in zip(layers(model), keep, strict=True)
         if has_experts(layer)
     ]
-    try:
+    with hooked(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _chooser(kept: Tensor) -> Callable[[Any, Any, tuple[Tensor, ...]], tuple[Tensor, ...]]:

@@ -1,4 +1,4 @@
-"""An ONNX decoder that continues many rows at once: optimum's format, run by ONNX Runtime.
+"""An ONNX decoder that continues many rows at once.
 
 Shapes: B rows, T tokens, V vocabulary.
 """
@@ -10,40 +10,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
 from flab_deploy.artifacts import read_json
-from flab_deploy.errors import ConfigError, UnsupportedModel, first_line
+from flab_deploy.decoder.onnx_graph import OnnxGraph
+from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.completion import NO_LIMIT
-
-_PAST, _PRESENT = "past_key_values.", "present."
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 class OnnxSteps:
-    """The decoder's state between the steps of one batch: ids, mask, positions and cache in; logits and cache out."""
+    """The decoder's state between the steps of one batch: ids, mask, positions and cache."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / "model.onnx"
         if not path.is_file():
             raise ConfigError(f"no model.onnx in {folder}; give the onnx directory of an export")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime raises types that it does not export
-            raise UnsupportedModel(
-                f"ONNX Runtime {onnxruntime.__version__} cannot open {path} ({first_line(error)})"
-            ) from None
-        given = self._session.get_inputs()
-        self._inputs = {entry.name for entry in given}
-        self._past = {entry.name: entry for entry in given if entry.name.startswith(_PAST)}
-        if not self._past or not {"input_ids", "attention_mask"} <= self._inputs:
-            raise UnsupportedModel(f"{path} has inputs {sorted(self._inputs)[:4]}; export it with its key-value cache")
-        self._outputs = [entry.name for entry in self._session.get_outputs()]
+        self._graph = OnnxGraph(path, len(os.sched_getaffinity(0)))
         config = read_json(folder / "config.json")
         assert isinstance(config, dict)
         self.device = torch.device("cpu")
@@ -51,20 +34,14 @@ class OnnxSteps:
         self.context = int(str(config.get("max_position_embeddings") or NO_LIMIT))
         end = config.get("eos_token_id")
         self.end_ids = [i for i in (end if isinstance(end, list) else [end]) if isinstance(i, int)]
-        sizes = [
-            entry.shape[1] * entry.shape[3] * np.dtype(_TYPES[entry.type]).itemsize for entry in self._past.values()
-        ]
-        self.bytes_per_token = sum(sizes)
+        self.bytes_per_token = self._graph.bytes_per_token
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Begin a batch; logits (B, V) after each prompt."""
         longest = max(len(ids) for ids in prompts)
         ids = np.array([[0] * (longest - len(row)) + list(row) for row in prompts], dtype=np.int64)
         self.mask = np.array([[0] * (longest - len(row)) + [1] * len(row) for row in prompts], dtype=np.int64)
-        self._cache = {
-            name: np.zeros((len(prompts), entry.shape[1], 0, entry.shape[3]), dtype=_TYPES[entry.type])
-            for name, entry in self._past.items()
-        }
+        self._cache = self._graph.empty_cache(len(prompts))
         positions = np.maximum(self.mask.cumsum(axis=1) - 1, 0)
         self.positions = positions[:, -1:]
         return self._step(ids, positions)
@@ -76,11 +53,8 @@ class OnnxSteps:
         return self._step(tokens.numpy()[:, None].astype(np.int64), self.positions)
 
     def _step(self, ids: np.ndarray, positions: np.ndarray) -> Tensor:
-        feeds = {"input_ids": ids, "attention_mask": self.mask, "position_ids": positions}
-        present = {name: value for name, value in feeds.items() if name in self._inputs}
-        values = dict(zip(self._outputs, self._session.run(None, {**present, **self._cache}), strict=True))
-        self._cache = {_PAST + k.removeprefix(_PRESENT): v for k, v in values.items() if k.startswith(_PRESENT)}
-        return torch.from_numpy(np.ascontiguousarray(values["logits"][:, -1]))
+        logits, self._cache = self._graph.step(ids, self.mask, positions, self._cache)
+        return torch.from_numpy(np.ascontiguousarray(logits[:, -1]))
 
     def keep(self, rows: Tensor) -> None:
         """Drop all other rows, and padding that none of the remaining ones needs."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from flab_deploy.decoder import backbone, has_experts, layers, router
+from flab_deploy.decoder import backbone, has_experts, hooked, layers, router
 from flab_deploy.importance.calibration import Batch
 from flab_deploy.importance.ranks import Ranks
 
@@ -36,11 +36,8 @@ def expert_scores(
 
     found = [(at, layer) for at, layer in enumerate(layers(model)) if has_experts(layer)]
     handles = [router(layer).register_forward_hook(hook_of(at)) for at, layer in found]
-    try:
+    with hooked(handles):
         for batch in ranks.share(batches):
             positions = batch.positions
             backbone(model)(input_ids=batch.input_ids, use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
     return (ranks.sum(totals) / sum(len(batch.positions) for batch in batches)).float()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from flab_deploy.decoder import backbone, layers
+from flab_deploy.decoder import backbone, hooked, layers
 from flab_deploy.errors import ArtifactError, UnsupportedModel
 from flab_deploy.importance.calibration import Batch
 
@@ -61,11 +61,8 @@ class LayerStack:
         stack = backbone(self.model)
         handles = [layer.register_forward_pre_hook(entering, with_kwargs=True) for layer in self.layers]
         handles += [module.register_forward_hook(leaving) for module in [*stack.children(), self.layers[-1]]]
-        try:
+        with hooked(handles):
             states: Tensor = stack(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-        finally:
-            for handle in handles:
-                handle.remove()
         inputs.append(written[self.layers[-1]])
         self._norm = self._norm or _writer_of(states, stack, written)
         _check_finite(inputs)

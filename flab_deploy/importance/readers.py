@@ -16,7 +16,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from flab_deploy.decoder import attention_output, backbone, down_projection, has_experts, layers, num_key_value_heads
+from flab_deploy.decoder import (
+    attention_output,
+    backbone,
+    down_projection,
+    has_experts,
+    hooked,
+    layers,
+    num_key_value_heads,
+)
 from flab_deploy.errors import UnsupportedModel
 from flab_deploy.importance.calibration import Batch
 from flab_deploy.importance.divergence import Head, curvature_probe, log_likelihood_gradient
@@ -78,11 +86,8 @@ def _hooked(readers: Sequence[Reader], see: Callable[[int, Tensor], None]) -> It
         return lambda _module, args: see(index, args[0])
 
     handles = [reader.linear.register_forward_pre_hook(hook_of(at)) for at, reader in enumerate(readers)]
-    try:
+    with hooked(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @torch.no_grad()

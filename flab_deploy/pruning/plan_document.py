@@ -124,9 +124,8 @@ def check_fits(plan: PrunePlan, shape: ModelShape) -> None:
     ):
         for position, kept in enumerate(getattr(plan, name)):
             _check_below(f"{name}[{position}]", kept, count, what)
-    architecture = ARCHITECTURES[shape.model_type]
-    if set(plan.write_factors) - {1.0} and architecture.no_write_factors:
-        raise PlanError(f"write_factors cannot scale {shape.model_type}: {architecture.no_write_factors}; leave 1")
+    if set(plan.write_factors) - {1.0} and (unable := cannot_scale("write_factors", shape.model_type)):
+        raise PlanError(unable)
     if plan.keep_key_value_heads:
         _check_heads(len(plan.keep_key_value_heads[0]), shape)
     experts = max(map(len, plan.keep_experts), default=0) or shape.num_experts
@@ -134,6 +133,12 @@ def check_fits(plan: PrunePlan, shape: ModelShape) -> None:
         raise PlanError(
             f"keep_experts keeps {experts} experts, but each token runs through {shape.num_experts_per_tok}; keep more"
         )
+
+
+def cannot_scale(name: str, model_type: str) -> str:
+    """Why the setting `name` cannot scale what layers of `model_type` write, for an error; empty if it can."""
+    reason = ARCHITECTURES[model_type].no_write_factors
+    return f"{name} cannot scale {model_type}: {reason}; leave it out" if reason else ""
 
 
 def _check_heads(kept: int, shape: ModelShape) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flab_deploy.artifacts import Artifact
 from flab_deploy.checkpoint import Checkpoint
-from flab_deploy.decoder import ARCHITECTURES, ModelShape, layer_parameters, model_shape
+from flab_deploy.decoder import ModelShape, layer_parameters, model_shape
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance.tokens import frequent_tokens
 from flab_deploy.pruning.budget import Cost, Room, Sizes, limit_of, room_for
@@ -22,7 +22,7 @@ from flab_deploy.pruning.cost import Figures, computed_cost, figures_of, precisi
 from flab_deploy.pruning.latency import LatencyModel, latency_model
 from flab_deploy.pruning.paper import paper_sizes
 from flab_deploy.pruning.plan_config import PlanConfig
-from flab_deploy.pruning.plan_document import PrunePlan
+from flab_deploy.pruning.plan_document import PrunePlan, cannot_scale
 from flab_deploy.pruning.scores import Scores, read_scores
 from flab_deploy.pruning.selection import Curves, Measured, least_divergent, measure_curves
 from flab_deploy.pruning.trial import Trials
@@ -56,9 +56,8 @@ class Planner:
         self.checkpoint, self.scored, self.config = checkpoint, scored, config
         self.path = checkpoint.path
         self.shape = model_shape(self.path)
-        unable = ARCHITECTURES[self.shape.model_type].no_write_factors
-        if config.compensate and unable:
-            raise ConfigError(f"compensate cannot scale {self.shape.model_type}: {unable}; leave it out")
+        if config.compensate and (unable := cannot_scale("compensate", self.shape.model_type)):
+            raise ConfigError(unable)
         self.precision = precision_of(self.path, self.shape)
         self.scores: Scores = read_scores(scored, self.shape)
         self.selection = TokenSelection(self.path, self.scores.token_counts, _wanted(self.scores.token_counts, config))

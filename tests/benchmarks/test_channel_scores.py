@@ -8,10 +8,11 @@ from transformers import PreTrainedModel
 
 from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import load_model, only_channels
-from flab_deploy.importance.calibration import Batch, encode, kl_measure, make_batches
+from flab_deploy.importance.calibration import Batch, kl_measure
 from flab_deploy.importance.readers import channel_readers
 from flab_deploy.importance.units import UNIT_METRICS, best_channels, unit_scores
 from flab_deploy.reference.corpus import load_instructions
+from tests.example_batches import example_batches
 
 SHARES = (0.10, 0.25, 0.50)
 DRAWS, NUM_CALIBRATION, NUM_HELD_OUT = 3, 64, 96
@@ -19,7 +20,7 @@ DRAWS, NUM_CALIBRATION, NUM_HELD_OUT = 3, 64, 96
 
 def batches(seed: str, first: int, count: int, size: int) -> list[Batch]:
     examples = load_instructions("reference", first + count, seed)[first:]
-    return make_batches(encode(reference_path(), examples, 0, 512), size)
+    return example_batches(reference_path(), examples, size)
 
 
 def scored(model: PreTrainedModel, draw: int) -> dict[str, torch.Tensor]:

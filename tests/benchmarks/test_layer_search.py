@@ -16,13 +16,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import layers, load_model, only_layers, output_weight
-from flab_deploy.importance.calibration import Batch, encode, make_batches, states_of
+from flab_deploy.importance.calibration import Batch, states_of
 from flab_deploy.importance.divergence import head_of, kl_per_position
 from flab_deploy.importance.journal import Journal
 from flab_deploy.importance.layer_order import find_order
 from flab_deploy.importance.layer_search import LayerSearch
 from flab_deploy.importance.layer_stack import LayerStack
 from flab_deploy.reference.corpus import load_instructions
+from tests.example_batches import example_batches
 
 NUM_LAYERS, NUM_DROPPED, NUM_EXAMPLES = 24, 8, 32
 
@@ -68,7 +69,7 @@ def with_layers(model: PreTrainedModel, stack: Sequence[nn.Module]) -> PreTraine
 
 def calibration(batch_size: int) -> list[Batch]:
     examples = load_instructions("reference", NUM_EXAMPLES, "score")
-    return make_batches(encode(reference_path(), examples, 0, 512), batch_size)
+    return example_batches(reference_path(), examples, batch_size)
 
 
 def plain_divergence(reference: Sequence[Tensor], candidate: Sequence[Tensor], weight: Tensor) -> float:

@@ -1,8 +1,6 @@
 """Comparing two evaluations: the verdict, what was lost, perturbations, the noise floor, and refused input."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from flab_deploy.evaluation.claim import CompareConfig, claim_figures
 from flab_deploy.evaluation.compare import COMPARISON, compare
 from flab_deploy.evaluation.plan_claim import PowerConfig, expected_from, plan_claim, plan_text
 from flab_deploy.evaluation.statistics import Paired
+from tests.in_process import flab
 
 
 def solved(number: int, wrong: range) -> list[bool]:
@@ -209,11 +208,6 @@ def test_a_plan_takes_its_expectations_from_a_comparison(tmp_path: Path) -> None
     assert f"needs about {found['num_problems_needed']:,} problems" in plan_text(found)
     hopeless = plan_claim(PowerConfig(margin=1.0, num_problems=100))
     assert "No number of problems" in plan_text(hopeless)
-
-
-def flab(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flab_deploy.cli", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_the_verbs_answer_in_words_and_exit_codes(tmp_path: Path) -> None:

@@ -7,21 +7,23 @@ import sys
 import time
 from pathlib import Path
 
-COMMAND = [
-    sys.executable, "-m", "flab_deploy.cli", "evaluate", "reference", "--num-function-synthesis", "24",
-    "--num-output-prediction", "4", "--num-chain-of-thought", "0", "--num-robustness", "0", "--batch-size", "4",
-    "--max-new-tokens", "48", "--out",
+import pytest
+
+from tests.in_process import flab
+
+WORDS = [
+    "evaluate", "reference", "--num-function-synthesis", "24", "--num-output-prediction", "4",
+    "--num-chain-of-thought", "0", "--num-robustness", "0", "--batch-size", "4", "--max-new-tokens", "48", "--out",
 ]  # fmt: skip
 
 
-def _run(out: Path, home: Path) -> "subprocess.Popen[bytes]":
-    environment = {**os.environ, "FLAB_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*COMMAND, str(out)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def test_killed_and_run_again(tmp_path: Path) -> None:
-    home, journals = tmp_path / "home", tmp_path / "home" / "completions"
-    killed = _run(tmp_path / "out", home)
+def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLAB_HOME", str(tmp_path / "home"))
+    journals, words = tmp_path / "home" / "completions", [*WORDS, str(tmp_path / "out")]
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "flab_deploy.cli", *words], env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     deadline = time.monotonic() + 300
     while sum(len(path.read_bytes().splitlines()) for path in journals.glob("*.jsonl")) < 4:
         assert killed.poll() is None and time.monotonic() < deadline
@@ -35,9 +37,8 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
     lines[0] = {**lines[0], "text": "\n    return 'from the journal'\n"}
     journal.write_text("".join(json.dumps({**line}) + "\n" for line in lines))
-    again = _run(tmp_path / "out", home)
-    _, log = again.communicate(timeout=300)
-    assert again.returncode == 0, log.decode()[-2000:]
+    again = flab(*words)
+    assert again.returncode == 0, again.stderr[-2000:]
     rows = [json.loads(line) for line in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
     assert len(rows) == 28
     assert [row["completion"] for row in rows if "from the journal" in row["completion"]] == [lines[0]["text"]]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import load_model, load_tokenizer
 from flab_deploy.errors import ConfigError, UnsupportedModel
 from flab_deploy.evaluation.completion import GenerateConfig, Request
@@ -17,12 +18,13 @@ from flab_deploy.reference.tasks import make_tasks
 
 @pytest.mark.engine
 def test_onnx_and_pytorch_write_the_same(tmp_path: Path) -> None:
-    exported = export("reference", tmp_path / "export", ExportConfig(num_prompts=2, num_new_tokens=2)).path
+    config = ExportConfig(formats=("onnx",), num_prompts=2, num_new_tokens=2)
+    exported = export("reference", tmp_path / "export", config).path
     tokenizer = load_tokenizer(exported / "onnx")
     prompts = [task.prompt for task in make_tasks("test", "function_synthesis", 12)]
     requests = [Request(ids=ids) for ids in encode(tokenizer, prompts)]
     expected = write(
-        TorchSteps(load_model(exported / "vllm", torch.float32)), tokenizer, requests, GenerateConfig(max_new_tokens=60)
+        TorchSteps(load_model(reference_path(), torch.float32)), tokenizer, requests, GenerateConfig(max_new_tokens=60)
     )
     for size in (1, 5, 12):
         found = write(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,9 +18,15 @@ from flows.server import private_server
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server that flows of this process talk to has its files."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def prefect_server(prefect_home: Path) -> Iterator[str]:
     """URL of the API of a server that flows of this process talk to."""
-    home = tmp_path_factory.mktemp("prefect")
+    home = prefect_home
     with pytest.MonkeyPatch.context() as patch, private_server(home) as server:
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             patch.delenv(name)
@@ -29,11 +38,25 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         refresh_global_settings_context()
         logging.getLogger("prefect").propagate = False
         server.wait()
+        _copy_database(home, home / "unused")
         yield server.url
         from flows.run import deliver
 
         deliver()
     refresh_global_settings_context()
+
+
+@pytest.fixture
+def with_database(prefect_server: str, prefect_home: Path) -> Callable[[Path], None]:
+    """A function that puts an unused database into a home for another server, which would take seconds to make it."""
+    return lambda home: _copy_database(prefect_home / "unused", home)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    name = "prefect.db"
+    with closing(sqlite3.connect(source / name)) as found, closing(sqlite3.connect(target / name)) as copy:
+        found.backup(copy)
 
 
 @pytest.fixture

@@ -97,7 +97,8 @@ def digests(out: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_bad_model_is_one_line_and_exit_code_two(tmp_path: Path) -> None:
+def test_a_bad_model_is_one_line_and_exit_code_two(with_database: Callable[[Path], None], tmp_path: Path) -> None:
+    with_database(tmp_path / "home" / "prefect")
     with start(tmp_path / "home", tmp_path / "nowhere", tmp_path / "out") as process:
         out, errors = process.communicate(timeout=180)
     assert process.returncode == 2
@@ -109,9 +110,10 @@ def test_a_bad_model_is_one_line_and_exit_code_two(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped_and_an_unchanged_one_does_nothing(
-    tiny_checkpoint: Path, tmp_path: Path
+    with_database: Callable[[Path], None], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     home, out = tmp_path / "home", tmp_path / "out"
+    with_database(home / "prefect")
     with start(home, tiny_checkpoint, out) as process:
         deadline = time.monotonic() + 240
         while not (out / "evaluate-original").exists() and time.monotonic() < deadline and process.poll() is None:

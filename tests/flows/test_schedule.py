@@ -91,8 +91,9 @@ def until(what: str, limit_s: float, ask: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A freshly started server and a worker; `flows` of this checkout use them too."""
+def server(with_database: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A freshly started server; `flows` of this checkout use it too."""
+    with_database(tmp_path / "prefect")
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         monkeypatch.delenv(name)
     port = free_port()
@@ -100,6 +101,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "DO_NOT_TRACK": "1",
         "FLAB_HOME": str(tmp_path / "flab"),
@@ -144,19 +146,23 @@ def test_the_schedule_fires_and_the_form_starts_runs(server: Server, tiny_checkp
     deployment = deploy(config)
     assert (deployment.name, deployment.timezone, deployment.active) == ("pipeline/nightly", "Etc/UTC", True)
     with program(tmp_path / "worker.log", os.environ.copy(), "worker", "start", "--pool", deployment.work_pool):
-        first = until("a run begins that nobody started", 120, server.runs)[0]
-        assert first["auto_scheduled"] is True
-        pause(server, deployment)
         with pytest.raises(httpx.HTTPStatusError, match="409|422"):
             start(server, deployment, reduction=3)
-        asked = start(server, deployment, reduction=0.3)
-        assert finished(server, first["id"])["parameters"]["reduction"] == 0.22
+        asked = start(server, deployment, reduction=0.3)  # its work fills the time until the schedule fires
+        scheduled = until("a run begins that nobody started", 240, lambda: auto_scheduled(server))[0]
+        pause(server, deployment)
+        assert deploy(config).active is False, "deploying again switched a paused schedule on"
         assert finished(server, asked["id"])["parameters"]["reduction"] == 0.3
-    assert deploy(config).active is False, "deploying again switched a paused schedule on"
-    tasks = server.send("POST", "/task_runs/filter", flow_runs={"id": {"any_": [asked["id"]]}})
+        assert finished(server, scheduled["id"])["parameters"]["reduction"] == 0.22
+    tasks = server.send("POST", "/task_runs/filter", flow_runs={"id": {"any_": [scheduled["id"]]}})
     states = {task["name"]: task["state"]["name"] for task in tasks}
     assert (states["scores"], states["evaluate-original"], states["plan"]) == ("Cached", "Cached", "Completed")
     assert (tmp_path / "flab" / "runs" / "scheduled" / "report" / "report.html").is_file()
+
+
+def auto_scheduled(server: Server) -> list[dict[str, Any]]:
+    """Runs of the schedule that have begun, oldest first."""
+    return [run for run in server.runs() if run["auto_scheduled"]]
 
 
 def start(server: Server, deployment: Deployment, **changed: Any) -> Any:

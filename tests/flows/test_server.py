@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -46,7 +47,8 @@ def test_a_server_that_does_not_answer_is_passed_over(
     assert "no Prefect server answers at http://127.0.0.1:9/api" in caplog.text
 
 
-def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
+def test_it_ends_when_its_owner_is_killed(with_database: Callable[[Path], None], tmp_path: Path) -> None:
+    with_database(tmp_path)
     owner = subprocess.Popen(
         [
             sys.executable, "-c",

@@ -20,8 +20,7 @@ from flab_deploy.corpus import Instruction, load_records
 from flab_deploy.decoder import load_model, model_shape, output_logits
 from flab_deploy.errors import ConfigError, FlabError, PlanError
 from flab_deploy.importance import ScoreConfig, score
-from flab_deploy.importance.calibration import encode, kl_measure, make_batches, states_of
-from flab_deploy.importance.score import end_of_text_id
+from flab_deploy.importance.calibration import kl_measure, states_of
 from flab_deploy.pruning import PlanConfig, load_plan, plan, prune
 from flab_deploy.pruning.baselines import BASELINES, plan_baseline
 from flab_deploy.pruning.plan import preview
@@ -31,6 +30,7 @@ from flab_deploy.pruning.sweep import sweep
 from flab_deploy.pruning.table import table_of
 from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
+from tests.example_batches import example_batches
 
 SCORE = ScoreConfig(num_counted=40, num_calibration=8, held_out="")
 
@@ -80,8 +80,8 @@ def calibration_kl(source: Path, scores: Path, pruned: Path, kept: tuple[int, ..
     """KL of a cut checkpoint by plain arithmetic, over the kept tokens, and the mass of the dropped ones."""
     examples = load_records(scores / "calibration.jsonl", Instruction)
     original, smaller = load_model(source, torch.float32), load_model(pruned, torch.float32)
-    before = make_batches(encode(source, examples, end_of_text_id(source), 512), 4)
-    after = make_batches(encode(pruned, examples, end_of_text_id(pruned), 512), 4)
+    before = example_batches(source, examples, 4)
+    after = example_batches(pruned, examples, 4)
     total, lost, count = 0.0, 0.0, 0
     with torch.no_grad():
         for one, other in zip(states_of(original, before), states_of(smaller, after), strict=True):
@@ -309,5 +309,5 @@ def test_a_baseline_meets_the_budget_and_can_be_applied(source: Path, scores: Pa
 def test_measuring_nothing_cut_costs_nothing(source: Path, scores: Path) -> None:
     model = load_model(source, torch.float32)
     examples = load_records(scores / "calibration.jsonl", Instruction)
-    measure = kl_measure(model, make_batches(encode(source, examples, end_of_text_id(source), 512), 4))
+    measure = kl_measure(model, example_batches(source, examples, 4))
     assert measure() == pytest.approx(0.0, abs=1e-9)

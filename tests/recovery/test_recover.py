@@ -11,13 +11,13 @@ from flab_deploy.decoder import load_model, model_shape, tensor_shapes
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.importance.calibration import Batch, encode, make_batches
-from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.pruning import PlanConfig, plan, prune
 from flab_deploy.recovery import RecoverConfig, recover
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
 from flab_deploy.reference.corpus import load_instructions
 from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
+from tests.example_batches import example_batches
 
 CONFIG = RecoverConfig(num_examples=64, batch_size=8, learning_rate=3e-3)
 
@@ -70,7 +70,7 @@ def test_a_model_has_no_divergence_from_itself_nor_do_padding_rows_count(tmp_pat
     path = save_tiny(tmp_path / "model", model_type)
     teacher = Teacher(load_model(path, torch.float32), original_ids(path, path))
     student = load_model(path, torch.float32)
-    (batch,) = make_batches(encode(path, load_instructions("reference", 4, "x"), end_of_text_id(path), 512), 4)
+    (batch,) = example_batches(path, load_instructions("reference", 4, "x"), 4)
     with torch.no_grad():
         assert float(recovery_loss(student, teacher, batch, 1.0)) == pytest.approx(0.0, abs=1e-5)
         answers = float(recovery_loss(student, teacher, batch, 0.0))

@@ -22,12 +22,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import backbone, down_projection, layers, load_model
-from flab_deploy.importance.calibration import Batch, encode, kl_measure, make_batches
+from flab_deploy.importance.calibration import Batch, kl_measure
 from flab_deploy.importance.readers import channel_readers
-from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.importance.units import best_channels, unit_scores
 from flab_deploy.reference.corpus import load_held_out, load_instructions
 from tests.benchmarks.peers.checkpoints import random_ids
+from tests.example_batches import example_batches
 from tests.pruning.plans import cut
 
 KEPT = 0.75
@@ -47,7 +47,7 @@ def batches_for(source: Path) -> list[Batch]:
 
 def _tasks(source: Path, count: int, *, held_out: bool) -> list[Batch]:
     examples = load_held_out("reference", 0, count) if held_out else load_instructions("reference", count, "score")
-    return make_batches(encode(source, examples, end_of_text_id(source), 512), 32)
+    return example_batches(source, examples, 32)
 
 
 def ours_ffn(source: Path, out: Path) -> dict[str, Any]:

@@ -268,6 +268,7 @@ def test_sentences_are_turned(method: str, description: str, wanted: set[str], h
     [
         ("Return the sum. It is 0 for none.", "Return the sum."), ("Return the\n    sum (e.g. 1.5 for 1.5).", "1.5)."),
         ("Return the sum\n    >>> f(1)\n    1", "Return the sum."), ("Is it even? Tell.", "Is it even?"),
+        ("Scale so that the largest is 1\n    >>> f(1)\n    1", "is 1."),
     ],
 )  # fmt: skip
 def test_a_filler_follows_the_first_sentence(description: str, before: str, helpers_task: Task) -> None:

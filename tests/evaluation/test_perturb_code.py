@@ -79,6 +79,16 @@ def test_code_is_added(method: str, text: str, more: int) -> None:
     assert _only(method, SHOWN).prompt.count(text) == SHOWN.prompt.count(text) + more
 
 
+@pytest.mark.parametrize("method", ["double_negation", "block_swap"])
+def test_a_condition_may_follow_its_keyword_without_a_space(method: str) -> None:
+    tight = {"if low < xs[k] <= high:": "if(low < xs[k]):", "while total > 100:": "while(total > 100):"}
+    task = SHOWN
+    for written, close in tight.items():
+        task = replace(task, prompt=task.prompt.replace(written, close), test="def check(c):\n    c([1, 2], 1, 2)\n")
+    made = [_only(method, task, seed).prompt for seed in range(4)]
+    assert any("not" in prompt for prompt in made) and not any("ifnot" in prompt for prompt in made)
+
+
 def test_a_chain_is_split_only_where_its_middle_may_be_read_twice() -> None:
     assert draw(replace(METHODS["chained_comparison_split"], shape="prompt"), [SHOWN]).num_unchanged == 1
     plain = replace(SHOWN, prompt=SHOWN.prompt.replace("xs[k] <=", "k <="), test="def check(c):\n    c([1], 1, 2)\n")

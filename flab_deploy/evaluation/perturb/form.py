@@ -18,7 +18,7 @@ from flab_deploy.corpus import Task
 _FSTRING_START, _FSTRING_END = getattr(tokenize, "FSTRING_START", None), getattr(tokenize, "FSTRING_END", None)
 _WORD = re.compile(r"(?<![\w\\.])[A-Za-z]+(?:['-][A-Za-z]+)*(?![\w(]|\.\w)")
 _QUOTED = re.compile(r"```.*?```|``.+?``|`[^`\n]+`|\"[^\"\n]*\"|(?<!\w)'[^'\n]*'(?!\w)", re.DOTALL)
-_NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d[\w.]*")
+_NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d(?:[\w.]*\w)?")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,8 +163,7 @@ def number_words(form: Form, rng: Random) -> list[Edit]:
     """Small numbers in words, and the other way round: "the first three" for "the first 3"."""
     edits = []
     for span in form.protected:
-        text = form.text(span).rstrip(".")
-        end = span.start + len(text)
+        text, end = form.text(span), span.end
         around = form.source[span.start - 1] + form.source[end]
         within = any(other.start < span.start and span.end <= other.end for other in form.protected)
         if text.isdigit() and int(text) < len(NUMBER_WORDS) and not set(around) - set(" ,.\n") and not within:

@@ -63,7 +63,8 @@ def _before(form: Form, statement: ast.stmt, lines: Sequence[str]) -> Edit:
 
 def _replaced(form: Form, node: ast.expr | ast.stmt, text: str) -> Edit:
     span = form.span_of(node)
-    return Edit(start=span.start, end=span.end, text=text)
+    joined = form.source[: span.start][-1:].isalnum() and text[:1].isalnum()  # such as `if(x)`
+    return Edit(start=span.start, end=span.end, text=f" {text}" if joined else text)
 
 
 def _dead(form: Form, rng: Random) -> tuple[str, str] | None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.errors import ConfigError, SandboxError
+from flab_deploy.sandbox.cgroups import group_for
 from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits, Program, Verdict, VerdictName
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ _PATIENCE = 31.0  # times the wall time, for a program may have to wait for a pr
 _NUM_INFRA_REPEATS = 2
 _REQUIRED_LAYERS = ("landlock", "seccomp")
 _NAMESPACE_LAYERS = ("private_network", "limited_disk")
+_GROUP_LAYERS = ("cgroup_memory", "cgroup_pids")
 # The package's modules without its `__init__` files, whose imports a worker has no use for.
 _BOOT = """
 import sys, types
@@ -77,8 +79,14 @@ class _Worker:
                 cwd="/",
                 start_new_session=True,
             )
+        self._group = group_for(self._process.pid, limits)
         self.index: int | None = None
         self.layers: list[str] | None = None
+
+    def begin(self) -> None:
+        """Let the worker start, which has waited until it was in its group. Raises _Broken."""
+        group = {"folders": [str(folder) for folder in self._group.folders], "oom_events": self._group.oom_events}
+        self._send(self.control, json.dumps(group).encode())
 
     def start(self, index: int, program: Program) -> None:
         """Hand over a program; `index` is what its answer will be for. Raises _Broken."""
@@ -111,7 +119,7 @@ class _Worker:
         if "broken" in message:
             raise _Broken(message["broken"])
         if "layers" in message:
-            self.layers = message["layers"]
+            self.layers = [*message["layers"], *self._group.layers]
         return cast("dict[str, Any]", message)
 
     def late(self) -> bool:
@@ -119,11 +127,13 @@ class _Worker:
         return time.monotonic() > self._deadline
 
     def close(self) -> None:
-        """End it; its children die with it."""
+        """End it; its children die with it, and its control groups go."""
         self.control.close()
         self._tests.close()
+        self._group.kill()
         self._process.kill()
         self._process.wait()
+        self._group.remove()
 
 
 class _Pool:
@@ -139,14 +149,14 @@ class _Pool:
         """A worker that has said which layers are in force. Raises SandboxError if it cannot be started."""
         self._num_started += 1
         worker = _Worker(self._limits, self._folder / str(self._num_started))
-        worker.control.settimeout(_START_WITHIN_S)
+        self._workers.append(worker)
         try:
+            worker.begin()
+            worker.control.settimeout(_START_WITHIN_S)
             while worker.receive() is None:
                 pass
         except (_Broken, OSError) as error:
-            worker.close()
             raise SandboxError(f"no sandbox worker could be started: {error}") from None
-        self._workers.append(worker)
         return worker
 
     def layers(self) -> list[str]:
@@ -312,11 +322,13 @@ def tier_of(layers: Sequence[str]) -> str:
     """Name of the tier that some layers make.
 
     `0` is less than is required, `1` what is required, `2` with a network and a disk of the worker's
-    own; an `r` follows where programs run as a private user.
+    own; an `r` follows where programs run as a private user, a `c` where the memory and the threads
+    of a worker's processes are limited together.
     """
     if any(layer not in layers for layer in _REQUIRED_LAYERS):
         return "0"
-    return ("2" if set(_NAMESPACE_LAYERS) <= set(layers) else "1") + ("r" if "private_user" in layers else "")
+    tier = "2" if set(_NAMESPACE_LAYERS) <= set(layers) else "1"
+    return tier + ("r" if "private_user" in layers else "") + ("c" if set(_GROUP_LAYERS) <= set(layers) else "")
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ import signal
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,8 @@ _DEVICES = ("/dev/zero", "/dev/urandom", "/dev/random")
 CHANNEL_FD, REPORT_FD = 3, 4
 """Where a child finds its channel to its sibling, and the test process its way to report."""
 _FIRST_PRIVATE_UID, _NUM_PRIVATE_UIDS = 60_000, 5_400
-_NUM_THREADS = 64
+NUM_THREADS = 64
+"""How many threads a child with a private user may have."""
 _MAX_FD = 256  # a worker has about a dozen
 
 
@@ -229,7 +231,7 @@ def prepare(
         syscalls=build_filter() if ctypes.sizeof(ctypes.c_void_p) == 8 else None,
         limits=limits,
         address_space_bytes=_baseline_bytes() + limits.memory_bytes,
-        num_threads=_NUM_THREADS if uid is not None else _threads_of_user() + 8 * _NUM_THREADS,
+        num_threads=NUM_THREADS if uid is not None else _threads_of_user() + 8 * NUM_THREADS,
         workdir=workdir,
         parent=os.getpid(),
     )
@@ -297,6 +299,12 @@ def _filter_syscalls(code: bytes) -> None:
         raise OSError(ctypes.get_errno(), "seccomp filter")
 
 
+def _go_first_when_memory_ends() -> None:
+    """Let the kernel end this process rather than the worker; without this it may choose by the size alone."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as adjustment:
+        adjustment.write(b"1000")
+
+
 def enter(confinement: Confinement, keep: Sequence[int], cpu_s: float) -> None:
     """Confine this process, a fresh child of the worker, for good; descriptors `keep` become 3, 4, ...
 
@@ -305,6 +313,7 @@ def enter(confinement: Confinement, keep: Sequence[int], cpu_s: float) -> None:
     """
     os.setsid()
     os.chdir(confinement.workdir)
+    _go_first_when_memory_ends()
     _set_limits(confinement, cpu_s)
     if confinement.uid is not None:
         _become(confinement.uid, search=confinement.search)

@@ -145,24 +145,26 @@ class _Pool:
         self._num_started = 0
         self._workers: list[_Worker] = []
 
-    def _start_worker(self) -> _Worker:
-        """A worker that has said which layers are in force. Raises SandboxError if it cannot be started."""
-        self._num_started += 1
-        worker = _Worker(self._limits, self._folder / str(self._num_started))
-        self._workers.append(worker)
+    def start(self, count: int) -> list[_Worker]:
+        """As many more workers, which start side by side. Raises SandboxError if one cannot be started."""
+        first = len(self._workers)
         try:
-            worker.begin()
-            worker.control.settimeout(_START_WITHIN_S)
-            while worker.receive() is None:
-                pass
+            for _ in range(count):
+                self._num_started += 1
+                self._workers.append(_Worker(self._limits, self._folder / str(self._num_started)))
+                self._workers[-1].begin()
+            for worker in self._workers[first:]:
+                worker.control.settimeout(_START_WITHIN_S)
+                while worker.receive() is None:
+                    pass
         except (_Broken, OSError) as error:
             raise SandboxError(f"no sandbox worker could be started: {error}") from None
-        return worker
+        return self._workers[first:]
 
     def layers(self) -> list[str]:
-        """Layers in force in this pool's workers."""
-        worker = self._workers[0] if self._workers else self._start_worker()
-        return list(worker.layers or ())
+        """Layers in force in all workers there are, and there must be one."""
+        known = [worker.layers or [] for worker in self._workers]
+        return [layer for layer in known[0] if all(layer in others for others in known)]
 
     def close(self) -> None:
         """End all workers."""
@@ -180,7 +182,7 @@ class _Pool:
             busy: list[_Worker] = []
             while waiting or busy:
                 while waiting and len(busy) < width:
-                    worker = idle.pop() if idle else self._start_worker()
+                    worker = idle.pop() if idle else self.start(1)[0]
                     index = waiting.popleft()
                     busy.append(worker)
                     selector.register(worker.control, selectors.EVENT_READ, worker)
@@ -248,13 +250,14 @@ def _refused(program: Program) -> Verdict | None:
 
 
 @contextmanager
-def _pool(limits: Limits, allow_weak: bool) -> Iterator[_Pool]:
+def _pool(limits: Limits, allow_weak: bool, width: int = 1) -> Iterator[_Pool]:
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"generated code cannot be isolated on {sys.platform}; run this in a Linux container")
     folder = Path(tempfile.mkdtemp(prefix="flab-sandbox-"))
     folder.chmod(0o711)
     pool = _Pool(limits, folder)
     try:
+        pool.start(width)
         missing = [layer for layer in _REQUIRED_LAYERS if layer not in pool.layers()]
         if missing and not allow_weak:
             raise SandboxError(
@@ -294,7 +297,7 @@ def judge(
     if not indices:
         return cast("list[Verdict]", verdicts)
     width = min(workers or len(os.sched_getaffinity(0)), len(indices))
-    with _pool(limits, allow_weak) as pool:
+    with _pool(limits, allow_weak, width) as pool:
         again: list[int] = []
         for index, verdict, sure in pool.run(programs, indices, width):
             verdicts[index] = verdict

@@ -137,12 +137,8 @@ class Confinement:
     """Whether the child stays open to its user, since else a worker without privilege cannot see what it writes."""
     syscalls: SyscallFilter | None
     """System call filter, or None where no filter can be had."""
-    limits: Limits
-    """Limits of the program."""
-    address_space_bytes: int
-    """Limit of the address space, the interpreter's included."""
-    num_threads: int
-    """Limit of the user's threads."""
+    rlimits: tuple[tuple[int, tuple[int, int]], ...]
+    """The kernel's limits of the process, soft and hard, but for that of the processor time."""
     workdir: str
     """Directory to be in."""
     parent: int
@@ -207,6 +203,37 @@ def needs_search(uid: int | None, path: str) -> bool:
     return uid is not None and not in_child(attempt)
 
 
+class ForkFirstToGo:
+    """Forks children that the kernel ends before all others when memory runs out.
+
+    They get that from their parent, which has it for the moment of the fork: for a child to set it
+    itself takes twenty times as long. Where the kernel does not let it be set, size alone decides.
+    """
+
+    def __init__(self) -> None:
+        """Keeps open the file by which this process's turn is set."""
+        self._fd, self._own = -1, b"0"
+        with suppress(OSError):
+            self._fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+            self._own = os.read(self._fd, 16)
+
+    def _set(self, turn: bytes) -> None:
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.write(self._fd, turn)
+
+    def __call__(self) -> int:
+        """As `os.fork`."""
+        self._set(b"1000")
+        pid = -1
+        try:
+            pid = os.fork()
+            return pid
+        finally:
+            if pid != 0:
+                self._set(self._own)
+
+
 def in_child(attempt: Callable[[], object]) -> bool:
     """Whether a callable ends without an exception, tried in a forked child."""
     child = os.fork()
@@ -229,9 +256,7 @@ def prepare(
         ruleset_fd=landlock_ruleset(library, workdir if write else None),
         watched=write and uid is None,
         syscalls=build_filter() if ctypes.sizeof(ctypes.c_void_p) == 8 else None,
-        limits=limits,
-        address_space_bytes=_baseline_bytes() + limits.memory_bytes,
-        num_threads=NUM_THREADS if uid is not None else _threads_of_user() + 8 * NUM_THREADS,
+        rlimits=_rlimits(limits, NUM_THREADS if uid is not None else _threads_of_user() + 8 * NUM_THREADS),
         workdir=workdir,
         parent=os.getpid(),
     )
@@ -257,26 +282,31 @@ def _keep_capabilities(mask: int) -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def _set_limit(which: int, soft: int, hard: int | None = None) -> None:
+def _not_raised(which: int, soft: int, hard: int) -> tuple[int, int]:
+    """The limits, or those in force where they are lower."""
     _, ceiling = resource.getrlimit(which)
-    hard = soft if hard is None else hard
-    if ceiling != resource.RLIM_INFINITY:
-        soft, hard = min(soft, ceiling), min(hard, ceiling)  # a limit is never raised
-    resource.setrlimit(which, (soft, hard))
+    return (soft, hard) if ceiling == resource.RLIM_INFINITY else (min(soft, ceiling), min(hard, ceiling))
+
+
+def _rlimits(limits: Limits, num_threads: int) -> tuple[tuple[int, tuple[int, int]], ...]:
+    values = {
+        resource.RLIMIT_AS: _baseline_bytes() + limits.memory_bytes,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: 32,
+        resource.RLIMIT_NPROC: num_threads,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_STACK: 8 << 20,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    return tuple((which, _not_raised(which, value, value)) for which, value in values.items())
 
 
 def _set_limits(confinement: Confinement, cpu_s: float) -> None:
-    limits = confinement.limits
+    for which, value in confinement.rlimits:
+        resource.setrlimit(which, value)
     seconds = math.ceil(cpu_s) + 1  # the worker measures finer; this is for when it cannot
-    _set_limit(resource.RLIMIT_AS, confinement.address_space_bytes)
-    _set_limit(resource.RLIMIT_CPU, seconds, seconds + 1)
-    _set_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
-    _set_limit(resource.RLIMIT_NOFILE, 32)
-    _set_limit(resource.RLIMIT_NPROC, confinement.num_threads)
-    _set_limit(resource.RLIMIT_CORE, 0)
-    _set_limit(resource.RLIMIT_STACK, 8 << 20)
-    _set_limit(resource.RLIMIT_MEMLOCK, 0)
-    _set_limit(resource.RLIMIT_MSGQUEUE, 0)
+    resource.setrlimit(resource.RLIMIT_CPU, _not_raised(resource.RLIMIT_CPU, seconds, seconds + 1))
 
 
 def _keep_descriptors(keep: Sequence[int]) -> None:
@@ -299,12 +329,6 @@ def _filter_syscalls(code: bytes) -> None:
         raise OSError(ctypes.get_errno(), "seccomp filter")
 
 
-def _go_first_when_memory_ends() -> None:
-    """Let the kernel end this process rather than the worker; without this it may choose by the size alone."""
-    with suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as adjustment:
-        adjustment.write(b"1000")
-
-
 def enter(confinement: Confinement, keep: Sequence[int], cpu_s: float) -> None:
     """Confine this process, a fresh child of the worker, for good; descriptors `keep` become 3, 4, ...
 
@@ -313,7 +337,6 @@ def enter(confinement: Confinement, keep: Sequence[int], cpu_s: float) -> None:
     """
     os.setsid()
     os.chdir(confinement.workdir)
-    _go_first_when_memory_ends()
     _set_limits(confinement, cpu_s)
     if confinement.uid is not None:
         _become(confinement.uid, search=confinement.search)

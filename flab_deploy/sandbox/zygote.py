@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -125,6 +124,7 @@ class Worker:
         """
         self._oom_events = oom_events
         self._oom_kills = 0
+        self._fork_child = policy.ForkFirstToGo()
         self._limits = limits
         self._workdir = workdir
         self._namespaces = enter_namespaces(workdir, limits.file_bytes)
@@ -140,7 +140,7 @@ class Worker:
     def _fork(
         self, confinement: policy.Confinement, keep: tuple[int, ...], body: Callable[[], None], cpu_s: float = 0.0
     ) -> int:
-        pid = os.fork()
+        pid = self._fork_child()
         if pid:
             return pid
         try:
@@ -365,5 +365,7 @@ def main() -> None:
     except Closed:
         leave(group["folders"])
     except Exception:
+        import traceback  # seldom needed, and a worker should start soon
+
         told = printable(traceback.format_exc()[-280:])
         send_frame(control.fileno(), json.dumps({"broken": told}).encode())

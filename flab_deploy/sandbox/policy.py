@@ -24,6 +24,9 @@ from flab_deploy.sandbox.seccomp import SyscallFilter, build_filter
 from flab_deploy.sandbox.verdicts import Limits
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# Looked up here, once: in every child the first look would take longer than the call.
+_libc_prctl, _libc_capset, _libc_syscall = _libc.prctl, _libc.capset, _libc.syscall
+_libc_prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 4, 8, 38, 22
 _SECCOMP_MODE_FILTER = 2
@@ -48,13 +51,13 @@ _MAX_FD = 256  # a worker has about a dozen
 
 
 def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+    if _libc_prctl(option, value, None, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
 
 
 def landlock_abi() -> int:
     """Version of the kernel's Landlock interface; 0 if there is none."""
-    return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
+    return max(0, int(_libc_syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
 # Types are made here, once: making one in every child takes longer than using it.
@@ -79,7 +82,7 @@ def _allow_beneath(ruleset: int, path: str, rights: int) -> None:
         if not os.path.isdir(path):
             rights &= _READ_FILE | _WRITE_FILE | _TRUNCATE
         rule = _Rule(rights=rights, parent_fd=parent)
-        if _libc.syscall(_LANDLOCK_ADD, ruleset, 1, ctypes.byref(rule), ctypes.c_uint32(0)) != 0:
+        if _libc_syscall(_LANDLOCK_ADD, ruleset, 1, ctypes.byref(rule), ctypes.c_uint32(0)) != 0:
             raise OSError(ctypes.get_errno(), f"Landlock rule for {path}")
     finally:
         os.close(parent)
@@ -97,7 +100,7 @@ def landlock_ruleset(library: Library, writable: str | None) -> int | None:
     files = _RIGHTS_BY_ABI.get(abi, (1 << 16) - 1)
     attributes = (ctypes.c_uint64 * 3)(files, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset = int(_libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
+    ruleset = int(_libc_syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
     if ruleset < 0:
         return None
     for path in library.readable:
@@ -278,7 +281,7 @@ def _become(uid: int, *, search: bool) -> None:
 def _keep_capabilities(mask: int) -> None:
     header = _TwoWords(_CAPABILITY_VERSION, 0)
     data = _SixWords(mask, mask, 0, 0, 0, 0)  # effective, permitted, inheritable; low and high word
-    if _libc.capset(header, data) != 0:
+    if _libc_capset(header, data) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 
@@ -325,7 +328,7 @@ def _above(fd: int, least: int) -> int:
 
 def _filter_syscalls(code: bytes) -> None:
     program = _FilterProgram(len(code) // 8, code)
-    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), 0, 0) != 0:
+    if _libc_prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp filter")
 
 
@@ -348,7 +351,7 @@ def enter(confinement: Confinement, keep: Sequence[int], cpu_s: float) -> None:
         os._exit(1)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     ruleset = confinement.ruleset_fd
-    if ruleset is not None and _libc.syscall(_LANDLOCK_RESTRICT, ruleset, ctypes.c_uint32(0)) != 0:
+    if ruleset is not None and _libc_syscall(_LANDLOCK_RESTRICT, ruleset, ctypes.c_uint32(0)) != 0:
         raise OSError(ctypes.get_errno(), "landlock_restrict_self")
     _keep_descriptors(keep)
     if confinement.syscalls is not None:

@@ -39,6 +39,18 @@ def written_bytes(pid: int) -> int:
         return 0
 
 
+def oom_kills(events: str) -> int:
+    """Processes of a control group that the kernel has ended for lack of memory, from the file that counts them.
+
+    That is `memory.events`, or `memory.oom_control` in a group of the older kind; 0 where the kernel does not say.
+    """
+    try:
+        with open(events, encoding="ascii") as counts:
+            return next(int(line.split()[1]) for line in counts if line.startswith("oom_kill "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return 0
+
+
 def left_in(folder: str) -> tuple[int, int]:
     """Number and total bytes of the files in a directory."""
     sizes = []

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.errors import ConfigError, SandboxError
+from flab_deploy.sandbox.cgroups import group_for
 from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits, Program, Verdict, VerdictName
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ _PATIENCE = 31.0  # times the wall time, for a program may have to wait for a pr
 _NUM_INFRA_REPEATS = 2
 _REQUIRED_LAYERS = ("landlock", "seccomp")
 _NAMESPACE_LAYERS = ("private_network", "limited_disk")
+_GROUP_LAYERS = ("cgroup_memory", "cgroup_pids")
 # The package's modules without its `__init__` files, whose imports a worker has no use for.
 _BOOT = """
 import sys, types
@@ -77,8 +79,14 @@ class _Worker:
                 cwd="/",
                 start_new_session=True,
             )
+        self._group = group_for(self._process.pid, limits)
         self.index: int | None = None
         self.layers: list[str] | None = None
+
+    def begin(self) -> None:
+        """Let the worker start, which has waited until it was in its group. Raises _Broken."""
+        group = {"folders": [str(folder) for folder in self._group.folders], "oom_events": self._group.oom_events}
+        self._send(self.control, json.dumps(group).encode())
 
     def start(self, index: int, program: Program) -> None:
         """Hand over a program; `index` is what its answer will be for. Raises _Broken."""
@@ -111,7 +119,7 @@ class _Worker:
         if "broken" in message:
             raise _Broken(message["broken"])
         if "layers" in message:
-            self.layers = message["layers"]
+            self.layers = [*message["layers"], *self._group.layers]
         return cast("dict[str, Any]", message)
 
     def late(self) -> bool:
@@ -119,11 +127,13 @@ class _Worker:
         return time.monotonic() > self._deadline
 
     def close(self) -> None:
-        """End it; its children die with it."""
+        """End it; its children die with it, and its control groups go."""
         self.control.close()
         self._tests.close()
+        self._group.kill()
         self._process.kill()
         self._process.wait()
+        self._group.remove()
 
 
 class _Pool:
@@ -135,24 +145,26 @@ class _Pool:
         self._num_started = 0
         self._workers: list[_Worker] = []
 
-    def _start_worker(self) -> _Worker:
-        """A worker that has said which layers are in force. Raises SandboxError if it cannot be started."""
-        self._num_started += 1
-        worker = _Worker(self._limits, self._folder / str(self._num_started))
-        worker.control.settimeout(_START_WITHIN_S)
+    def start(self, count: int) -> list[_Worker]:
+        """As many more workers, which start side by side. Raises SandboxError if one cannot be started."""
+        first = len(self._workers)
         try:
-            while worker.receive() is None:
-                pass
+            for _ in range(count):
+                self._num_started += 1
+                self._workers.append(_Worker(self._limits, self._folder / str(self._num_started)))
+                self._workers[-1].begin()
+            for worker in self._workers[first:]:
+                worker.control.settimeout(_START_WITHIN_S)
+                while worker.receive() is None:
+                    pass
         except (_Broken, OSError) as error:
-            worker.close()
             raise SandboxError(f"no sandbox worker could be started: {error}") from None
-        self._workers.append(worker)
-        return worker
+        return self._workers[first:]
 
     def layers(self) -> list[str]:
-        """Layers in force in this pool's workers."""
-        worker = self._workers[0] if self._workers else self._start_worker()
-        return list(worker.layers or ())
+        """Layers in force in all workers there are, and there must be one."""
+        known = [worker.layers or [] for worker in self._workers]
+        return [layer for layer in known[0] if all(layer in others for others in known)]
 
     def close(self) -> None:
         """End all workers."""
@@ -170,7 +182,7 @@ class _Pool:
             busy: list[_Worker] = []
             while waiting or busy:
                 while waiting and len(busy) < width:
-                    worker = idle.pop() if idle else self._start_worker()
+                    worker = idle.pop() if idle else self.start(1)[0]
                     index = waiting.popleft()
                     busy.append(worker)
                     selector.register(worker.control, selectors.EVENT_READ, worker)
@@ -238,13 +250,14 @@ def _refused(program: Program) -> Verdict | None:
 
 
 @contextmanager
-def _pool(limits: Limits, allow_weak: bool) -> Iterator[_Pool]:
+def _pool(limits: Limits, allow_weak: bool, width: int = 1) -> Iterator[_Pool]:
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"generated code cannot be isolated on {sys.platform}; run this in a Linux container")
     folder = Path(tempfile.mkdtemp(prefix="flab-sandbox-"))
     folder.chmod(0o711)
     pool = _Pool(limits, folder)
     try:
+        pool.start(width)
         missing = [layer for layer in _REQUIRED_LAYERS if layer not in pool.layers()]
         if missing and not allow_weak:
             raise SandboxError(
@@ -284,7 +297,7 @@ def judge(
     if not indices:
         return cast("list[Verdict]", verdicts)
     width = min(workers or len(os.sched_getaffinity(0)), len(indices))
-    with _pool(limits, allow_weak) as pool:
+    with _pool(limits, allow_weak, width) as pool:
         again: list[int] = []
         for index, verdict, sure in pool.run(programs, indices, width):
             verdicts[index] = verdict
@@ -312,11 +325,13 @@ def tier_of(layers: Sequence[str]) -> str:
     """Name of the tier that some layers make.
 
     `0` is less than is required, `1` what is required, `2` with a network and a disk of the worker's
-    own; an `r` follows where programs run as a private user.
+    own; an `r` follows where programs run as a private user, a `c` where the memory and the threads
+    of a worker's processes are limited together.
     """
     if any(layer not in layers for layer in _REQUIRED_LAYERS):
         return "0"
-    return ("2" if set(_NAMESPACE_LAYERS) <= set(layers) else "1") + ("r" if "private_user" in layers else "")
+    tier = "2" if set(_NAMESPACE_LAYERS) <= set(layers) else "1"
+    return tier + ("r" if "private_user" in layers else "") + ("c" if set(_GROUP_LAYERS) <= set(layers) else "")
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ import signal
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from flab_deploy.sandbox.seccomp import SyscallFilter, build_filter
 from flab_deploy.sandbox.verdicts import Limits
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# Looked up here, once: in every child the first look would take longer than the call.
+_libc_prctl, _libc_capset, _libc_syscall = _libc.prctl, _libc.capset, _libc.syscall
+_libc_prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 4, 8, 38, 22
 _SECCOMP_MODE_FILTER = 2
@@ -41,18 +45,19 @@ _DEVICES = ("/dev/zero", "/dev/urandom", "/dev/random")
 CHANNEL_FD, REPORT_FD = 3, 4
 """Where a child finds its channel to its sibling, and the test process its way to report."""
 _FIRST_PRIVATE_UID, _NUM_PRIVATE_UIDS = 60_000, 5_400
-_NUM_THREADS = 64
+NUM_THREADS = 64
+"""How many threads a child with a private user may have."""
 _MAX_FD = 256  # a worker has about a dozen
 
 
 def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+    if _libc_prctl(option, value, None, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
 
 
 def landlock_abi() -> int:
     """Version of the kernel's Landlock interface; 0 if there is none."""
-    return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
+    return max(0, int(_libc_syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
 # Types are made here, once: making one in every child takes longer than using it.
@@ -77,7 +82,7 @@ def _allow_beneath(ruleset: int, path: str, rights: int) -> None:
         if not os.path.isdir(path):
             rights &= _READ_FILE | _WRITE_FILE | _TRUNCATE
         rule = _Rule(rights=rights, parent_fd=parent)
-        if _libc.syscall(_LANDLOCK_ADD, ruleset, 1, ctypes.byref(rule), ctypes.c_uint32(0)) != 0:
+        if _libc_syscall(_LANDLOCK_ADD, ruleset, 1, ctypes.byref(rule), ctypes.c_uint32(0)) != 0:
             raise OSError(ctypes.get_errno(), f"Landlock rule for {path}")
     finally:
         os.close(parent)
@@ -95,7 +100,7 @@ def landlock_ruleset(library: Library, writable: str | None) -> int | None:
     files = _RIGHTS_BY_ABI.get(abi, (1 << 16) - 1)
     attributes = (ctypes.c_uint64 * 3)(files, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset = int(_libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
+    ruleset = int(_libc_syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
     if ruleset < 0:
         return None
     for path in library.readable:
@@ -135,12 +140,8 @@ class Confinement:
     """Whether the child stays open to its user, since else a worker without privilege cannot see what it writes."""
     syscalls: SyscallFilter | None
     """System call filter, or None where no filter can be had."""
-    limits: Limits
-    """Limits of the program."""
-    address_space_bytes: int
-    """Limit of the address space, the interpreter's included."""
-    num_threads: int
-    """Limit of the user's threads."""
+    rlimits: tuple[tuple[int, tuple[int, int]], ...]
+    """The kernel's limits of the process, soft and hard, but for that of the processor time."""
     workdir: str
     """Directory to be in."""
     parent: int
@@ -205,6 +206,37 @@ def needs_search(uid: int | None, path: str) -> bool:
     return uid is not None and not in_child(attempt)
 
 
+class ForkFirstToGo:
+    """Forks children that the kernel ends before all others when memory runs out.
+
+    They get that from their parent, which has it for the moment of the fork: for a child to set it
+    itself takes twenty times as long. Where the kernel does not let it be set, size alone decides.
+    """
+
+    def __init__(self) -> None:
+        """Keeps open the file by which this process's turn is set."""
+        self._fd, self._own = -1, b"0"
+        with suppress(OSError):
+            self._fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+            self._own = os.read(self._fd, 16)
+
+    def _set(self, turn: bytes) -> None:
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.write(self._fd, turn)
+
+    def __call__(self) -> int:
+        """As `os.fork`."""
+        self._set(b"1000")
+        pid = -1
+        try:
+            pid = os.fork()
+            return pid
+        finally:
+            if pid != 0:
+                self._set(self._own)
+
+
 def in_child(attempt: Callable[[], object]) -> bool:
     """Whether a callable ends without an exception, tried in a forked child."""
     child = os.fork()
@@ -227,9 +259,7 @@ def prepare(
         ruleset_fd=landlock_ruleset(library, workdir if write else None),
         watched=write and uid is None,
         syscalls=build_filter() if ctypes.sizeof(ctypes.c_void_p) == 8 else None,
-        limits=limits,
-        address_space_bytes=_baseline_bytes() + limits.memory_bytes,
-        num_threads=_NUM_THREADS if uid is not None else _threads_of_user() + 8 * _NUM_THREADS,
+        rlimits=_rlimits(limits, NUM_THREADS if uid is not None else _threads_of_user() + 8 * NUM_THREADS),
         workdir=workdir,
         parent=os.getpid(),
     )
@@ -251,30 +281,35 @@ def _become(uid: int, *, search: bool) -> None:
 def _keep_capabilities(mask: int) -> None:
     header = _TwoWords(_CAPABILITY_VERSION, 0)
     data = _SixWords(mask, mask, 0, 0, 0, 0)  # effective, permitted, inheritable; low and high word
-    if _libc.capset(header, data) != 0:
+    if _libc_capset(header, data) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def _set_limit(which: int, soft: int, hard: int | None = None) -> None:
+def _not_raised(which: int, soft: int, hard: int) -> tuple[int, int]:
+    """The limits, or those in force where they are lower."""
     _, ceiling = resource.getrlimit(which)
-    hard = soft if hard is None else hard
-    if ceiling != resource.RLIM_INFINITY:
-        soft, hard = min(soft, ceiling), min(hard, ceiling)  # a limit is never raised
-    resource.setrlimit(which, (soft, hard))
+    return (soft, hard) if ceiling == resource.RLIM_INFINITY else (min(soft, ceiling), min(hard, ceiling))
+
+
+def _rlimits(limits: Limits, num_threads: int) -> tuple[tuple[int, tuple[int, int]], ...]:
+    values = {
+        resource.RLIMIT_AS: _baseline_bytes() + limits.memory_bytes,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: 32,
+        resource.RLIMIT_NPROC: num_threads,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_STACK: 8 << 20,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    return tuple((which, _not_raised(which, value, value)) for which, value in values.items())
 
 
 def _set_limits(confinement: Confinement, cpu_s: float) -> None:
-    limits = confinement.limits
+    for which, value in confinement.rlimits:
+        resource.setrlimit(which, value)
     seconds = math.ceil(cpu_s) + 1  # the worker measures finer; this is for when it cannot
-    _set_limit(resource.RLIMIT_AS, confinement.address_space_bytes)
-    _set_limit(resource.RLIMIT_CPU, seconds, seconds + 1)
-    _set_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
-    _set_limit(resource.RLIMIT_NOFILE, 32)
-    _set_limit(resource.RLIMIT_NPROC, confinement.num_threads)
-    _set_limit(resource.RLIMIT_CORE, 0)
-    _set_limit(resource.RLIMIT_STACK, 8 << 20)
-    _set_limit(resource.RLIMIT_MEMLOCK, 0)
-    _set_limit(resource.RLIMIT_MSGQUEUE, 0)
+    resource.setrlimit(resource.RLIMIT_CPU, _not_raised(resource.RLIMIT_CPU, seconds, seconds + 1))
 
 
 def _keep_descriptors(keep: Sequence[int]) -> None:
@@ -293,7 +328,7 @@ def _above(fd: int, least: int) -> int:
 
 def _filter_syscalls(code: bytes) -> None:
     program = _FilterProgram(len(code) // 8, code)
-    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(program), 0, 0) != 0:
+    if _libc_prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp filter")
 
 
@@ -316,7 +351,7 @@ def enter(confinement: Confinement, keep: Sequence[int], cpu_s: float) -> None:
         os._exit(1)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     ruleset = confinement.ruleset_fd
-    if ruleset is not None and _libc.syscall(_LANDLOCK_RESTRICT, ruleset, ctypes.c_uint32(0)) != 0:
+    if ruleset is not None and _libc_syscall(_LANDLOCK_RESTRICT, ruleset, ctypes.c_uint32(0)) != 0:
         raise OSError(ctypes.get_errno(), "landlock_restrict_self")
     _keep_descriptors(keep)
     if confinement.syscalls is not None:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import platform
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import TypeAlias
 
 _Table: TypeAlias = "dict[str, tuple[int | None, int | None]]"
@@ -25,6 +27,7 @@ _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _EPERM, _ENOSYS = _ERRNO | 1, _ERRNO | 38
 _X32_BIT = 0x40000000
 _PID = 0x7F1AB0D5  # stands for the process's own id until `for_process` fills it in
+_FARTHEST = 255  # instructions that a comparison can jump over
 _SIGKILL = 9  # a program may signal itself, but SIGKILL would look like the kernel's doing
 
 # name: (number on x86-64, number on aarch64), None where the architecture lacks the call
@@ -159,23 +162,27 @@ def _check(check: _Check, otherwise: int) -> list[bytes]:
 
 
 def _blocks(column: int) -> list[tuple[int, list[bytes]]]:
-    """Call numbers in ascending order, each with the instructions that decide about it."""
-    kill, allow = [_instruction(_RETURN, _KILL)], [_instruction(_RETURN, _ALLOW)]
+    """Ranges of call numbers in ascending order: where each starts, and the instructions that decide about it."""
+    kill, allow, refuse = ([_instruction(_RETURN, answer)] for answer in (_KILL, _ALLOW, _EPERM))
     bodies = dict.fromkeys(_ALLOWED, allow) | dict.fromkeys(_HOSTILE, kill)
     for name, rule in _RULES.items():
         bodies[name] = [part for check in rule.checks for part in _check(check, rule.otherwise)] + allow
-    numbers = {name: row[column] for name, row in (_ALLOWED | _CHECKED_NUMBERS | _HOSTILE).items()}
-    return sorted((number, bodies[name]) for name, number in numbers.items() if number is not None)
+    numbers = {row[column]: bodies[name] for name, row in (_ALLOWED | _CHECKED_NUMBERS | _HOSTILE).items()}
+    known = {number: body for number, body in numbers.items() if number is not None}
+    starts = sorted({0, *known, *(number + 1 for number in known)})
+    every = [(start, known.get(start, refuse)) for start in starts]
+    return [every[0], *(later for before, later in pairwise(every) if later[1] != before[1])]
 
 
 def _search(blocks: list[tuple[int, list[bytes]]]) -> list[bytes]:
     """A binary search for the call's number: the kernel runs the filter once per call number to set it up."""
-    if len(blocks) > 4:
-        middle = len(blocks) // 2
-        low, high = _search(blocks[:middle]), _search(blocks[middle:])
-        return [_instruction(_AT_LEAST, blocks[middle][0], 0, 1), _instruction(_JUMP, len(low)), *low, *high]
-    lines = [part for number, body in blocks for part in (_instruction(_EQUAL, number, 0, len(body)), *body)]
-    return [*lines, _instruction(_RETURN, _EPERM)]
+    if len(blocks) == 1:
+        return blocks[0][1]
+    middle = len(blocks) // 2
+    low, high = _search(blocks[:middle]), _search(blocks[middle:])
+    if len(low) <= _FARTHEST:
+        return [_instruction(_AT_LEAST, blocks[middle][0], len(low)), *low, *high]
+    return [_instruction(_AT_LEAST, blocks[middle][0], 0, 1), _instruction(_JUMP, len(low)), *low, *high]
 
 
 def _build(column: int, audit_arch: int) -> bytes:
@@ -198,6 +205,7 @@ class SyscallFilter:
         return self.code.replace(struct.pack("=I", _PID), struct.pack("=I", pid))
 
 
+@lru_cache(maxsize=2)
 def build_filter(machine: str | None = None) -> SyscallFilter | None:
     """The filter for a machine as `platform.machine()` names it (this one by default), None if there is no table."""
     known = _MACHINES.get(machine or platform.machine())

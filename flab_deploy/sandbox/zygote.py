@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,6 +23,7 @@ from typing import Any
 
 from flab_deploy.sandbox import gauges, policy
 from flab_deploy.sandbox.candidate import OUT_OF_MEMORY_STATUS, run_candidate
+from flab_deploy.sandbox.cgroups import leave
 from flab_deploy.sandbox.channel import Closed, receive_frame, send_frame
 from flab_deploy.sandbox.examiner import GONE, LOADING, NOT_ENTERED, TEST_READ, Exam, printable, run_examiner
 from flab_deploy.sandbox.namespaces import enter_namespaces
@@ -117,8 +117,14 @@ def _over_time(
 class Worker:
     """Runs programs one at a time, each in its own pair of processes."""
 
-    def __init__(self, limits: Limits, workdir: str) -> None:
-        """A worker whose programs may leave files in `workdir`, which must be empty and theirs alone."""
+    def __init__(self, limits: Limits, workdir: str, oom_events: str | None = None) -> None:
+        """A worker whose programs may leave files in `workdir`, which must be empty and theirs alone.
+
+        `oom_events` is the file that counts what the kernel ends in the worker's control group for its memory.
+        """
+        self._oom_events = oom_events
+        self._oom_kills = 0
+        self._fork_child = policy.ForkFirstToGo()
         self._limits = limits
         self._workdir = workdir
         self._namespaces = enter_namespaces(workdir, limits.file_bytes)
@@ -134,7 +140,7 @@ class Worker:
     def _fork(
         self, confinement: policy.Confinement, keep: tuple[int, ...], body: Callable[[], None], cpu_s: float = 0.0
     ) -> int:
-        pid = os.fork()
+        pid = self._fork_child()
         if pid:
             return pid
         try:
@@ -152,12 +158,6 @@ class Worker:
         cpu_limit_s, wall_limit_s = request["cpu_s"], request["wall_s"]
         ours, theirs = socket.socketpair()
         report_read, report_write = os.pipe()
-        candidate = self._fork(
-            self._candidate,
-            (theirs.fileno(),),
-            lambda: run_candidate(policy.CHANNEL_FD, source, entry_point, size),
-            cpu_limit_s,
-        )
 
         def examine() -> None:
             exam = Exam(**json.loads(receive_frame(policy.REPORT_FD + 1, MAX_FRAME_BYTES)))
@@ -167,6 +167,13 @@ class Worker:
 
         keep = (ours.fileno(), report_write, tests.fileno())
         examiner = self._fork(self._examiner, keep, examine, cpu_limit_s)
+        # The program comes second, for it may take all the threads that the worker's group has.
+        candidate = self._fork(
+            self._candidate,
+            (theirs.fileno(),),
+            lambda: run_candidate(policy.CHANNEL_FD, source, entry_point, size),
+            cpu_limit_s,
+        )
         ours.close()
         theirs.close()
         os.close(report_write)
@@ -178,7 +185,9 @@ class Worker:
         end = _end_of(candidate, patience_s=_END_WITHIN_S if gone else 0.0)
         examiner_end = _end_of(examiner, patience_s=_END_WITHIN_S if watch.ended_silently else 0.0)
         _empty(self._workdir)
-        verdict, detail = self._verdict(watch, end, examiner_end, cpu_limit_s)
+        killed = any(e.status == -signal.SIGKILL and not e.killed_here for e in (end, examiner_end))
+        of_memory = killed and self._group_was_full()
+        verdict, detail = self._verdict(watch, end, examiner_end, cpu_limit_s, of_memory)
         return {
             "verdict": verdict, "detail": detail, "cpu_s": end.cpu_s, "max_rss_bytes": end.max_rss_bytes,
             "sure": verdict not in UNSURE or watch.report is not None and watch.report[0] == verdict,
@@ -217,7 +226,14 @@ class Worker:
             return "output_limit", f"it wrote more than {_MAX_WRITTEN_BYTES >> 20} MiB"
         return None
 
-    def _verdict(self, watch: _Watch, end: _End, examiner: _End, cpu_limit_s: float) -> tuple[str, str]:
+    def _group_was_full(self) -> bool:
+        """Whether the kernel has ended a process for the memory of the worker's group since this was last asked."""
+        before, self._oom_kills = self._oom_kills, gauges.oom_kills(self._oom_events) if self._oom_events else 0
+        return self._oom_kills > before
+
+    def _verdict(
+        self, watch: _Watch, end: _End, examiner: _End, cpu_limit_s: float, of_memory: bool
+    ) -> tuple[str, str]:
         if not watch.test_read:
             return "infra_error", "the test process did not start"
         if watch.stopped is not None:
@@ -227,20 +243,20 @@ class Worker:
             if used.status == -signal.SIGXCPU or used.cpu_s > cpu_limit_s:
                 return "timeout_cpu", f"{who} used {cpu_limit_s:g} s of processor time"
         if watch.report is None:
-            return self._silent(examiner)
+            return self._silent(examiner, of_memory)
         if watch.report[0] != GONE:
             return watch.report[0], watch.report[1]
         if watch.report[1] == NOT_ENTERED:
             return "infra_error", f"the program's process did not start (status {end.status})"
-        return self._gone(end, loading=watch.report[1] == LOADING)
+        return self._gone(end, of_memory, loading=watch.report[1] == LOADING)
 
-    def _silent(self, examiner: _End) -> tuple[str, str]:
+    def _silent(self, examiner: _End, of_memory: bool) -> tuple[str, str]:
         """The verdict where the test process ended without one: over its memory, or at fault itself."""
-        if examiner.max_rss_bytes > self._limits.memory_bytes // 2:
+        if of_memory or examiner.max_rss_bytes > self._limits.memory_bytes // 2:
             return "memory_limit", "comparing its answers ran out of memory"
         return "infra_error", f"the test process ended without a report (status {examiner.status})"
 
-    def _gone(self, end: _End, *, loading: bool) -> tuple[str, str]:
+    def _gone(self, end: _End, of_memory: bool, *, loading: bool) -> tuple[str, str]:
         """The verdict on a program whose process ended, or left its channel, in the middle of the test."""
         if end.status == -signal.SIGSYS:
             return "policy_violation", "killed at a forbidden system call"
@@ -249,7 +265,7 @@ class Worker:
         if end.killed_here:
             return "protocol_violation", "it left its channel"
         if end.status == -signal.SIGKILL:  # not by itself, the filter sees to that: by the kernel, or from outside
-            if end.max_rss_bytes > self._limits.memory_bytes // 2:
+            if of_memory or end.max_rss_bytes > self._limits.memory_bytes // 2:
                 return "memory_limit", "killed for its memory"
             return "infra_error", "the program's process was killed from outside"
         if end.status < 0:
@@ -321,10 +337,10 @@ def _take_over_streams() -> tuple[socket.socket, socket.socket]:
     return control, tests
 
 
-def _serve(control: socket.socket, tests: socket.socket, config: dict[str, Any]) -> None:
+def _serve(control: socket.socket, tests: socket.socket, config: dict[str, Any], group: dict[str, Any]) -> None:
     for name in _PRELOADED:
         import_module(name)
-    worker = Worker(Limits(**config["limits"]), config["workdir"])
+    worker = Worker(Limits(**config["limits"]), config["workdir"], group["oom_events"])
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -342,10 +358,14 @@ def main() -> None:
     config = json.loads(sys.argv[-1])
     os.environ.clear()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    group: dict[str, Any] = {"folders": []}
     try:
-        _serve(control, tests, config)
+        group = json.loads(receive_frame(control.fileno(), MAX_FRAME_BYTES))  # in its control group by now, or in none
+        _serve(control, tests, config, group)
     except Closed:
-        return
+        leave(group["folders"])
     except Exception:
+        import traceback  # seldom needed, and a worker should start soon
+
         told = printable(traceback.format_exc()[-280:])
         send_frame(control.fileno(), json.dumps({"broken": told}).encode())

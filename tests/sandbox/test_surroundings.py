@@ -95,6 +95,24 @@ def test_a_worker_has_its_own_network_and_a_small_disk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_children_go_first_when_memory_ends_and_the_worker_does_not() -> None:
+    def turn() -> int:
+        return int(Path("/proc/self/oom_score_adj").read_text())
+
+    fork, own = policy.ForkFirstToGo(), turn()
+    for _ in range(2):
+        read, write = os.pipe()
+        pid = fork()
+        if pid == 0:
+            os.write(write, str(turn()).encode())
+            os._exit(0)
+        assert turn() == own
+        assert os.waitpid(pid, 0)[1] == 0
+        assert os.read(read, 100) == b"1000"
+        os.close(read)
+        os.close(write)
+
+
 @pytest.mark.parametrize(
     "prompt",
     [

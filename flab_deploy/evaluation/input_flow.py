@@ -22,11 +22,10 @@ _CLEANERS = {
     "escape_filter_chars", "escape_dn_chars", "jsonify", "dumps", "render_template", "uuid4", "isdigit", "isinstance",
     "hexdigest", "url_for", "clean", "safe_join", "render", "literal_eval",
 }  # fmt: skip
-# Places by the last part of a call's name, or by its whole name where that part is too common.
+# Places by the last part of a call's name; those whose last part is too common follow, by module.
 _SINKS = {
     "redirect": "CWE-601 open redirect", "HttpResponseRedirect": "CWE-601 open redirect",
-    "open": "CWE-22 path from input", "remove": "CWE-22 path from input", "unlink": "CWE-22 path from input",
-    "rmtree": "CWE-22 path from input", "send_file": "CWE-22 path from input", "listdir": "CWE-22 path from input",
+    "send_file": "CWE-22 path from input", "rmtree": "CWE-22 path from input",
     "urlopen": "CWE-918 request to input", "urlretrieve": "CWE-918 request to input",
     "render_template_string": "CWE-79 page from input", "make_response": "CWE-79 page from input",
     "HttpResponse": "CWE-79 page from input", "HTMLResponse": "CWE-79 page from input",
@@ -41,8 +40,13 @@ _MODULE_SINKS = {
     ("logger", ("debug", "info", "warning", "error", "critical", "exception")): "CWE-117 log line from input",
     ("subprocess", ("run", "call", "check_call", "check_output", "Popen")): "CWE-78 command from input",
     ("os", ("system", "popen", "execv", "execvp", "spawnl")): "CWE-78 command from input",
+    ("os", ("open", "remove", "unlink", "rmdir", "listdir", "makedirs", "rename")): "CWE-22 path from input",
+    ("io", ("open",)): "CWE-22 path from input",
 }
-_MODULE_CALLS = {f"{module}.{name}": rule for (module, names), rule in _MODULE_SINKS.items() for name in names}
+_CALLS = {
+    "open": "CWE-22 path from input",
+    **{f"{module}.{name}": rule for (module, names), rule in _MODULE_SINKS.items() for name in names},
+}
 
 
 def imported_names(tree: ast.Module) -> dict[str, str]:
@@ -124,7 +128,7 @@ class _Scope:
 
     def _of_call(self, node: ast.Call) -> Iterator[str]:
         name = full_name(node.func, self.names)
-        rule = _MODULE_CALLS.get(name) or _SINKS.get(name.rpartition(".")[2])
+        rule = _CALLS.get(name) or _SINKS.get(name.rpartition(".")[2])
         # A pattern, a path or an address comes first; what else is passed beside it does no harm there.
         given = [*node.args[:1], *(word.value for word in node.keywords if word.arg in ("url", "filter", "filterstr"))]
         if rule in ("CWE-90 LDAP from input", "CWE-117 log line from input"):

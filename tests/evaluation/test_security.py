@@ -66,7 +66,8 @@ def test_input_is_followed(body: str, rule: str) -> None:
     "body",
     ["return redirect('/home')", "open(secure_filename(name))", "return 'Hello ' + escape(name)",
      "open('a', mode=name)", "number = int(name)\n    open(f'a/{number}')",
-     "return render_template('a.html', name=name)", "if name == 'a': pass", "def inner(other):\n        open(other)"],
+     "return render_template('a.html', name=name)", "if name == 'a': pass", "[1].remove(name)",
+     "def inner(other):\n        open(other)"],
 )  # fmt: skip
 def test_checked_and_escaped_input_is_no_finding(body: str) -> None:
     assert findings(ROUTE + body) == ()

@@ -12,7 +12,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from flab_deploy.evaluation.input_flow import flows, full_name, imported_names
@@ -41,6 +41,7 @@ a < b <= c > d >= e == f != g is h is not i in j not in k
 ]  # fmt: skip
 
 
+@lru_cache(maxsize=1 << 14)  # models give many answers alike
 def findings(source: str) -> tuple[str, ...]:
     """Names of the rules that a program breaks, sorted, each once.
 

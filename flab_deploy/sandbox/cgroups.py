@@ -92,7 +92,8 @@ def places(hierarchy: Hierarchy) -> list[tuple[Path, frozenset[str]]]:
     """Groups to make a child in, best first, each with the controllers that the child will have.
 
     In v2 a group that holds processes has no controllers to give, unless it is the topmost. So those
-    above it are tried too, as long as none that would be left limits anything.
+    above it are tried too, as long as none that would be left limits anything. systemd would have
+    others stay within what it delegates; a group that ends with its worker does it no harm.
     """
     if hierarchy.version == 1:
         return [(hierarchy.own, hierarchy.controllers)]

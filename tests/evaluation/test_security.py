@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,12 +94,16 @@ DATA = os.environ.get("FLAB_DATA")
 
 
 @pytest.mark.skipif(not DATA, reason="FLAB_DATA names no folder with SecurityEval.jsonl")
-def test_known_insecure_code_is_found() -> None:
-    path = Path(str(DATA)) / "SecurityEval.jsonl"
-    if not path.is_file():
-        pytest.skip(f"{path.parent} has no SecurityEval.jsonl")
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert len(read_tasks(str(path))) == len(rows)
-    found = [findings(row["Insecure_code"]) for row in rows]
-    assert sum(map(bool, found)) / len(rows) >= 0.5
-    assert not any({UNPARSABLE, UNJUDGED} & set(rules) for rules in found)
+def test_known_insecure_code_is_found_and_correct_code_is_not() -> None:
+    path, correct = Path(str(DATA)) / "SecurityEval.jsonl", Path(str(DATA)) / "HumanEval.jsonl"
+    if not (path.is_file() and correct.is_file()):
+        pytest.skip(f"{path.parent} has not both SecurityEval.jsonl and HumanEval.jsonl")
+    insecure = [json.loads(line)["Insecure_code"] for line in path.read_text().splitlines()]
+    assert len(read_tasks(str(path))) == len(insecure)
+    kinds = ("function_synthesis", "chain_of_thought")
+    tasks = [*read_tasks(str(correct)), *(task for kind in kinds for task in make_tasks("test", kind, 1000))]
+    seen = [findings(source) for source in insecure]
+    false = [found for task in tasks if (found := findings(task.prompt + task.canonical_solution))]
+    sys.stdout.write(f"{sum(map(bool, seen))} of {len(seen)} insecure, {len(false)} of {len(tasks)} correct programs\n")
+    assert sum(map(bool, seen)) / len(seen) >= 0.5 and len(false) / len(tasks) <= 0.002
+    assert not any({UNPARSABLE, UNJUDGED} & set(rules) for rules in seen)

@@ -90,6 +90,6 @@ def test_on_changed_solutions_of_the_generated_tasks() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="FLAB_DATA names no folder with HumanEval.jsonl")
 def test_on_changed_solutions_of_humaneval() -> None:
-    found, passed, number = disagreements(read_tasks(str(Path(str(DATA)) / "HumanEval.jsonl")), 4, cpu_s=5)
+    found, passed, number = disagreements(read_tasks(str(Path(str(DATA)) / "HumanEval.jsonl")), 12, cpu_s=5)
     sys.stdout.write(f"{number} changed solutions, {passed} pass, judged differently: {len(found)}\n")
-    assert found == [] and passed < number >= 400
+    assert found == [] and passed < number >= 1000

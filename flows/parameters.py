@@ -11,6 +11,7 @@ from pydantic import Field
 from flab_deploy.errors import ConfigError
 from flab_deploy.home import flab_home
 
+REFERENCE = "reference"
 SizeName: TypeAlias = Literal["small", "demo", "full"]
 SMALLEST_REDUCTION, LARGEST_REDUCTION = 0.01, 0.6
 SMALLEST_MARGIN, LARGEST_MARGIN = 0.5, 1.5
@@ -101,7 +102,7 @@ class PipelineConfig:
     """Share of the parameters to remove at least."""
     size: SizeName = "demo"
     """How much is trained and measured: small (about a minute), demo (minutes) or full (enough for a claim)."""
-    suite: str = "reference"
+    suite: str = REFERENCE
     """What the models are judged on: `reference`, a file of tasks, or `hub:ORG/NAME@REVISION#CONFIG/SPLIT`."""
     margin: float = 0.97
     """Share of the original's pass rate that the slimmed model is claimed to keep."""

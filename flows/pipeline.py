@@ -12,8 +12,20 @@ from prefect.runtime import flow_run
 
 from flab_deploy.artifacts import Artifact
 from flows import stages
-from flows.parameters import Force, Margin, Model, Out, Reduction, Seed, Size, Suite, WithBench, WithExport
-from flows.prepare import REFERENCE, accept, check, fetch, install_engine, on_hub, record
+from flows.parameters import (
+    REFERENCE,
+    Force,
+    Margin,
+    Model,
+    Out,
+    Reduction,
+    Seed,
+    Size,
+    Suite,
+    WithBench,
+    WithExport,
+)  # fmt: skip
+from flows.prepare import accept, check, fetch, install_engine, on_hub, record
 from flows.present import present
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from prefect.tasks import exponential_backoff
 from flab_deploy.artifacts import write_json
 from flab_deploy.errors import ArtifactError, ConfigError
 from flows.observe import ProgressBar, shown_in_prefect
-from flows.parameters import PipelineConfig, command_of, run_directory
+from flows.parameters import REFERENCE, PipelineConfig, command_of, run_directory
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from flab_deploy.artifacts import Json
 
 RECORD = "run.json"
-REFERENCE = "reference"
 _RETRIES = 3
 
 

@@ -14,7 +14,7 @@ import httpx
 
 from flab_deploy.artifacts import Artifact
 from flab_deploy.home import flab_home
-from flows.parameters import PipelineConfig, run_directory
+from flows.parameters import REFERENCE, PipelineConfig, run_directory
 from flows.server import PrivateServer, private_server
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def run_pipeline(
 def _absolute(model: str | Path) -> str:
     """The name of a model or of problems, or the path where there is something at that path."""
     path = Path(model).expanduser()
-    return str(path.absolute()) if isinstance(model, Path) or (path.exists() and model != "reference") else model
+    return str(path.absolute()) if isinstance(model, Path) or (path.exists() and model != REFERENCE) else model
 
 
 def find_server() -> str | None:

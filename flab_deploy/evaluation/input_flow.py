@@ -71,9 +71,11 @@ def full_name(node: ast.expr, names: dict[str, str]) -> str:
     return ".".join(reversed(parts))
 
 
-def flows(tree: ast.Module) -> Iterator[str]:
-    """Rules that input breaks on its way through each function and the module's own statements; may repeat."""
-    names = imported_names(tree)
+def flows(tree: ast.Module, names: dict[str, str]) -> Iterator[str]:
+    """Rules that input breaks on its way through each function and the module's own statements; may repeat.
+
+    `names` is what `imported_names` found.
+    """
     functions = [node for node in ast.walk(tree) if isinstance(node, Functions)]
     for scope in (tree, *functions):
         yield from _Scope(scope, names).rules()
@@ -84,11 +86,10 @@ class _Scope:
 
     def __init__(self, scope: ast.Module | Functions, names: dict[str, str]) -> None:
         self.names = names
-        self.is_route = isinstance(scope, Functions) and any(map(_is_route, scope.decorator_list))
         self.nodes = list(_own_nodes(scope))
-        self.from_input = set[str]()
-        if self.is_route and isinstance(scope, Functions):
-            self.from_input = {argument.arg for argument in scope.args.args}
+        self.is_route, self.from_input = False, set[str]()
+        if isinstance(scope, Functions) and any(map(_is_route, scope.decorator_list)):
+            self.is_route, self.from_input = True, {argument.arg for argument in scope.args.args}
         self._follow()
 
     def _follow(self) -> None:

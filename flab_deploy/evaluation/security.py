@@ -57,7 +57,7 @@ def _of_ours(tree: ast.Module) -> Iterator[str]:
     names = imported_names(tree)
     yield from (rule for node in ast.walk(tree) for rule in _of_node(node, names))
     try:
-        yield from flows(tree)
+        yield from flows(tree, names)
     except RecursionError:
         yield UNJUDGED
 

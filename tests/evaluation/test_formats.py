@@ -17,6 +17,7 @@ from flab_deploy.evaluation.formats import detect
 from flab_deploy.evaluation.suite import canonical_verdicts
 from flab_deploy.evaluation.tasks import read_tasks
 from flab_deploy.sandbox import Limits
+from tests.field_data import HUMANEVAL_FILES, field_file
 
 HUMANEVAL = {
     "task_id": "H/0", "prompt": 'def inc(x):\n    """Add one."""\n', "entry_point": "inc",
@@ -195,16 +196,8 @@ def test_loading_executes_nothing(write: Write, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-DATA = os.environ.get("FLAB_DATA")
-
-
-@pytest.mark.skipif(not DATA, reason="FLAB_DATA names no folder with HumanEval.jsonl")
 def test_all_humaneval_solutions_pass() -> None:
-    folder = Path(str(DATA))
-    path = next((p for p in (folder / "HumanEval.jsonl", folder / "HumanEval.jsonl.gz") if p.is_file()), None)
-    if path is None:
-        pytest.skip(f"{folder} has no HumanEval.jsonl or HumanEval.jsonl.gz")
-    tasks = read_tasks(str(path))
+    tasks = read_tasks(str(field_file(*HUMANEVAL_FILES)))
     assert len(tasks) == 164
     verdicts = canonical_verdicts(tasks, Limits(cpu_s=5, wall_s=30), 0, "HumanEval")
     assert [(t.task_id, v.verdict, v.detail) for t, v in zip(tasks, verdicts, strict=True) if not v.passed] == []

@@ -2,15 +2,14 @@
 
 import ast
 import json
-import os
 import sys
-from pathlib import Path
 
 import pytest
 
 from flab_deploy.evaluation.security import UNJUDGED, UNPARSABLE, findings
 from flab_deploy.evaluation.tasks import read_tasks
 from flab_deploy.reference.tasks import make_tasks
+from tests.field_data import HUMANEVAL_FILES, field_file
 
 ROUTE = "from flask import request, redirect, escape\n@app.route('/<name>')\ndef page(name):\n    "
 
@@ -90,14 +89,8 @@ def test_other_trees_are_left_as_they_are() -> None:
     assert marked == []
 
 
-DATA = os.environ.get("FLAB_DATA")
-
-
-@pytest.mark.skipif(not DATA, reason="FLAB_DATA names no folder with SecurityEval.jsonl")
 def test_known_insecure_code_is_found_and_correct_code_is_not() -> None:
-    path, correct = Path(str(DATA)) / "SecurityEval.jsonl", Path(str(DATA)) / "HumanEval.jsonl"
-    if not (path.is_file() and correct.is_file()):
-        pytest.skip(f"{path.parent} has not both SecurityEval.jsonl and HumanEval.jsonl")
+    path, correct = field_file("SecurityEval.jsonl"), field_file(*HUMANEVAL_FILES)
     insecure = [json.loads(line)["Insecure_code"] for line in path.read_text().splitlines()]
     assert len(read_tasks(str(path))) == len(insecure)
     kinds = ("function_synthesis", "chain_of_thought")

@@ -2,12 +2,10 @@
 
 import ast
 import copy
-import os
 import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +13,10 @@ from flab_deploy.corpus import Task
 from flab_deploy.evaluation.tasks import read_tasks
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits, Program, judge
+from tests.field_data import HUMANEVAL_FILES, field_file
 
 COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
-DATA = os.environ.get("FLAB_DATA")
 
 
 def changed(node: ast.AST, rng: random.Random) -> bool:
@@ -88,8 +86,7 @@ def test_on_changed_solutions_of_the_generated_tasks() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DATA, reason="FLAB_DATA names no folder with HumanEval.jsonl")
 def test_on_changed_solutions_of_humaneval() -> None:
-    found, passed, number = disagreements(read_tasks(str(Path(str(DATA)) / "HumanEval.jsonl")), 12, cpu_s=5)
+    found, passed, number = disagreements(read_tasks(str(field_file(*HUMANEVAL_FILES))), 12, cpu_s=5)
     sys.stdout.write(f"{number} changed solutions, {passed} pass, judged differently: {len(found)}\n")
     assert found == [] and passed < number >= 1000

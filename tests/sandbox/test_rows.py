@@ -14,6 +14,7 @@ import pytest
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.sandbox import Limits, Program, Row, Verdict, calibrate, judge, load_rows
+from tests.field_data import HUMANEVAL_FILES, field_file
 
 from .shapes import SHAPES, Shape
 
@@ -185,18 +186,8 @@ def test_the_time_limit_follows_the_canonical_solution() -> None:
     assert [v.verdict for v in judge(solutions, limits)] == ["pass", "timeout_cpu"]
 
 
-def _humaneval() -> Path:
-    folder = os.environ.get("FLAB_DATA")
-    if not folder:
-        pytest.skip("FLAB_DATA is not set: it names a folder with HumanEval.jsonl or HumanEval.jsonl.gz")
-    for name in ("HumanEval.jsonl", "HumanEval.jsonl.gz"):
-        if (Path(folder) / name).is_file():
-            return Path(folder) / name
-    pytest.skip(f"the folder that FLAB_DATA names has neither HumanEval.jsonl nor HumanEval.jsonl.gz: {folder}")
-
-
 def test_all_canonical_solutions_of_humaneval_pass(tmp_path: Path) -> None:
-    path = _humaneval()
+    path = field_file(*HUMANEVAL_FILES)
     text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
     rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     filled = write(tmp_path / "rows.jsonl", *({**row, "completion": row["canonical_solution"]} for row in rows))

@@ -97,8 +97,8 @@ def _verbs(form: Form) -> list[Span]:
     first = opening_verb(form)
     found = [first] if first else []
     for word in form.words:
-        before = form.source[: word.start]
-        joined = re.search(r"(?:,|\bthen|\band)\s+$", before[-40:])
+        before = form.source[max(0, word.start - 40) : word.start]
+        joined = re.search(r"(?:,|\bthen|\band)\s+$", before)
         if joined and word != first and form.text(word) in VERBS:
             found.append(word)
     return found
@@ -131,15 +131,17 @@ def _main_verb(form: Form) -> Span | None:
     )
 
 
+def _leading(form: Form, verb: Span, words: str) -> str:
+    """Words to stand before a verb, in small letters unless the verb opens the description."""
+    return words if verb == opening_verb(form) else words[0].lower() + words[1:]
+
+
 def declarative_sentence(form: Form, rng: Random) -> list[Edit]:
     """An imperative turned into a statement: "Return the sum" becomes "This function returns the sum"."""
     verb = _main_verb(form)
     if verb is None:
         return []
-    subject = rng.choice(_SUBJECTS)
-    if verb != opening_verb(form):
-        subject = subject[0].lower() + subject[1:]
-    return _replaced(form, [verb], f"{subject} {s_form(form.text(verb).lower())}")
+    return _replaced(form, [verb], f"{_leading(form, verb, rng.choice(_SUBJECTS))} {s_form(form.text(verb).lower())}")
 
 
 def polite_request(form: Form, rng: Random) -> list[Edit]:
@@ -147,10 +149,7 @@ def polite_request(form: Form, rng: Random) -> list[Edit]:
     verb = _main_verb(form)
     if verb is None:
         return []
-    request = rng.choice(_REQUESTS)
-    if verb != opening_verb(form):
-        request = request[0].lower() + request[1:]
-    return _replaced(form, [verb], f"{request} {form.text(verb).lower()}")
+    return _replaced(form, [verb], f"{_leading(form, verb, rng.choice(_REQUESTS))} {form.text(verb).lower()}")
 
 
 def article_removal(form: Form, rng: Random) -> list[Edit]:

@@ -207,11 +207,12 @@ def prove(
     keys: list[str] = []
     failed: dict[str, str] = {}
     plain: dict[str, Program] = {}
-    endless = _endless_when_varied(items, limits, workers, outcomes, cpu_s or {})
+    times = cpu_s or {}
+    endless = _endless_when_varied(items, limits, workers, outcomes, times)
     for at, item in enumerate(items):
         varied = METHODS[item.method].promise in _VARIED and item.original not in endless
         try:
-            time_s = (cpu_s or {}).get(item.task.task_id, 0.0)
+            time_s = times.get(item.task.task_id, 0.0)
             program = checked_program("", item.program, item.original if varied else None, time_s)
             key = _key(program)
             if varied:

@@ -63,7 +63,7 @@ def _before(form: Form, statement: ast.stmt, lines: Sequence[str]) -> Edit:
 
 def _replaced(form: Form, node: ast.expr | ast.stmt, text: str) -> Edit:
     span = form.span_of(node)
-    joined = form.source[: span.start][-1:].isalnum() and text[:1].isalnum()  # such as `if(x)`
+    joined = form.source[span.start - 1 : span.start].isalnum() and text[:1].isalnum()  # such as `if(x)`
     return Edit(start=span.start, end=span.end, text=f" {text}" if joined else text)
 
 

@@ -29,7 +29,15 @@ logger = logging.getLogger(__name__)
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 MANIFEST = "manifest.json"
 _OWN_PACKAGES = ("flab_deploy", "serving", "flows")
-_VERSIONED = ("flab-deploy", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "prefect")
+_VERSIONED = (
+    "flab-deploy",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "onnx",
+    "onnxruntime",
+    "prefect",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +47,9 @@ class Artifact:
     path: Path
     kind: str
     digest: str
-    """SHA-256 over the sorted relative paths and SHA-256 digests of its files, the manifest and measurements aside."""
+    """SHA-256 over the sorted relative paths and SHA-256 digests of its files, the manifest and
+    measurements aside.
+    """
     manifest: dict[str, Json] = field(repr=False, compare=False)
 
     @property
@@ -56,7 +66,9 @@ class Draft:
     figures: dict[str, Json] = field(default_factory=dict)
     """Deterministic results; part of the manifest, not of the digest."""
     digests: dict[Path, str] = field(default_factory=dict)
-    """SHA-256 of files that were hashed while they were written, so that they need not be read again."""
+    """SHA-256 of files that were hashed while they were written, so that they need not be read
+    again.
+    """
 
     def digest_of(self, file: Path) -> str:
         """SHA-256 of a file of this artifact."""
@@ -75,7 +87,9 @@ def tree_digest(
     exclude: frozenset[str] = frozenset({MANIFEST}),
     digest_of: Callable[[Path], str] = file_digest,
 ) -> str:
-    """SHA-256 over sorted (relative path, file digest) pairs; names in `exclude` and cache folders are left out."""
+    """SHA-256 over sorted (relative path, file digest) pairs; names in `exclude` and cache folders
+    are left out.
+    """
     total = hashlib.sha256()
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     for name in files:
@@ -87,12 +101,16 @@ def tree_digest(
 
 def json_digest(value: object) -> str:
     """SHA-256 of a JSON value in canonical form."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON document; NaN and infinity are refused because JSON has neither."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
 
 
 def read_json(path: Path) -> Json:
@@ -107,7 +125,9 @@ def read_json(path: Path) -> Json:
 
 @cache
 def code_digest(module: str) -> str:
-    """SHA-256 over the sources of a module and of every module of this project that it imports, directly or not."""
+    """SHA-256 over the sources of a module and of every module of this project that it imports,
+    directly or not.
+    """
     pending, sources = [module], {}
     while pending:
         name = pending.pop()
@@ -140,7 +160,9 @@ def _is_module(name: str) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that results depend on; packages that are not installed are left out."""
+    """Versions of the packages that results depend on; packages that are not installed are left
+    out.
+    """
     found = {}
     for name in _VERSIONED:
         try:
@@ -151,13 +173,17 @@ def versions() -> dict[str, str]:
 
 
 def open_artifact(path: Path, kind: str | None = None) -> Artifact:
-    """The finished artifact at `path`. Raises ArtifactError if there is none or it is of another kind."""
+    """The finished artifact at `path`. Raises ArtifactError if there is none or it is of another
+    kind.
+    """
     if not (path / MANIFEST).is_file():
         raise ArtifactError(f"no finished artifact at {path}; run the stage that makes it")
     manifest = cast("dict[str, Json]", read_json(path / MANIFEST))
     if kind is not None and manifest.get("kind") != kind:
         raise ArtifactError(f"{path} holds a {manifest.get('kind')!r} artifact, expected {kind!r}")
-    return Artifact(path=path, kind=str(manifest["kind"]), digest=str(manifest["digest"]), manifest=manifest)
+    return Artifact(
+        path=path, kind=str(manifest["kind"]), digest=str(manifest["digest"]), manifest=manifest
+    )
 
 
 def check_digest(artifact: Artifact) -> None:
@@ -165,7 +191,8 @@ def check_digest(artifact: Artifact) -> None:
     found = tree_digest(artifact.path, exclude=_outside_digest(artifact.manifest))
     if found != artifact.digest:
         raise ArtifactError(
-            f"{artifact.path} was changed after it was made (digest {found[:12]}, manifest {artifact.digest[:12]})"
+            f"{artifact.path} was changed after it was made (digest {found[:12]}, manifest "
+            f"{artifact.digest[:12]})"
         )
 
 
@@ -175,7 +202,8 @@ def _outside_digest(manifest: Mapping[str, Json]) -> frozenset[str]:
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A temporary sibling directory that takes the place of `out` if the block succeeds, and vanishes otherwise.
+    """A temporary sibling directory that takes the place of `out` if the block succeeds, and
+    vanishes otherwise.
 
     Siblings that a killed process left behind are removed first.
     """
@@ -234,13 +262,21 @@ def run_stage(
     measurements: tuple[str, ...] = (),
     force: bool = False,
 ) -> Artifact:
-    """The artifact at `out`, made by `work` unless it is already there for the same inputs, configuration and code.
+    """The artifact at `out`, made by `work` unless it is already there for the same inputs,
+    configuration and code.
 
-    `module` is the dotted name of the stage's module, `parents` maps role to digest, and the file names in
-    `measurements` hold timings that differ between runs and so stay outside the digest.
+    `module` is the dotted name of the stage's module, `parents` maps role to digest, and the file
+    names in `measurements` hold timings that differ between runs and so stay outside the digest.
     Raises ArtifactError if `out` holds something this stage did not make and `force` is not set.
     """
-    key = json_digest({"kind": kind, "code": code_digest(module), "parents": dict(parents), "config": dict(config)})
+    key = json_digest(
+        {
+            "kind": kind,
+            "code": code_digest(module),
+            "parents": dict(parents),
+            "config": dict(config),
+        }
+    )
     if out.exists():
         previous = open_artifact(out).manifest if (out / MANIFEST).is_file() else None
         if previous is not None and previous.get("key") == key and not force:
@@ -248,7 +284,8 @@ def run_stage(
             return open_artifact(out, kind)
         if not force and (previous is None or previous.get("kind") != kind):
             raise ArtifactError(
-                f"{out} already exists and is not a {kind} artifact; choose another --out or add --force"
+                f"{out} already exists and is not a {kind} artifact; choose another --out or "
+                "add --force"
             )
     started = time.monotonic()
     logger.info("%s: started, writing %s", kind, out)
@@ -258,10 +295,16 @@ def run_stage(
         exclude = frozenset({MANIFEST, *measurements})
         digest = tree_digest(temporary, exclude=exclude, digest_of=draft.digest_of)
         manifest: dict[str, Json] = {
-            "kind": kind, "digest": digest, "key": key, "parents": dict(parents),
-            "config": dict(config), "versions": dict(versions()), "figures": draft.figures,
-            "measurements": list(measurements), "seconds": round(time.monotonic() - started, 3),
-        }  # fmt: skip
+            "kind": kind,
+            "digest": digest,
+            "key": key,
+            "parents": dict(parents),
+            "config": dict(config),
+            "versions": dict(versions()),
+            "figures": draft.figures,
+            "measurements": list(measurements),
+            "seconds": round(time.monotonic() - started, 3),
+        }
         write_json(temporary / MANIFEST, manifest)
     logger.info("%s: finished in %.1f s", kind, time.monotonic() - started)
     return open_artifact(out, kind)

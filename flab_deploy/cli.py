@@ -1,7 +1,8 @@
 """The `flab` program: its verbs, its one error boundary and its exit codes.
 
-0 ok, 1 a stage or gate failed, 2 usage or bad input, 3 inconclusive or invalid measurement, 130 interrupted.
-Verbs live in modules that are imported only when they run, so that `flab --help` needs no torch.
+0 ok, 1 a stage or gate failed, 2 usage or bad input, 3 inconclusive or invalid measurement, 130
+interrupted. Verbs live in modules that are imported only when they run, so that `flab --help` needs
+no torch.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
 _SCORED = "flab score --out work/scores --num-calibration 16"
 _PLANNED = f"{_SCORED} && flab plan --scores work/scores --out work/plan"
-_FEW = "--num-function-synthesis 40 --num-output-prediction 20 --num-chain-of-thought 20 --num-robustness 10"
-_ROW = r"""{"task_id": "t", "prompt": "def f(n):\n", "completion": "    return n", "entry_point": "f", """
+_FEW = (
+    "--num-function-synthesis 40 --num-output-prediction 20 --num-chain-of-thought 20 "
+    "--num-robustness 10"
+)
+_ROW = r"""{"task_id": "t", "prompt": "def f(n):\n", "completion": "    return n", """
+_ROW += r""""entry_point": "f", """
 _ROW += r""""test": "def check(candidate):\n    assert candidate(1) == 1"}"""
 _EVALUATED = f"flab evaluate reference --out work/evaluation {_FEW}"
 
@@ -40,38 +45,92 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "run": Verb("flows.verbs:run", "Slim, prove, ship and measure a model; finished stages are skipped.",
-                "flab run reference --out work/run --size small --no-with-export --no-with-bench"),
-    "score": Verb("flab_deploy.verbs:score", "Measure the importance of every token, layer and FFN channel.", _SCORED),
-    "plan": Verb("flab_deploy.verbs:plan", "Decide what to cut for a budget, in one reviewable file.", _PLANNED),
-    "prune": Verb("flab_deploy.verbs:prune", "Cut a checkpoint along a plan; the same plan gives the same bytes.",
-                  f"{_PLANNED} && flab prune --plan work/plan --out work/pruned"),
-    "recover": Verb("flab_deploy.verbs:recover", "Post-train a pruned checkpoint, with the original as teacher.",
-                    "flab recover reference --original reference --out work/trained --num-examples 64"),
-    "evaluate": Verb("flab_deploy.verbs:evaluate", "Solve programming tasks; answers run in a sandbox.", _EVALUATED),
-    "judge": Verb("flab_deploy.judging:judge", "Judge programs in HumanEval's format, apart from their tests.",
-                  f"printf '%s' '{_ROW}' > rows.jsonl && flab judge rows.jsonl --json"),
-    "compare": Verb("flab_deploy.comparing:compare", "Test what a candidate kept of the original, problem by problem.",
-                    f"{_EVALUATED} && flab compare work/evaluation work/evaluation --out work/comparison"),
-    "power": Verb("flab_deploy.comparing:power", "Say how many problems a claim needs, before a model is run.",
-                  "flab power --margin 0.97 --pass-rate 0.8 --discordance 0.05"),
-    "audit": Verb("flab_deploy.verbs:audit", "Find what is broken or unchanged in a perturbed data set.",
-                  "flab audit --reference --perturbations format --num-tasks 5 --num-seeds 1"),
-    "footprint": Verb("flab_deploy.verbs:footprint", "Measure size, peak memory and operations of two checkpoints.",
-                      "flab footprint reference reference --out work/footprint --repeats 1"),
-    "export": Verb("flab_deploy.verbs:export", "Write a vLLM directory and an ONNX model, with parity shown.",
-                   "flab export reference --out work/export"),
-    "serve": Verb("serving.verbs:serve", "Serve a model with vLLM over the OpenAI API on loopback until stopped.",
-                  "timeout --preserve-status 300 flab serve reference --no-compiled"),
-    "bench": Verb("serving.verbs:bench", "Send two models the same load on vLLM: latency, throughput, energy.",
-                  "flab bench reference reference --out work/bench --num-requests 40"),
-    "report": Verb("flab_deploy.verbs:report", "Write the HTML report and the figures of a run directory.",
-                   f"{_SCORED} && flab report work"),
-    "deploy": Verb("flows.verbs:deploy", "Register the scheduled pipeline with a running Prefect server.",
-                   'flab deploy --cron "0 3 * * *" --timezone Europe/Berlin'),
-    "engines": Verb("flab_deploy.verbs:engines", "List or install the isolated toolchains (vLLM, ONNX export).",
-                    "flab engines list"),
-}  # fmt: skip
+    "run": Verb(
+        "flows.verbs:run",
+        "Slim, prove, ship and measure a model; finished stages are skipped.",
+        "flab run reference --out work/run --size small --no-with-export --no-with-bench",
+    ),
+    "score": Verb(
+        "flab_deploy.verbs:score",
+        "Measure the importance of every token, layer and FFN channel.",
+        _SCORED,
+    ),
+    "plan": Verb(
+        "flab_deploy.verbs:plan",
+        "Decide what to cut for a budget, in one reviewable file.",
+        _PLANNED,
+    ),
+    "prune": Verb(
+        "flab_deploy.verbs:prune",
+        "Cut a checkpoint along a plan; the same plan gives the same bytes.",
+        f"{_PLANNED} && flab prune --plan work/plan --out work/pruned",
+    ),
+    "recover": Verb(
+        "flab_deploy.verbs:recover",
+        "Post-train a pruned checkpoint, with the original as teacher.",
+        "flab recover reference --original reference --out work/trained --num-examples 64",
+    ),
+    "evaluate": Verb(
+        "flab_deploy.verbs:evaluate",
+        "Solve programming tasks; answers run in a sandbox.",
+        _EVALUATED,
+    ),
+    "judge": Verb(
+        "flab_deploy.judging:judge",
+        "Judge programs in HumanEval's format, apart from their tests.",
+        f"printf '%s' '{_ROW}' > rows.jsonl && flab judge rows.jsonl --json",
+    ),
+    "compare": Verb(
+        "flab_deploy.comparing:compare",
+        "Test what a candidate kept of the original, problem by problem.",
+        f"{_EVALUATED} && flab compare work/evaluation work/evaluation --out work/comparison",
+    ),
+    "power": Verb(
+        "flab_deploy.comparing:power",
+        "Say how many problems a claim needs, before a model is run.",
+        "flab power --margin 0.97 --pass-rate 0.8 --discordance 0.05",
+    ),
+    "audit": Verb(
+        "flab_deploy.verbs:audit",
+        "Find what is broken or unchanged in a perturbed data set.",
+        "flab audit --reference --perturbations format --num-tasks 5 --num-seeds 1",
+    ),
+    "footprint": Verb(
+        "flab_deploy.verbs:footprint",
+        "Measure size, peak memory and operations of two checkpoints.",
+        "flab footprint reference reference --out work/footprint --repeats 1",
+    ),
+    "export": Verb(
+        "flab_deploy.verbs:export",
+        "Write a vLLM directory and an ONNX model, with parity shown.",
+        "flab export reference --out work/export",
+    ),
+    "serve": Verb(
+        "serving.verbs:serve",
+        "Serve a model with vLLM over the OpenAI API on loopback until stopped.",
+        "timeout --preserve-status 300 flab serve reference --no-compiled",
+    ),
+    "bench": Verb(
+        "serving.verbs:bench",
+        "Send two models the same load on vLLM: latency, throughput, energy.",
+        "flab bench reference reference --out work/bench --num-requests 40",
+    ),
+    "report": Verb(
+        "flab_deploy.verbs:report",
+        "Write the HTML report and the figures of a run directory.",
+        f"{_SCORED} && flab report work",
+    ),
+    "deploy": Verb(
+        "flows.verbs:deploy",
+        "Register the scheduled pipeline with a running Prefect server.",
+        'flab deploy --cron "0 3 * * *" --timezone Europe/Berlin',
+    ),
+    "engines": Verb(
+        "flab_deploy.verbs:engines",
+        "List or install the isolated toolchains (vLLM, ONNX export).",
+        "flab engines list",
+    ),
+}
 
 app = App(
     name="flab",

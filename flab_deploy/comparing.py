@@ -1,4 +1,6 @@
-"""The verbs `flab compare` and `flab power`: claims about what a candidate keeps. They need no model and no torch."""
+"""The verbs `flab compare` and `flab power`: claims about what a candidate keeps. They need no
+model and no torch.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,33 @@ from typing import Annotated, cast
 from cyclopts import Parameter
 
 from flab_deploy.cli import show, show_json
-from flab_deploy.evaluation.answer import answer_text
-from flab_deploy.evaluation.claim import CompareConfig
-from flab_deploy.evaluation.compare import compare as compare_stage
-from flab_deploy.evaluation.plan_claim import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.claims.claim import CompareConfig
+from flab_deploy.evaluation.claims.compare import compare as compare_stage
+from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.claims.sentences import answer_text
 from flab_deploy.options import Flat, Force, Json, Out
 
 RequireShown = Annotated[
-    bool, Parameter(negative="", help="End with code 1 if the claim is not shown, with 3 if that is underpowered.")
+    bool,
+    Parameter(
+        negative="",
+        help="End with code 1 if the claim is not shown, with 3 if that is underpowered.",
+    ),
 ]
 
 
 def compare(
-    original: Path, candidate: Path, /, *, out: Out, repeat: Path | None = None, require_shown: RequireShown = False,
-    config: Annotated[CompareConfig, Flat] = CompareConfig(), force: Force = False, as_json: Json = False,  # noqa: B008
-) -> None:  # fmt: skip
+    original: Path,
+    candidate: Path,
+    /,
+    *,
+    out: Out,
+    repeat: Path | None = None,
+    require_shown: RequireShown = False,
+    config: Annotated[CompareConfig, Flat] = CompareConfig(),
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
     """Test what a candidate kept of the original, paired problem by problem.
 
     Parameters
@@ -33,7 +47,8 @@ def compare(
     candidate
         What `flab evaluate` wrote for the other model, on the same tasks.
     repeat
-        A second evaluation of the original, say with another batch size: its differences are the noise floor.
+        A second evaluation of the original, say with another batch size: its differences are the
+        noise floor.
     """
     artifact = compare_stage(original, candidate, out, config, repeat=repeat, force=force)
     if as_json:
@@ -46,8 +61,11 @@ def compare(
 
 
 def power(
-    *, like: Path | None = None, config: Annotated[PowerConfig, Flat] = PowerConfig(), as_json: Json = False,  # noqa: B008
-) -> None:  # fmt: skip
+    *,
+    like: Path | None = None,
+    config: Annotated[PowerConfig, Flat] = PowerConfig(),
+    as_json: Json = False,
+) -> None:
     """Say how many problems a claim of retention needs, before a model is run.
 
     Parameters

@@ -11,7 +11,9 @@ from typing import Any, Literal, TypeVar
 
 from flab_deploy.errors import ArtifactError, ConfigError
 
-TaskKind = Literal["function_synthesis", "output_prediction", "chain_of_thought", "input_prediction", "secure_code"]
+TaskKind = Literal[
+    "function_synthesis", "output_prediction", "chain_of_thought", "input_prediction", "secure_code"
+]
 TASK_KINDS: tuple[TaskKind, ...] = ("function_synthesis", "output_prediction", "chain_of_thought")
 """Kinds that the reference tasks have."""
 ALL_TASK_KINDS: tuple[TaskKind, ...] = (*TASK_KINDS, "input_prediction", "secure_code")
@@ -33,15 +35,19 @@ class Task:
     task_id: str
     """Unique within its file."""
     kind: TaskKind
-    """What is asked for: a function body, a value, a plan in words and then the code, arguments, or safe code."""
+    """What is asked for: a function body, a value, a plan in words and then the code, arguments, or
+    safe code.
+    """
     prompt: str
     """Text the model continues; it ends where a token ends, never in white space."""
     canonical_solution: str
     """A continuation that is right; empty where safe code is asked for, since none is given."""
     test: str
-    """`def check(candidate): ...`; the function's value as a literal where a value or arguments are asked for.
+    """`def check(candidate): ...`; the function's value as a literal where a value or arguments are
+    asked for.
 
-    Where safe code is asked for, a program with the weakness that must be avoided, so that the rules can be checked.
+    Where safe code is asked for, a program with the weakness that must be avoided, so that the
+    rules can be checked.
     """
     entry_point: str
     """Name of the function under test; empty if safe code without a function is asked for."""
@@ -88,7 +94,9 @@ def load_records(path: Path, record: type[Record]) -> list[Record]:
 
 
 def json_object(line: str, where: str) -> dict[str, Any]:
-    """The JSON object on one line of a file. Raises ConfigError, beginning with `where`, if there is none."""
+    """The JSON object on one line of a file. Raises ConfigError, beginning with `where`, if there
+    is none.
+    """
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -40,14 +40,30 @@ Progress: TypeAlias = Callable[[str, float], None]
 MARKER = "flab-engine.json"
 LOCKS = Path(str(files("flab_deploy"))) / "engine_locks"
 _PYTHONS = ((3, 11), (3, 14))
-_OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_CONSTRAINT", "PIP_REQUIREMENT")
-# On CPUs with matrix tiles (AMX) Linux kills a process that uses them without having asked. vLLM's attention
-# relies on another library to ask, which happens for some layer sizes only, so the engine's interpreter asks itself.
+_OUTSIDE = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_CONSTRAINT",
+    "PIP_REQUIREMENT",
+)
+# On CPUs with matrix tiles (AMX) Linux kills a process that uses them without having asked. vLLM's
+# attention relies on another library to ask, which happens for some layer sizes only, so the
+# engine's interpreter asks itself.
 _ASK_FOR_TILES = (
     "import os, sys; sys.platform == 'linux' and os.uname().machine == 'x86_64'"
-    " and __import__('ctypes').CDLL(None).syscall(158, 0x1023, 18)  # arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA)\n"
+    " and __import__('ctypes').CDLL(None).syscall(158, 0x1023, 18)  # "
+    "arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA)\n"
 )
-_PIP_OPTIONS = ("--no-deps", "--no-compile", "--no-input", "--progress-bar=off", "--disable-pip-version-check")
+_PIP_OPTIONS = (
+    "--no-deps",
+    "--no-compile",
+    "--no-input",
+    "--progress-bar=off",
+    "--disable-pip-version-check",
+)
 _CHECK = """
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -79,7 +95,9 @@ class Engine:
     purpose: str
     """What it is for, in a few words."""
     borrows: tuple[str, ...] = ("torch",)
-    """Packages the main environment must supply, exactly pinned if the engine was compiled against them."""
+    """Packages the main environment must supply, exactly pinned if the engine was compiled against
+    them.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +107,9 @@ class EngineStatus:
     name: str
     purpose: str
     state: str
-    """`installed`, `outdated` (made from another lock or main environment), `missing` or `external`."""
+    """`installed`, `outdated` (made from another lock or main environment), `missing` or
+    `external`.
+    """
     path: Path
     """Its directory, or the interpreter named by `FLAB_ENGINE_<NAME>`."""
     bytes_on_disk: int
@@ -122,7 +142,9 @@ def has_nvidia() -> bool:
 def find_engine(name: str) -> Engine:
     """The engine called `name`, as pinned for this machine. Raises ConfigError if there is none."""
     if name not in ENGINES:
-        raise ConfigError(f"no engine called {name!r}; the engines are {', '.join(sorted(ENGINES))}")
+        raise ConfigError(
+            f"no engine called {name!r}; the engines are {', '.join(sorted(ENGINES))}"
+        )
     engine = ENGINES[name]
     if name == "vllm" and has_nvidia() and os.environ.get("FLAB_DEVICE") != "cpu":
         return replace(engine, lock="vllm-cuda.txt")
@@ -137,37 +159,53 @@ def read_pins(engine: Engine) -> list[str]:
     lock = LOCKS / engine.lock
     if not lock.is_file():
         raise ServingError(
-            f"this release pins no {engine.name} for NVIDIA GPUs ({engine.lock}); set {_override(engine.name)} to the"
-            f" interpreter of an environment that has the official package, or FLAB_DEVICE=cpu to use the CPU build"
+            f"this release pins no {engine.name} for NVIDIA GPUs ({engine.lock}); set "
+            f"{_override(engine.name)} to the"
+            " interpreter of an environment that has the official package, or "
+            "FLAB_DEVICE=cpu to use the CPU build"
         )
-    lines = [line.partition("#")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line.partition("#")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines()
+    ]
     pins = [line for line in lines if line]
-    loose = [pin for pin in pins if pin.count("==") != 1 or any(mark in pin for mark in " ,;<>~*@[")]
+    loose = [
+        pin for pin in pins if pin.count("==") != 1 or any(mark in pin for mark in " ,;<>~*@[")
+    ]
     if loose or not pins:
-        raise ServingError(f"{engine.lock} is damaged: {loose[:1] or 'no pins'}; every line must read name==version")
+        raise ServingError(
+            f"{engine.lock} is damaged: {loose[:1] or 'no pins'}; every line must read "
+            "name==version"
+        )
     return pins
 
 
 def engine_path(name: str) -> Path:
     """Where the engine of this main environment is, or will be, installed.
 
-    Each main environment has its own, so that two of them in one home do not replace each other's in use.
+    Each main environment has its own, so that two of them in one home do not replace each other's
+    in use.
     """
     return flab_home() / "engines" / f"{name}-{json_digest([sys.version, _main_folders()])[:8]}"
 
 
 def python_of(name: str, progress: Progress | None = None) -> Path:
-    """The engine's interpreter, installing the engine if it is not there. Raises ServingError if that fails."""
+    """The engine's interpreter, installing the engine if it is not there. Raises ServingError if
+    that fails.
+    """
     external = os.environ.get(_override(name))
     if external:
         if not os.access(external, os.X_OK):
-            raise ConfigError(f"{_override(name)} is {external!r}, which is no executable file; unset or correct it")
+            raise ConfigError(
+                f"{_override(name)} is {external!r}, which is no executable file; unset or "
+                "correct it"
+            )
         return Path(external)
     return _python(install(name, progress))
 
 
 def install(name: str, progress: Progress | None = None) -> Path:
-    """Install the engine unless it is there and made from this lock and main environment; its directory.
+    """Install the engine unless it is there and made from this lock and main environment; its
+    directory.
 
     Safe to call from several processes at once and after one of them was killed.
     Raises ServingError, naming pip's log, if it cannot be installed.
@@ -178,7 +216,9 @@ def install(name: str, progress: Progress | None = None) -> Path:
     if _installed_key(path) == key:
         return path
     if not _PYTHONS[0] <= sys.version_info[:2] < _PYTHONS[1]:
-        raise ServingError(f"engines are pinned for CPython 3.11 to 3.13, this is {sys.version.split()[0]}")
+        raise ServingError(
+            f"engines are pinned for CPython 3.11 to 3.13, this is {sys.version.split()[0]}"
+        )
     _check_borrowed(engine)
     with _exclusively(path) as held:
         if _installed_key(path) != key:
@@ -210,7 +250,9 @@ def _status(engine: Engine) -> EngineStatus:
     elif found is not None:
         size = sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
         state = "installed" if _is_current(engine, found) else "outdated"
-    return EngineStatus(name=engine.name, purpose=engine.purpose, state=state, path=path, bytes_on_disk=size)
+    return EngineStatus(
+        name=engine.name, purpose=engine.purpose, state=state, path=path, bytes_on_disk=size
+    )
 
 
 def _is_current(engine: Engine, found: str) -> bool:
@@ -237,7 +279,9 @@ def _main_folders() -> list[str]:
 
 
 def _key(engine: Engine, pins: list[str]) -> str:
-    """What the engine depends on: its pins, the interpreter, and where the main environment is and what it has."""
+    """What the engine depends on: its pins, the interpreter, and where the main environment is and
+    what it has.
+    """
     shared = {pin.partition("==")[0] for pin in (*pins, *engine.borrows)}
     found = {name: _version(name) for name in sorted(shared)}
     return json_digest([pins, sys.version, _ASK_FOR_TILES, _main_folders(), found])
@@ -255,7 +299,10 @@ def _check_borrowed(engine: Engine) -> None:
         name, _, wanted = need.partition("==")
         found = (_version(name) or "nothing").partition("+")[0]
         if found == "nothing" or (wanted and found != wanted):
-            raise ServingError(f"engine {engine.name} needs {need} in the main environment, not {found}; install it")
+            raise ServingError(
+                f"engine {engine.name} needs {need} in the main environment, not {found}; "
+                "install it"
+            )
 
 
 def _marker(path: Path) -> dict[str, Json]:
@@ -274,7 +321,8 @@ def _installed_key(path: Path) -> str | None:
 def _exclusively(path: Path) -> Iterator[int]:
     """Hold the lock of the engine at `path`.
 
-    pip inherits the descriptor: should this process be killed, the next one waits for the orphan to end.
+    pip inherits the descriptor: should this process be killed, the next one waits for the orphan to
+    end.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("a") as held:
@@ -297,8 +345,15 @@ def _build(engine: Engine, pins: list[str], key: str, held: int, progress: Progr
         _make_overlay(temporary)
         _install_pins(engine, temporary, pins, held, progress)
         _check(engine, temporary, pins)
-        packages: dict[str, Json] = {name: wanted for name, _, wanted in (pin.partition("==") for pin in pins)}
-        marker: dict[str, Json] = {"name": engine.name, "lock": engine.lock, "key": key, "packages": packages}
+        packages: dict[str, Json] = {
+            name: wanted for name, _, wanted in (pin.partition("==") for pin in pins)
+        }
+        marker: dict[str, Json] = {
+            "name": engine.name,
+            "lock": engine.lock,
+            "key": key,
+            "packages": packages,
+        }
         write_json(temporary / MARKER, marker)
         if path.exists():
             shutil.rmtree(path)
@@ -314,14 +369,19 @@ def _make_overlay(folder: Path) -> None:
     try:
         venv.create(folder, with_pip=True, symlinks=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        message = f"cannot make a virtual environment in {folder.parent} ({error}); is python3-venv installed?"
+        message = (
+            f"cannot make a virtual environment in {folder.parent} ({error}); is "
+            "python3-venv installed?"
+        )
         raise ServingError(message) from None
     (site,) = (folder / "lib").glob("python3*/site-packages")
     (site / "_main_environment.pth").write_text("\n".join(_main_folders()) + "\n", encoding="utf-8")
     (site / "_ask_for_tiles.pth").write_text(_ASK_FOR_TILES, encoding="utf-8")
 
 
-def _install_pins(engine: Engine, folder: Path, pins: list[str], held: int, progress: Progress) -> None:
+def _install_pins(
+    engine: Engine, folder: Path, pins: list[str], held: int, progress: Progress
+) -> None:
     log = flab_home() / "logs" / f"engine-{engine.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     lock = folder / "lock.txt"
@@ -329,7 +389,9 @@ def _install_pins(engine: Engine, folder: Path, pins: list[str], held: int, prog
     command = [str(_python(folder)), "-m", "pip", "install", "-r", str(lock), *_PIP_OPTIONS]
     environment = {name: value for name, value in os.environ.items() if name not in _OUTSIDE}
     with log.open("w+", encoding="utf-8") as output:
-        pip = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, pass_fds=(held,))
+        pip = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, pass_fds=(held,)
+        )
         try:
             code = _watch(pip, log, engine.name, len(pins), progress)
         except BaseException:
@@ -337,13 +399,17 @@ def _install_pins(engine: Engine, folder: Path, pins: list[str], held: int, prog
             pip.wait()
             raise
     if code:
-        raise ServingError(f"engine {engine.name}: pip failed ({_last_error(log)}); see {log}, then try again")
+        raise ServingError(
+            f"engine {engine.name}: pip failed ({_last_error(log)}); see {log}, then try again"
+        )
     for script in (folder / "bin").iterdir():
         if not script.name.startswith("python"):
             script.unlink()
 
 
-def _watch(pip: subprocess.Popen[bytes], log: Path, name: str, num_pins: int, progress: Progress) -> int:
+def _watch(
+    pip: subprocess.Popen[bytes], log: Path, name: str, num_pins: int, progress: Progress
+) -> int:
     with log.open(encoding="utf-8", errors="replace") as output:
         done = 0
         while True:
@@ -360,7 +426,11 @@ def _count_resolved(output: IO[str]) -> int:
 
 
 def _last_error(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     errors = [line for line in lines if line.startswith("ERROR")]
     return (errors or lines or ["no output"])[-1][:200]
 
@@ -370,4 +440,6 @@ def _check(engine: Engine, folder: Path, pins: list[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         reason = result.stderr.strip().splitlines()[-1:] or ["no output"]
-        raise ServingError(f"engine {engine.name} is not what its lock says: {reason[0][:300]}; see {engine.lock}")
+        raise ServingError(
+            f"engine {engine.name} is not what its lock says: {reason[0][:300]}; see {engine.lock}"
+        )

@@ -2,11 +2,11 @@
 
     FlabError
     |-- ConfigError (also ValueError)   a value the user can fix
-    |-- UnsupportedModel                an architecture or tokenizer family outside the supported list
+    |-- UnsupportedModel                an architecture or tokenizer family that is not supported
     |-- ArtifactError                   missing, incomplete, damaged or already there
     |-- PlanError                       a plan that does not fit, or a budget that cannot be met
     |-- SandboxError                    code cannot be run in isolation on this machine
-    |-- ExportError                     a format cannot represent the model, or parity is out of bounds
+    |-- ExportError                     a format cannot hold the model, or parity is out of bounds
     |-- ServingError                    an engine or server did not do what it should
     `-- GateFailed                      figures below the bar of a release
 

@@ -1,8 +1,10 @@
-"""A program of its own, run by path in a fresh process of the main environment or of the optimum engine.
+"""A program of its own, run by path in a fresh process of the main environment or of the optimum
+engine.
 
-It opens a checkpoint, answers the given inputs with logits and token ids, generates with `--new-tokens`,
-and, with `--onnx`, exports the checkpoint to ONNX. It imports nothing of this project, because the engine's
-packages must come first; run it with `python -P` so that its folder shadows no package.
+It opens a checkpoint, answers the given inputs with logits and token ids, generates with
+`--new-tokens`, and, with `--onnx`, exports the checkpoint to ONNX. It imports nothing of this
+project, because the engine's packages must come first; run it with `python -P` so that its folder
+shadows no package.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ def versions() -> dict[str, str]:
 def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str, new_tokens: int) -> None:
     """Write `answers.json` and `last_logits.npy` (N, V) float32.
 
-    The answers are token ids of the texts, the SHA-256 of each input's logits and the ids generated after each.
+    The answers are token ids of the texts, the SHA-256 of each input's logits and the ids generated
+    after each.
     """
     import numpy as np
     import torch
@@ -53,7 +56,9 @@ def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str, new_tokens: in
     np.save(out / "last_logits.npy", np.stack(last))
     answers = {
         "token_ids": [list(tokenizer(text)["input_ids"]) for text in wanted["texts"]],
-        "overridden": overridden_settings(json.loads(tokenizer.backend_tokenizer.to_str()), checkpoint),
+        "overridden": overridden_settings(
+            json.loads(tokenizer.backend_tokenizer.to_str()), checkpoint
+        ),
         "logit_digests": digests,
         "generated": generated,
         "versions": versions(),
@@ -62,21 +67,29 @@ def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str, new_tokens: in
 
 
 def generate(model: Any, ids: list[int], new_tokens: int) -> list[int]:
-    """Greedy continuation of `ids`, end tokens ignored so that every call gives `new_tokens` ids."""
+    """Greedy continuation of `ids`, end tokens ignored so that every call gives `new_tokens`
+    ids.
+    """
     import torch
 
     prompt = torch.tensor([ids])
     out = model.generate(
-        prompt, attention_mask=torch.ones_like(prompt), do_sample=False, pad_token_id=0,
-        max_new_tokens=new_tokens, min_new_tokens=new_tokens,
-    )  # fmt: skip
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        do_sample=False,
+        pad_token_id=0,
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
+    )
     return [int(token) for token in out[0, len(ids) :]]
 
 
 def overridden_settings(used: dict[str, Any], checkpoint: Path) -> list[str]:
     """Settings of `tokenizer.json` that the tokenizer's class replaced by its own."""
     stored: dict[str, Any] = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8"))
-    return [name for name in ("normalizer", "pre_tokenizer", "decoder") if used[name] != stored[name]]
+    return [
+        name for name in ("normalizer", "pre_tokenizer", "decoder") if used[name] != stored[name]
+    ]
 
 
 def export_onnx(checkpoint: Path, out: Path) -> None:
@@ -84,9 +97,14 @@ def export_onnx(checkpoint: Path, out: Path) -> None:
     from optimum.exporters.onnx import main_export
 
     main_export(
-        model_name_or_path=str(checkpoint), output=str(out), task="text-generation-with-past",
-        library_name="transformers", dtype="fp32", do_validation=False, local_files_only=True,
-    )  # fmt: skip
+        model_name_or_path=str(checkpoint),
+        output=str(out),
+        task="text-generation-with-past",
+        library_name="transformers",
+        dtype="fp32",
+        do_validation=False,
+        local_files_only=True,
+    )
 
 
 def main() -> None:

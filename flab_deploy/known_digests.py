@@ -21,7 +21,9 @@ _FOLDER = "digests"
 
 
 def known_digest(file: Path) -> str:
-    """SHA-256 of `file` as hexadecimal text, from memory if it is large and unchanged since it was last read."""
+    """SHA-256 of `file` as hexadecimal text, from memory if it is large and unchanged since it was
+    last read.
+    """
     found = file.stat()
     if found.st_size < _LARGE_BYTES:
         return file_digest(file)

@@ -8,7 +8,17 @@ from typing import Annotated
 from cyclopts import Parameter
 
 Out = Annotated[Path, Parameter(help="Directory to write; it appears whole or not at all.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document instead of readable lines.")]
-Force = Annotated[bool, Parameter(negative="", help="Make the output again, or in place of something else.")]
-DryRun = Annotated[bool, Parameter(negative="", help="Show what would be decided and what it takes; write nothing.")]
+Json = Annotated[
+    bool,
+    Parameter(
+        name="--json", negative="", help="Print one JSON document instead of readable lines."
+    ),
+]
+Force = Annotated[
+    bool, Parameter(negative="", help="Make the output again, or in place of something else.")
+]
+DryRun = Annotated[
+    bool,
+    Parameter(negative="", help="Show what would be decided and what it takes; write nothing."),
+]
 Flat = Parameter(name="*")

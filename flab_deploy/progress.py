@@ -16,10 +16,14 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 @contextmanager
 def progress(label: str, total: int, unit: str = "problems") -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of items just finished; `total` is how many there will be."""
+    """A function to call with the number of items just finished; `total` is how many there will
+    be.
+    """
     started = last = time.monotonic()
     done = 0
-    with tqdm(total=total, desc=label, unit=unit, disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
+    with tqdm(
+        total=total, desc=label, unit=unit, disable=not sys.stderr.isatty(), file=sys.stderr
+    ) as bar:
 
         def advance(count: int) -> None:
             nonlocal done, last

@@ -12,29 +12,29 @@ from cyclopts import Parameter
 from flab_deploy import engines as toolchains
 from flab_deploy.cli import show, show_json
 from flab_deploy.errors import ConfigError, GateFailed
-from flab_deploy.evaluation.answer import evaluation_text
-from flab_deploy.evaluation.audit import as_json as audit_json
-from flab_deploy.evaluation.audit import as_text as audit_text
-from flab_deploy.evaluation.audit import audit as audit_file
-from flab_deploy.evaluation.audit_methods import as_json as methods_json
-from flab_deploy.evaluation.audit_methods import as_text as methods_text
-from flab_deploy.evaluation.audit_methods import prove_methods
+from flab_deploy.evaluation.audit.data_set import as_json as audit_json
+from flab_deploy.evaluation.audit.data_set import as_text as audit_text
+from flab_deploy.evaluation.audit.data_set import audit as audit_file
+from flab_deploy.evaluation.audit.own_methods import as_json as methods_json
+from flab_deploy.evaluation.audit.own_methods import as_text as methods_text
+from flab_deploy.evaluation.audit.own_methods import prove_methods
+from flab_deploy.evaluation.claims.sentences import evaluation_text
 from flab_deploy.evaluation.evaluate import EvaluateConfig
 from flab_deploy.evaluation.evaluate import evaluate as evaluate_stage
-from flab_deploy.evaluation.footprint import FootprintConfig
-from flab_deploy.evaluation.footprint import footprint as footprint_stage
 from flab_deploy.export import ExportConfig
 from flab_deploy.export import export as export_stage
+from flab_deploy.footprint import FootprintConfig
+from flab_deploy.footprint import footprint as footprint_stage
 from flab_deploy.importance import ScoreConfig
 from flab_deploy.importance import score as score_stage
 from flab_deploy.options import DryRun, Flat, Force, Json, Out
 from flab_deploy.pruning import PlanConfig
 from flab_deploy.pruning import plan as plan_stage
 from flab_deploy.pruning import prune as prune_stage
-from flab_deploy.pruning.opens import Reopen
-from flab_deploy.pruning.plan import Preview, read_preview
-from flab_deploy.pruning.plan import preview as preview_plan
-from flab_deploy.pruning.sweep import sweep as sweep_stage
+from flab_deploy.pruning.cutting.opens import Reopen
+from flab_deploy.pruning.planning.plan import Preview, read_preview
+from flab_deploy.pruning.planning.plan import preview as preview_plan
+from flab_deploy.pruning.planning.sweep import sweep as sweep_stage
 from flab_deploy.pruning.table import sweep_table, table_of
 from flab_deploy.recovery import RecoverConfig
 from flab_deploy.recovery import recover as recover_stage
@@ -43,9 +43,14 @@ from flab_deploy.report.rows import as_text, before_after_rows
 
 
 def score(
-    model: str = "reference", /, *, out: Out, config: Annotated[ScoreConfig, Flat] = ScoreConfig(),  # noqa: B008
-    force: Force = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    model: str = "reference",
+    /,
+    *,
+    out: Out,
+    config: Annotated[ScoreConfig, Flat] = ScoreConfig(),
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
     """Measure the importance of every token, layer and FFN channel.
 
     Parameters
@@ -57,11 +62,19 @@ def score(
 
 
 def plan(
-    model: str = "reference", /, *, scores: Path, out: Path | None = None,
-    config: Annotated[PlanConfig, Parameter(name="*", consume_multiple=True)] = PlanConfig(),  # noqa: B008
-    sweep: str | None = None, dry_run: DryRun = False, force: Force = False, as_json: Json = False,
-) -> None:  # fmt: skip
-    """Decide what to cut for a budget: tokens, layers, FFN channels and heads, in one reviewable file.
+    model: str = "reference",
+    /,
+    *,
+    scores: Path,
+    out: Path | None = None,
+    config: Annotated[PlanConfig, Parameter(name="*", consume_multiple=True)] = PlanConfig(),
+    sweep: str | None = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Decide what to cut for a budget: tokens, layers, FFN channels and heads, in one reviewable
+    file.
 
     Parameters
     ----------
@@ -72,7 +85,8 @@ def plan(
     out
         Directory to write; it appears whole or not at all.
     sweep
-        Reductions such as 0.1,0.22,0.35,0.5: plan for each and draw the front, in place of one plan.
+        Reductions such as 0.1,0.22,0.35,0.5: plan for each and draw the front, in place of one
+        plan.
     """
     if sweep is not None and dry_run:
         raise ConfigError("--sweep and --dry-run exclude each other; leave one out")
@@ -83,7 +97,9 @@ def plan(
         raise ConfigError("--out is missing; name a directory to write, or add --dry-run")
     if sweep is not None:
         artifact = sweep_stage(model, scores, out, shares(sweep), config, force=force)
-        show_json(artifact.figures) if as_json else sys.stdout.write(sweep_table(artifact.figures) + "\n")
+        show_json(artifact.figures) if as_json else sys.stdout.write(
+            sweep_table(artifact.figures) + "\n"
+        )
         return
     artifact = plan_stage(model, scores, out, config, force=force)
     if as_json:
@@ -110,9 +126,15 @@ def shares(text: str) -> list[float]:
 
 
 def prune(
-    model: str = "reference", /, *, plan: Path, out: Out, reopen: Reopen = "auto", force: Force = False,
+    model: str = "reference",
+    /,
+    *,
+    plan: Path,
+    out: Out,
+    reopen: Reopen = "auto",
+    force: Force = False,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Cut a checkpoint along a plan; the same plan gives the same bytes.
 
     Parameters
@@ -128,9 +150,15 @@ def prune(
 
 
 def recover(
-    model: str, /, *, out: Out, original: str = "reference", config: Annotated[RecoverConfig, Flat] = RecoverConfig(),  # noqa: B008
-    force: Force = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    model: str,
+    /,
+    *,
+    out: Out,
+    original: str = "reference",
+    config: Annotated[RecoverConfig, Flat] = RecoverConfig(),
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
     """Post-train a pruned checkpoint, loss on answers only, with the original as teacher.
 
     Parameters
@@ -144,10 +172,16 @@ def recover(
 
 
 def evaluate(
-    model: str = "reference", /, *, out: Out, config: Annotated[EvaluateConfig, Flat] = EvaluateConfig(),  # noqa: B008
-    force: Force = False, as_json: Json = False,
-) -> None:  # fmt: skip
-    """Solve programming tasks and judge the answers in a sandbox: pass@1 with intervals, robustness, health.
+    model: str = "reference",
+    /,
+    *,
+    out: Out,
+    config: Annotated[EvaluateConfig, Flat] = EvaluateConfig(),
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Solve programming tasks and judge the answers in a sandbox: pass@1 with intervals,
+    robustness, health.
 
     Parameters
     ----------
@@ -163,17 +197,26 @@ def evaluate(
 
 
 def audit(
-    file: Path | None = None, /, *, original: Path | None = None, reference: bool = False,
-    perturbations: tuple[str, ...] = ("all",), num_tasks: int = 500, num_seeds: int = 5, as_json: Json = False,
-) -> None:  # fmt: skip
-    """Find what is broken, and what changed nothing, in a perturbed data set or in what our own methods make.
+    file: Path | None = None,
+    /,
+    *,
+    original: Path | None = None,
+    reference: bool = False,
+    perturbations: tuple[str, ...] = ("all",),
+    num_tasks: int = 500,
+    num_seeds: int = 5,
+    as_json: Json = False,
+) -> None:
+    """Find what is broken, and what changed nothing, in a perturbed data set or in what our own
+    methods make.
 
     Ends with 1 if there is any defect.
 
     Parameters
     ----------
     file
-        JSON lines with task_id, prompt, canonical_solution, test and entry_point, as ReCode releases them.
+        JSON lines with task_id, prompt, canonical_solution, test and entry_point, as ReCode
+        releases them.
     original
         The unperturbed data set, if the items do not carry their originals.
     reference
@@ -192,7 +235,11 @@ def audit(
         write, document, failed = audit_text(found), audit_json(found), found.num_defective
     else:
         proven = prove_methods(perturbations, num_tasks, num_seeds)
-        write, document, failed = methods_text(proven), methods_json(proven), sum(m.num_broken for m in proven)
+        write, document, failed = (
+            methods_text(proven),
+            methods_json(proven),
+            sum(m.num_broken for m in proven),
+        )
     if as_json:
         show_json(document)
     else:
@@ -202,9 +249,15 @@ def audit(
 
 
 def footprint(
-    original: str, slimmed: str, /, *, out: Out, config: Annotated[FootprintConfig, Flat] = FootprintConfig(),  # noqa: B008
-    force: Force = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    original: str,
+    slimmed: str,
+    /,
+    *,
+    out: Out,
+    config: Annotated[FootprintConfig, Flat] = FootprintConfig(),
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
     """Measure size, peak memory and operations per token of two checkpoints.
 
     Parameters
@@ -219,9 +272,14 @@ def footprint(
 
 
 def export(
-    model: str = "reference", /, *, out: Out, config: Annotated[ExportConfig, Flat] = ExportConfig(),  # noqa: B008
-    force: Force = False, as_json: Json = False,
-) -> None:  # fmt: skip
+    model: str = "reference",
+    /,
+    *,
+    out: Out,
+    config: Annotated[ExportConfig, Flat] = ExportConfig(),
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
     """Write a vLLM-ready directory and an ONNX model, each compared with the model it comes from.
 
     Parameters
@@ -232,7 +290,9 @@ def export(
     show(export_stage(model, out, config, force=force), as_json=as_json)
 
 
-def report(run: Path, /, *, out: Path | None = None, force: Force = False, as_json: Json = False) -> None:
+def report(
+    run: Path, /, *, out: Path | None = None, force: Force = False, as_json: Json = False
+) -> None:
     """Write the report of a run directory: one HTML page and the same figures as JSON.
 
     Parameters
@@ -246,10 +306,18 @@ def report(run: Path, /, *, out: Path | None = None, force: Force = False, as_js
     if as_json:
         show(artifact, as_json=True)
         return
-    sys.stdout.write(as_text(before_after_rows(run)) + f"\n\nreport: {artifact.path / 'report.html'}\n")
+    sys.stdout.write(
+        as_text(before_after_rows(run)) + f"\n\nreport: {artifact.path / 'report.html'}\n"
+    )
 
 
-def engines(action: Literal["list", "install"] = "list", name: str | None = None, /, *, as_json: Json = False) -> None:
+def engines(
+    action: Literal["list", "install"] = "list",
+    name: str | None = None,
+    /,
+    *,
+    as_json: Json = False,
+) -> None:
     """List the isolated toolchains, or install one (`vllm`, `optimum`) before a run needs it.
 
     Parameters
@@ -267,4 +335,6 @@ def engines(action: Literal["list", "install"] = "list", name: str | None = None
         show_json(found)
         return
     for state in found:
-        sys.stdout.write(f"{state['name']:<8} {state['state']:<10} {state['purpose']} ({state['path']})\n")
+        sys.stdout.write(
+            f"{state['name']:<8} {state['state']:<10} {state['purpose']} ({state['path']})\n"
+        )

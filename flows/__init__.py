@@ -1,1 +1,3 @@
-"""The pipeline as a Prefect flow: scheduling, retries, states and artifacts around the library's stages."""
+"""The pipeline as a Prefect flow: scheduling, retries, states and artifacts around the library's
+stages.
+"""

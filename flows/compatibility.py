@@ -7,13 +7,18 @@ from importlib.metadata import PackageNotFoundError, version
 from packaging.version import Version
 
 _BROKEN_FROM = {
-    "fastapi": ("0.151", "Prefect's server refuses what its own client sends, so deploying and listing fail"),
+    "fastapi": (
+        "0.151",
+        "Prefect's server refuses what its own client sends, so deploying and listing fail",
+    ),
     "sqlalchemy": ("2.1", "schedules never fire"),
 }
 
 
 def prefect_problems() -> list[str]:
-    """One line for each installed package that breaks Prefect: which version, what breaks, what to install."""
+    """One line for each installed package that breaks Prefect: which version, what breaks, what to
+    install.
+    """
     found = []
     for name, (limit, effect) in _BROKEN_FROM.items():
         try:

@@ -1,4 +1,6 @@
-"""Putting the pipeline on a Prefect server: `prefect.yaml`, applied, with the work pool it needs."""
+"""Putting the pipeline on a Prefect server: `prefect.yaml`, applied, with the work pool it
+needs.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ def definition(config: DeployConfig | None = None) -> dict[str, Any]:
     content.pop("definitions")
     deployment = content["deployments"][0]
     schedule = deployment["schedules"][0]
-    schedule |= {name: value for name in ("cron", "timezone") if (value := getattr(config, name)) is not None}
+    schedule |= {
+        name: value for name in ("cron", "timezone") if (value := getattr(config, name)) is not None
+    }
     deployment["work_pool"]["name"] = config.work_pool or deployment["work_pool"]["name"]
     deployment["parameters"] |= dict(config.parameters)
     _check_schedule(schedule["cron"], schedule["timezone"])
@@ -94,11 +98,15 @@ def _check_schedule(cron: str, timezone: str) -> None:
     try:
         ZoneInfo(timezone)
     except (OSError, ValueError, ZoneInfoNotFoundError):
-        raise ConfigError(f"no time zone called {timezone!r}; give a name such as Europe/Berlin") from None
+        raise ConfigError(
+            f"no time zone called {timezone!r}; give a name such as Europe/Berlin"
+        ) from None
     try:
         CronSchedule(cron=cron, timezone=timezone)
     except ValueError:
-        raise ConfigError(f"cron is {cron!r}; give five fields such as '0 2 * * *', two o'clock every night") from None
+        raise ConfigError(
+            f"cron is {cron!r}; give five fields such as '0 2 * * *', two o'clock every night"
+        ) from None
 
 
 def _check_parameters(parameters: Mapping[str, Json]) -> None:
@@ -109,7 +117,8 @@ def _check_parameters(parameters: Mapping[str, Json]) -> None:
 
     if unknown := sorted(set(parameters) - set(pipeline.parameters.properties)):
         raise ConfigError(
-            f"the pipeline has no parameter {unknown[0]!r}; it has {', '.join(pipeline.parameters.properties)}"
+            f"the pipeline has no parameter {unknown[0]!r}; it has "
+            f"{', '.join(pipeline.parameters.properties)}"
         )
     try:
         with own_console():
@@ -117,20 +126,27 @@ def _check_parameters(parameters: Mapping[str, Json]) -> None:
     except ParameterTypeError as error:
         reason = "; ".join(line.strip(" -") for line in str(error).splitlines()[1:])
         raise ConfigError(f"the pipeline does not take these parameters: {reason}") from None
-    PipelineConfig(**{name: value for name, value in values.items() if name not in ("model", "out", "force")})
+    PipelineConfig(
+        **{name: value for name, value in values.items() if name not in ("model", "out", "force")}
+    )
 
 
 def deploy(config: DeployConfig | None = None) -> Deployment:
-    """Create or update the deployment on the Prefect server that `flab run` would use; what the server then has.
+    """Create or update the deployment on the Prefect server that `flab run` would use; what the
+    server then has.
 
-    Raises ConfigError for a wrong schedule or parameter, ServingError if no server answers or it refuses.
+    Raises ConfigError for a wrong schedule or parameter, ServingError if no server answers or it
+    refuses.
     """
     content = definition(config)
     if problems := prefect_problems():
         raise ServingError(problems[0])
     url = find_server()
     if url is None:
-        raise ServingError("no Prefect server answers; start one with `prefect server start`, or set PREFECT_API_URL")
+        raise ServingError(
+            "no Prefect server answers; start one with `prefect server start`, or set "
+            "PREFECT_API_URL"
+        )
     wanted = content["deployments"][0]
     _make_work_pool(url, wanted["work_pool"]["name"])
     with tempfile.TemporaryDirectory() as folder:
@@ -142,10 +158,24 @@ def deploy(config: DeployConfig | None = None) -> Deployment:
 
 def _apply(url: str, file: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
-        env=os.environ | {"PREFECT_API_URL": url}, cwd=Path(__file__).parents[1],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_DEPLOY_LIMIT_S, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "prefect",
+            "--no-prompt",
+            "deploy",
+            "--all",
+            "--prefect-file",
+            str(file),
+        ],
+        env=os.environ | {"PREFECT_API_URL": url},
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_DEPLOY_LIMIT_S,
+        check=False,
+    )
     logger.debug("prefect deploy: %s", done.stdout)
     if done.returncode != 0:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
@@ -157,7 +187,9 @@ def _make_work_pool(url: str, name: str) -> None:
     from prefect.exceptions import ObjectAlreadyExists
     from prefect.workers.process import ProcessWorker
 
-    pool = WorkPoolCreate(name=name, type="process", base_job_template=ProcessWorker.get_default_base_job_template())
+    pool = WorkPoolCreate(
+        name=name, type="process", base_job_template=ProcessWorker.get_default_base_job_template()
+    )
     with _client(url) as client:
         try:
             client.create_work_pool(pool)
@@ -173,12 +205,18 @@ def _read(url: str, name: str) -> Deployment:
         found = client.read_deployment_by_name(name)
     plan = found.schedules[0]
     if not isinstance(plan.schedule, CronSchedule):
-        raise ServingError(f"{name} has no cron schedule any more; delete the deployment and deploy again")
+        raise ServingError(
+            f"{name} has no cron schedule any more; delete the deployment and deploy again"
+        )
     return Deployment(
-        name=name, id=str(found.id), page=f"{url.removesuffix('/api')}/deployments/deployment/{found.id}",
-        cron=plan.schedule.cron, timezone=plan.schedule.timezone or "UTC", active=plan.active,
+        name=name,
+        id=str(found.id),
+        page=f"{url.removesuffix('/api')}/deployments/deployment/{found.id}",
+        cron=plan.schedule.cron,
+        timezone=plan.schedule.timezone or "UTC",
+        active=plan.active,
         work_pool=found.work_pool_name or "",
-    )  # fmt: skip
+    )
 
 
 @contextmanager

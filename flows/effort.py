@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from flab_deploy.evaluation.compare import CompareConfig
+from flab_deploy.evaluation.claims.compare import CompareConfig
 from flab_deploy.evaluation.evaluate import EvaluateConfig
-from flab_deploy.evaluation.footprint import FootprintConfig
 from flab_deploy.export.stage import ExportConfig
+from flab_deploy.footprint import FootprintConfig
 from flab_deploy.importance.score_config import ScoreConfig
-from flab_deploy.pruning.plan import PlanConfig
+from flab_deploy.pruning.planning.plan import PlanConfig
 from flab_deploy.recovery.train import RecoverConfig
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def effort_of(config: PipelineConfig) -> Effort:
     """The configuration of every stage before the load test."""
     return Effort(
         score=_SCORE[config.size],
-        # Vocabulary alone often meets the budget at the least divergence, but only layers make decoding faster.
+        # Vocabulary alone often meets the budget at the least divergence, but only layers make
+        # decoding faster.
         plan=PlanConfig(reduction=config.reduction, min_layers_dropped=1, min_channels_dropped=1),
         recover=replace(_RECOVER[config.size], seed=config.seed),
         evaluate=replace(_EVALUATE[config.size], suite=config.suite, seed=config.seed),
@@ -92,9 +93,14 @@ def load_of(config: PipelineConfig) -> BenchConfig:
 
     if config.size == "small":
         return BenchConfig(
-            num_requests=12, rounds=1, warmup_requests=2, max_output_tokens=32, burst_requests=4, agreement_prompts=4,
+            num_requests=12,
+            rounds=1,
+            warmup_requests=2,
+            max_output_tokens=32,
+            burst_requests=4,
+            agreement_prompts=4,
             seed=config.seed,
-        )  # fmt: skip
+        )
     if config.size == "full":
         return BenchConfig(num_requests=1000, rounds=5, compiled=True, seed=config.seed)
     return BenchConfig(seed=config.seed)

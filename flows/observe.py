@@ -1,6 +1,7 @@
 """Showing a stage's work in Prefect while it runs: its log lines, and a progress bar for long ones.
 
-The library knows nothing of Prefect. It logs, and a line of the form `LABEL: 3 of 10 UNIT` is progress.
+The library knows nothing of Prefect. It logs, and a line of the form `LABEL: 3 of 10 UNIT` is
+progress.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _SECONDS_BETWEEN_UPDATES = 2.0
 
 
 class ProgressBar:
-    """A progress artifact of the current task run; a server that does not answer never stops the work."""
+    """A progress artifact of the current task run; a server that does not answer never stops the
+    work.
+    """
 
     def __init__(self, key: str, description: str) -> None:
         """Create the artifact at zero; `key` is of lower-case letters, digits and dashes."""
@@ -77,7 +80,9 @@ class _ToPrefect(logging.Handler):
 
 @contextmanager
 def shown_in_prefect(label: str, *, long: bool) -> Iterator[None]:
-    """Send the library's log lines of the block to the current run; `long` adds a progress bar named after `label`."""
+    """Send the library's log lines of the block to the current run; `long` adds a progress bar
+    named after `label`.
+    """
     try:
         run_logger = get_run_logger()
     except MissingContextError:  # called outside a run
@@ -98,7 +103,9 @@ def _attached(handler: logging.Handler) -> Iterator[None]:
         source.addHandler(handler)
         if source.level == logging.NOTSET:
             source.setLevel(logging.INFO)
-        if logging.getLogger("prefect").propagate:  # Prefect prints these lines itself; do not print them twice
+        if logging.getLogger(
+            "prefect"
+        ).propagate:  # Prefect prints these lines itself; do not print them twice
             source.propagate = False
     try:
         yield

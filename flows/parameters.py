@@ -1,4 +1,6 @@
-"""What a run of the pipeline can be asked for, once for the command line, the form in Prefect's UI and the record."""
+"""What a run of the pipeline can be asked for, once for the command line, the form in Prefect's UI
+and the record.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ SMALLEST_MARGIN, LARGEST_MARGIN = 0.5, 1.5
 LARGEST_SEED = 2**31 - 1
 
 
-def _about(title: str, description: str, *, ge: float | None = None, le: float | None = None) -> Any:
-    """How the form shows a parameter. Prefect keeps its own title and description of a field, but not over these."""
+def _about(
+    title: str, description: str, *, ge: float | None = None, le: float | None = None
+) -> Any:
+    """How the form shows a parameter. Prefect keeps its own title and description of a field, but
+    not over these.
+    """
     return Field(ge=ge, le=le, json_schema_extra={"title": title, "description": description})
 
 
@@ -27,7 +33,8 @@ Model: TypeAlias = Annotated[
     str,
     _about(
         "Model",
-        "The model to slim: 'reference' (comes with the program), a hub id such as org/name@revision, "
+        "The model to slim: 'reference' (comes with the program), a hub id such as "
+        "org/name@revision, "
         "or the path of a checkpoint directory on the machine that runs this.",
     ),
 ]
@@ -52,15 +59,18 @@ Size: TypeAlias = Annotated[
     SizeName,
     _about(
         "Effort",
-        "How much is trained and measured: 'small' takes about a minute and proves only that all works, 'demo' takes "
-        "minutes, 'full' judges enough problems for a claim about quality and takes hours without a GPU.",
+        "How much is trained and measured: 'small' takes about a minute and proves only that "
+        "all works, 'demo' takes "
+        "minutes, 'full' judges enough problems for a claim about quality and takes hours "
+        "without a GPU.",
     ),
 ]
 Suite: TypeAlias = Annotated[
     str,
     _about(
         "Problems",
-        "What the models are judged on: 'reference' (comes with the program), the path of a file of tasks on the "
+        "What the models are judged on: 'reference' (comes with the program), the path of a "
+        "file of tasks on the "
         "machine that runs this, such as HumanEval.jsonl, or 'hub:ORG/NAME@REVISION#CONFIG/SPLIT'.",
     ),
 ]
@@ -68,14 +78,19 @@ Margin: TypeAlias = Annotated[
     float,
     _about(
         "Share to keep",
-        "Share of the original's pass rate that the slimmed model is claimed to keep: the claim that is tested.",
+        "Share of the original's pass rate that the slimmed model is claimed to keep: the "
+        "claim that is tested.",
         ge=SMALLEST_MARGIN,
         le=LARGEST_MARGIN,
     ),
 ]
 WithExport: TypeAlias = Annotated[
     bool,
-    _about("Export", "Write the vLLM directory and the ONNX model, and compare both with the weights they come from."),
+    _about(
+        "Export",
+        "Write the vLLM directory and the ONNX model, and compare both with the weights they "
+        "come from.",
+    ),
 ]
 WithBench: TypeAlias = Annotated[
     bool,
@@ -86,11 +101,15 @@ WithBench: TypeAlias = Annotated[
 ]
 Seed: TypeAlias = Annotated[
     int,
-    _about("Seed", "Start of every random choice. The same seed gives the same results.", ge=0, le=LARGEST_SEED),
+    _about(
+        "Seed",
+        "Start of every random choice. The same seed gives the same results.",
+        ge=0,
+        le=LARGEST_SEED,
+    ),
 ]
 Force: TypeAlias = Annotated[
-    bool,
-    _about("Start over", "Repeat every stage, even those that are finished and unchanged."),
+    bool, _about("Start over", "Repeat every stage, even those that are finished and unchanged.")
 ]
 
 
@@ -101,13 +120,19 @@ class PipelineConfig:
     reduction: float = 0.22
     """Share of the parameters to remove at least."""
     size: SizeName = "demo"
-    """How much is trained and measured: small (about a minute), demo (minutes) or full (enough for a claim)."""
+    """How much is trained and measured: small (about a minute), demo (minutes) or full (enough for
+    a claim).
+    """
     suite: str = REFERENCE
-    """What the models are judged on: `reference`, a file of tasks, or `hub:ORG/NAME@REVISION#CONFIG/SPLIT`."""
+    """What the models are judged on: `reference`, a file of tasks, or
+    `hub:ORG/NAME@REVISION#CONFIG/SPLIT`.
+    """
     margin: float = 0.97
     """Share of the original's pass rate that the slimmed model is claimed to keep."""
     with_export: bool = True
-    """Write the vLLM directory and the ONNX model, and compare both with the weights they come from."""
+    """Write the vLLM directory and the ONNX model, and compare both with the weights they come
+    from.
+    """
     with_bench: bool = True
     """Serve both models with vLLM and measure latency, throughput and energy; needs the export."""
     seed: int = 0
@@ -124,7 +149,8 @@ class PipelineConfig:
             raise ConfigError(f"size is {self.size!r}; give one of {', '.join(get_args(SizeName))}")
         if not SMALLEST_MARGIN <= self.margin <= LARGEST_MARGIN:
             raise ConfigError(
-                f"margin is {self.margin}; give a share from {SMALLEST_MARGIN} to {LARGEST_MARGIN}, such as 0.97"
+                f"margin is {self.margin}; give a share from {SMALLEST_MARGIN} to "
+                f"{LARGEST_MARGIN}, such as 0.97"
             )
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ConfigError(f"seed is {self.seed}; give a whole number from 0 to {LARGEST_SEED}")
@@ -136,7 +162,9 @@ class PipelineConfig:
 
 
 def run_directory(out: str | Path) -> Path:
-    """The directory that `out` names: itself if absolute, else under `runs` in the program's home."""
+    """The directory that `out` names: itself if absolute, else under `runs` in the program's
+    home.
+    """
     path = Path(out).expanduser()
     return path if path.is_absolute() else flab_home() / "runs" / path
 

@@ -1,4 +1,6 @@
-"""The pipeline: from a checkpoint to a smaller one that is proven, exported, measured and reported."""
+"""The pipeline: from a checkpoint to a smaller one that is proven, exported, measured and
+reported.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from flows.parameters import (
     Suite,
     WithBench,
     WithExport,
-)  # fmt: skip
+)
 from flows.prepare import accept, check, fetch, install_engine, on_hub, record
 from flows.present import present
 
@@ -57,18 +59,28 @@ def pipeline(
     Returns the finished artifacts by the name of their directory.
     """
     run, config = check(
-        out, force=force, reduction=reduction, size=size, suite=suite, margin=margin,
-        with_export=with_export, with_bench=with_bench, seed=seed,
-    )  # fmt: skip
+        out,
+        force=force,
+        reduction=reduction,
+        size=size,
+        suite=suite,
+        margin=margin,
+        with_export=with_export,
+        with_bench=with_bench,
+        seed=seed,
+    )
     source: str | Path = fetch(model) if on_hub(model) else model
     accept(source, run, suite)
     for engine in [*(["optimum"] if with_export else []), *(["vllm"] if with_bench else [])]:
         install_engine(engine)
     record(model, run, config)
 
-    from flows.effort import effort_of, load_of  # the library's configurations need its heavy imports
+    from flows.effort import (  # the library's configurations need its heavy imports
+        effort_of,
+        load_of,
+    )
 
-    line = Line(source=source, run=run, effort=effort_of(config), force=force)
+    line = StageLine(source=source, run=run, effort=effort_of(config), force=force)
     line.slim()
     line.prove()
     if with_export:
@@ -82,7 +94,7 @@ def pipeline(
 
 
 @dataclass(kw_only=True)
-class Line:
+class StageLine:
     """The stages of one run in their order, over one run directory."""
 
     source: str | Path
@@ -105,32 +117,58 @@ class Line:
 
     def slim(self) -> None:
         """Score, plan, prune, recover."""
-        scores, plan, pruned, recovered = (self._out(name) for name in ("scores", "plan", "pruned", "recovered"))
+        scores, plan, pruned, recovered = (
+            self._out(name) for name in ("scores", "plan", "pruned", "recovered")
+        )
         self._keep(stages.score(self.source, scores, self.effort.score, force=self.force))
         self._keep(stages.plan(self.source, scores, plan, self.effort.plan, force=self.force))
         self._keep(stages.prune(self.source, plan, pruned, force=self.force))
-        self._keep(stages.recover(pruned, self.source, recovered, self.effort.recover, force=self.force))
+        self._keep(
+            stages.recover(pruned, self.source, recovered, self.effort.recover, force=self.force)
+        )
 
     def prove(self) -> None:
-        """Evaluate the original, the pruned and the recovered model; compare; measure their footprint."""
-        models = {"original": self.source, "pruned": self._out("pruned"), "recovered": self._out("recovered")}
+        """Evaluate the original, the pruned and the recovered model; compare; measure their
+        footprint.
+        """
+        models = {
+            "original": self.source,
+            "pruned": self._out("pruned"),
+            "recovered": self._out("recovered"),
+        }
         for name, model in models.items():
-            self._keep(stages.evaluate(model, self._out(f"evaluate-{name}"), self.effort.evaluate, force=self.force))
+            self._keep(
+                stages.evaluate(
+                    model, self._out(f"evaluate-{name}"), self.effort.evaluate, force=self.force
+                )
+            )
         original = self._out("evaluate-original")
         for name in ("pruned", "recovered"):
             candidate, out = self._out(f"evaluate-{name}"), self._out(f"compare-{name}")
-            self._keep(stages.compare(original, candidate, out, self.effort.compare, force=self.force))
+            self._keep(
+                stages.compare(original, candidate, out, self.effort.compare, force=self.force)
+            )
         slimmed, out = self._out("recovered"), self._out("footprint")
-        self._keep(stages.footprint(self.source, slimmed, out, self.effort.footprint, force=self.force))
+        self._keep(
+            stages.footprint(self.source, slimmed, out, self.effort.footprint, force=self.force)
+        )
 
     def ship(self) -> None:
         """Export the recovered model."""
-        self._keep(stages.export(self._out("recovered"), self._out("export"), self.effort.export, force=self.force))
+        self._keep(
+            stages.export(
+                self._out("recovered"), self._out("export"), self.effort.export, force=self.force
+            )
+        )
 
     def measure(self, load: BenchConfig) -> None:
         """Serve the original and the exported model under the same load."""
         exported, pruned = self._out("export") / "vllm", self._out("pruned")
-        self._keep(stages.bench(self.source, exported, self._out("bench"), load, pruned=pruned, force=self.force))
+        self._keep(
+            stages.bench(
+                self.source, exported, self._out("bench"), load, pruned=pruned, force=self.force
+            )
+        )
 
     def report(self) -> Artifact:
         """Write the report."""

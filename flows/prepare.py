@@ -1,6 +1,8 @@
-"""What happens before the first stage: checks across parameters, getting the model, installing engines, the record.
+"""What happens before the first stage: checks across parameters, getting the model, installing
+engines, the record.
 
-Getting the model and installing an engine talk to other machines; these two tasks are retried, and only they.
+Getting the model and installing an engine talk to other machines; these two tasks are retried, and
+only they.
 """
 
 from __future__ import annotations
@@ -36,7 +38,13 @@ def _could_be_the_network(_task: object, _run: TaskRun, state: State[Any]) -> bo
     return not isinstance(failure, ConfigError)
 
 
-@task(name="check", task_run_name="check", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="check",
+    task_run_name="check",
+    timeout_seconds=60,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def check(out: str, *, force: bool, **settings: Any) -> tuple[Path, PipelineConfig]:
     """The run directory and the configuration of these settings.
 
@@ -49,20 +57,30 @@ def check(out: str, *, force: bool, **settings: Any) -> tuple[Path, PipelineConf
     if run.exists() and not run.is_dir():
         raise ArtifactError(f"{run} is a file; give a directory for the results")
     if run.is_dir() and not force and not (run / RECORD).is_file() and any(run.iterdir()):
-        raise ArtifactError(f"{run} already exists and holds no run; choose another --out or add --force")
+        raise ArtifactError(
+            f"{run} already exists and holds no run; choose another --out or add --force"
+        )
     return run, config
 
 
 def on_hub(model: str) -> bool:
     """Whether `model` names a model on the hub rather than something on this machine."""
-    return model.count("/") == 1 and not model.startswith(("/", ".", "~")) and not Path(model).exists()
+    return (
+        model.count("/") == 1 and not model.startswith(("/", ".", "~")) and not Path(model).exists()
+    )
 
 
 @task(
-    name="fetch", task_run_name="fetch", timeout_seconds=6 * 3600, cache_policy=NO_CACHE, persist_result=False,
-    retries=_RETRIES, retry_delay_seconds=exponential_backoff(backoff_factor=5), retry_jitter_factor=0.5,
+    name="fetch",
+    task_run_name="fetch",
+    timeout_seconds=6 * 3600,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=_RETRIES,
+    retry_delay_seconds=exponential_backoff(backoff_factor=5),
+    retry_jitter_factor=0.5,
     retry_condition_fn=_could_be_the_network,
-)  # fmt: skip
+)
 def fetch(model: str) -> Path:
     """Download a model from the hub, or take it from the local cache; its directory."""
     from flab_deploy.checkpoint import resolve
@@ -71,10 +89,16 @@ def fetch(model: str) -> Path:
         return resolve(model).path
 
 
-@task(name="accept", task_run_name="accept", timeout_seconds=600, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="accept",
+    task_run_name="accept",
+    timeout_seconds=600,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def accept(model: str | Path, run: Path, suite: str) -> None:
-    """Raise a one-line error unless a whole model of a supported family lies outside the run directory, and the
-    problems can be read.
+    """Raise a one-line error unless a whole model of a supported family lies outside the run
+    directory, and the problems can be read.
     """
     from flab_deploy.checkpoint import read_config, resolve
     from flab_deploy.decoder import check_supported
@@ -82,36 +106,55 @@ def accept(model: str | Path, run: Path, suite: str) -> None:
     path = resolve(model).path
     check_supported(read_config(path), path)
     if path.resolve().is_relative_to(run.resolve()):
-        raise ConfigError(f"the model {path} lies inside the output directory {run}; choose another --out")
+        raise ConfigError(
+            f"the model {path} lies inside the output directory {run}; choose another --out"
+        )
     if suite != REFERENCE:
-        from flab_deploy.evaluation.tasks import read_tasks
+        from flab_deploy.evaluation.tasks.load import read_tasks
 
         read_tasks(suite)
 
 
 @task(
-    name="install-engine", task_run_name="install-engine-{name}", timeout_seconds=3600, cache_policy=NO_CACHE,
-    persist_result=False, retries=_RETRIES, retry_delay_seconds=exponential_backoff(backoff_factor=10),
-    retry_jitter_factor=0.5, retry_condition_fn=_could_be_the_network,
-)  # fmt: skip
+    name="install-engine",
+    task_run_name="install-engine-{name}",
+    timeout_seconds=3600,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=_RETRIES,
+    retry_delay_seconds=exponential_backoff(backoff_factor=10),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=_could_be_the_network,
+)
 def install_engine(name: str) -> Path:
     """Install an engine unless it is there; its interpreter."""
     from flab_deploy.engines import python_of
 
-    bar = ProgressBar(f"engine-{name}-progress", f"Installing the engine **{name}**, once per machine")
+    bar = ProgressBar(
+        f"engine-{name}-progress", f"Installing the engine **{name}**, once per machine"
+    )
     with shown_in_prefect(f"engine-{name}", long=False):
         python = python_of(name, lambda _what, share: bar.move(share))
     bar.move(1.0)
     return python
 
 
-@task(name="record", task_run_name="record", timeout_seconds=60, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="record",
+    task_run_name="record",
+    timeout_seconds=60,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def record(model: str, run: Path, config: PipelineConfig) -> None:
     """Write down, as `run.json`, what was asked for and on which machine."""
     run.mkdir(parents=True, exist_ok=True)
     temporary = run / f".{RECORD}.{os.getpid()}"
     settings = cast("dict[str, Json]", {"model": model, **asdict(config)})
-    write_json(temporary, {"command": command_of(model, run, config), "config": settings, "machine": machine()})
+    write_json(
+        temporary,
+        {"command": command_of(model, run, config), "config": settings, "machine": machine()},
+    )
     temporary.replace(run / RECORD)
 
 

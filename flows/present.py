@@ -1,4 +1,6 @@
-"""The before/after table as Prefect artifacts, with keys that stay the same so that the UI shows their history."""
+"""The before/after table as Prefect artifacts, with keys that stay the same so that the UI shows
+their history.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +17,37 @@ PAGE_KEY = "before-after"
 TABLE_KEY = "before-after-table"
 
 
-@task(name="present", task_run_name="present", timeout_seconds=120, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="present",
+    task_run_name="present",
+    timeout_seconds=120,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def present(run: Path, page: Path) -> None:
     """Show the before/after table of a finished run, and where its report lies."""
     from flab_deploy.report.rows import as_markdown, before_after_rows, shown
 
     rows = before_after_rows(run)
     title = f"# {flow_run.name}: before and after\n\nReport: `{page}` on {_host()}\n\n"
-    create_markdown_artifact(title + as_markdown(rows), key=PAGE_KEY, description="What slimming changed")
+    create_markdown_artifact(
+        title + as_markdown(rows), key=PAGE_KEY, description="What slimming changed"
+    )
     table = [
         {
-            "figure": row.label, "unit": row.unit, "original": row.original.value, "slimmed": row.slimmed.value,
-            "ratio": row.ratio.value, "shown": f"{shown(row.original)} → {shown(row.slimmed)}",
+            "figure": row.label,
+            "unit": row.unit,
+            "original": row.original.value,
+            "slimmed": row.slimmed.value,
+            "ratio": row.ratio.value,
+            "shown": f"{shown(row.original)} → {shown(row.slimmed)}",
             "verdict": row.verdict or "",
         }
         for row in rows
-    ]  # fmt: skip
-    create_table_artifact(finite(table), key=TABLE_KEY, description="The same figures, for machines")
+    ]
+    create_table_artifact(
+        finite(table), key=TABLE_KEY, description="The same figures, for machines"
+    )
 
 
 def finite(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:

@@ -1,4 +1,6 @@
-"""Running the pipeline from the command line: with the Prefect server that is there, or with one of its own."""
+"""Running the pipeline from the command line: with the Prefect server that is there, or with one of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class PipelineResult:
     page: Path
     """The report's HTML page."""
     artifacts: dict[str, Artifact]
-    """Finished artifacts by the name of their directory under `run`, in the order they were made."""
+    """Finished artifacts by the name of their directory under `run`, in the order they were made.
+    """
 
 
 def run_pipeline(
@@ -45,9 +48,10 @@ def run_pipeline(
 ) -> PipelineResult:
     """Run the whole pipeline on `model` into the run directory `out`.
 
-    The run shows in the Prefect server at `PREFECT_API_URL`, of the active Prefect profile, or on 127.0.0.1:4200,
-    where one answers; otherwise a server of its own lives as long as the run and keeps its history under the
-    program's home. Raises the FlabError of the stage that failed, as that stage raised it.
+    The run shows in the Prefect server at `PREFECT_API_URL`, of the active Prefect profile, or on
+    127.0.0.1:4200, where one answers; otherwise a server of its own lives as long as the run and
+    keeps its history under the program's home. Raises the FlabError of the stage that failed, as
+    that stage raised it.
     """
     config = config or PipelineConfig()
     run, name = run_directory(out.absolute()), _absolute(model)
@@ -65,7 +69,11 @@ def run_pipeline(
 def _absolute(model: str | Path) -> str:
     """The name of a model or of problems, or the path where there is something at that path."""
     path = Path(model).expanduser()
-    return str(path.absolute()) if isinstance(model, Path) or (path.exists() and model != REFERENCE) else model
+    return (
+        str(path.absolute())
+        if isinstance(model, Path) or (path.exists() and model != REFERENCE)
+        else model
+    )
 
 
 def find_server() -> str | None:
@@ -83,9 +91,13 @@ def answers(url: str) -> bool:
     user, _, password = (auth or "").partition(":")
     try:
         response = httpx.post(
-            f"{url.rstrip('/')}/flows/count", json={}, headers={"Authorization": f"Bearer {key}"} if key else {},
-            auth=(user, password) if auth else None, timeout=_ANSWER_LIMIT_S, trust_env=False,
-        )  # fmt: skip
+            f"{url.rstrip('/')}/flows/count",
+            json={},
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            auth=(user, password) if auth else None,
+            timeout=_ANSWER_LIMIT_S,
+            trust_env=False,
+        )
         return response.status_code == httpx.codes.OK and isinstance(response.json(), int)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return False
@@ -133,7 +145,12 @@ def _patched(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _run(
-    model: str, run: Path, config: PipelineConfig, *, force: bool, server: PrivateServer | None = None
+    model: str,
+    run: Path,
+    config: PipelineConfig,
+    *,
+    force: bool,
+    server: PrivateServer | None = None,
 ) -> PipelineResult:
     with own_console():
         from prefect.context import refresh_global_settings_context
@@ -147,7 +164,9 @@ def _run(
             artifacts = pipeline(str(run), model, **asdict(config), force=force)
         finally:
             deliver()
-    return PipelineResult(run=run, page=artifacts["report"].path / "report.html", artifacts=artifacts)
+    return PipelineResult(
+        run=run, page=artifacts["report"].path / "report.html", artifacts=artifacts
+    )
 
 
 def deliver() -> None:
@@ -162,9 +181,11 @@ def deliver() -> None:
 
 @contextmanager
 def own_console() -> Iterator[None]:
-    """Keep our own log handlers, and keep Prefect's lines (and tracebacks of expected errors) out of them.
+    """Keep our own log handlers, and keep Prefect's lines (and tracebacks of expected errors) out
+    of them.
 
-    Prefect stores its lines with the run. Importing it installs handlers of its own on the root logger.
+    Prefect stores its lines with the run. Importing it installs handlers of its own on the root
+    logger.
     """
     root, prefect = logging.getLogger(), logging.getLogger("prefect")
     handlers, level, propagate = root.handlers[:], root.level, prefect.propagate

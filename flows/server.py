@@ -1,8 +1,8 @@
 """A Prefect server that lives exactly as long as one run: `python -m flows.server FD`.
 
-It is Prefect's own application in its ephemeral mode, started by us for three reasons: it can start while
-the run still imports its libraries, it listens on a port that nobody else can take in between, and it ends
-with its parent however that ended, because its standard input ends then.
+It is Prefect's own application in its ephemeral mode, started by us for three reasons: it can start
+while the run still imports its libraries, it listens on a port that nobody else can take in
+between, and it ends with its parent however that ended, because its standard input ends then.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class PrivateServer:
             self._process = self._spawn(listener.fileno(), home)
 
     def _spawn(self, descriptor: int, home: Path) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
+        } | {
             "PREFECT_HOME": str(home),
             "PREFECT_SERVER_API_AUTH_STRING": self.secret,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -56,17 +58,26 @@ class PrivateServer:
         with self.log.open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "flows.server", str(descriptor)],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[descriptor], env=environment,
-                cwd=Path(__file__).parents[1], start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[descriptor],
+                env=environment,
+                cwd=Path(__file__).parents[1],
+                start_new_session=True,
+            )
 
     def wait(self) -> None:
         """Return when the server answers. Raises ServingError if it ends or takes too long."""
         try:
-            httpx.get(f"{self.url}/health", timeout=STARTUP_LIMIT_S, trust_env=False).raise_for_status()
+            httpx.get(
+                f"{self.url}/health", timeout=STARTUP_LIMIT_S, trust_env=False
+            ).raise_for_status()
         except httpx.HTTPError as error:
             last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or [str(error)]
-            raise ServingError(f"the private Prefect server did not start: {last[0]}; see {self.log}") from None
+            raise ServingError(
+                f"the private Prefect server did not start: {last[0]}; see {self.log}"
+            ) from None
         finally:
             self._lock.close()
 
@@ -93,7 +104,9 @@ def private_server(home: Path) -> Iterator[PrivateServer]:
 
 
 def _startup_lock(home: Path) -> IO[bytes]:
-    """Two first starts at once would both create the database; the second waits here for the first."""
+    """Two first starts at once would both create the database; the second waits here for the
+    first.
+    """
     home.mkdir(parents=True, exist_ok=True)
     lock = (home / "server.lock").open("wb")
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -101,12 +114,16 @@ def _startup_lock(home: Path) -> IO[bytes]:
 
 
 def main(descriptor: int) -> None:
-    """Serve Prefect's ephemeral application on an open listening socket until standard input ends."""
+    """Serve Prefect's ephemeral application on an open listening socket until standard input
+    ends.
+    """
     import uvicorn
     from prefect.server.api.server import create_app
 
     application = create_app(ephemeral=True, final=True)
-    server = uvicorn.Server(uvicorn.Config(application, log_level="error", lifespan="on", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(application, log_level="error", lifespan="on", timeout_graceful_shutdown=2)
+    )
     threading.Thread(target=_stop_with_parent, args=(server,), daemon=True).start()
     server.run(sockets=[socket.socket(fileno=descriptor)])
 

@@ -1,8 +1,9 @@
 """The library's stages as Prefect tasks of the same name.
 
-Caching is the library's own: a stage whose inputs, configuration and code are unchanged keeps its artifact. Prefect
-keeps no copy of that knowledge, which could outlive the artifact; a stage that kept what it found ends in the state
-`Cached`. No stage is retried: a measurement that needs a second try is a finding.
+Caching is the library's own: a stage whose inputs, configuration and code are unchanged keeps its
+artifact. Prefect keeps no copy of that knowledge, which could outlive the artifact; a stage that
+kept what it found ends in the state `Cached`. No stage is retried: a measurement that needs a
+second try is a finding.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
     from prefect.tasks import Task
 
-    from flab_deploy.evaluation.compare import CompareConfig
+    from flab_deploy.evaluation.claims.compare import CompareConfig
     from flab_deploy.evaluation.evaluate import EvaluateConfig
-    from flab_deploy.evaluation.footprint import FootprintConfig
     from flab_deploy.export.stage import ExportConfig
+    from flab_deploy.footprint import FootprintConfig
     from flab_deploy.importance.score_config import ScoreConfig
-    from flab_deploy.pruning.plan import PlanConfig
+    from flab_deploy.pruning.planning.plan import PlanConfig
     from flab_deploy.recovery.train import RecoverConfig
     from serving.bench import BenchConfig
 
@@ -38,8 +39,11 @@ P = ParamSpec("P")
 HOUR_S = 3600.0
 
 
-def stage(*, limit_s: float, long: bool = False) -> Callable[[Callable[P, Artifact]], Callable[P, Artifact]]:
-    """Make a task of a function that takes `out` and returns an artifact; `long` shows a progress bar.
+def stage(
+    *, limit_s: float, long: bool = False
+) -> Callable[[Callable[P, Artifact]], Callable[P, Artifact]]:
+    """Make a task of a function that takes `out` and returns an artifact; `long` shows a progress
+    bar.
 
     The run is named after the output directory and fails when it takes more than `limit_s` seconds.
     """
@@ -57,9 +61,12 @@ def stage(*, limit_s: float, long: bool = False) -> Callable[[Callable[P, Artifa
             return Completed(data=artifact, message=f"Wrote {artifact.digest[:12]} to {out}")
 
         prefect_task: Task[P, State[Artifact]] = task(
-            name=function.__name__, task_run_name=_run_name, timeout_seconds=limit_s,
-            cache_policy=NO_CACHE, persist_result=False,
-        )(work)  # fmt: skip
+            name=function.__name__,
+            task_run_name=_run_name,
+            timeout_seconds=limit_s,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(work)
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> Artifact:
@@ -96,9 +103,11 @@ def score(model: str | Path, out: Path, config: ScoreConfig, *, force: bool = Fa
 
 
 @stage(limit_s=HOUR_S)
-def plan(model: str | Path, scores: Path, out: Path, config: PlanConfig, *, force: bool = False) -> Artifact:
+def plan(
+    model: str | Path, scores: Path, out: Path, config: PlanConfig, *, force: bool = False
+) -> Artifact:
     """Decide what to remove."""
-    from flab_deploy.pruning.plan import plan as work
+    from flab_deploy.pruning.planning.plan import plan as work
 
     return work(model, scores, out, config, force=force)
 
@@ -106,13 +115,15 @@ def plan(model: str | Path, scores: Path, out: Path, config: PlanConfig, *, forc
 @stage(limit_s=HOUR_S)
 def prune(model: str | Path, plan: Path, out: Path, *, force: bool = False) -> Artifact:
     """Remove it."""
-    from flab_deploy.pruning.apply import prune as work
+    from flab_deploy.pruning.cutting.prune import prune as work
 
     return work(model, plan, out, force=force)
 
 
 @stage(limit_s=24 * HOUR_S, long=True)
-def recover(model: Path, original: str | Path, out: Path, config: RecoverConfig, *, force: bool = False) -> Artifact:
+def recover(
+    model: Path, original: str | Path, out: Path, config: RecoverConfig, *, force: bool = False
+) -> Artifact:
     """Train the pruned model to answer as the original does."""
     from flab_deploy.recovery.train import recover as work
 
@@ -120,7 +131,9 @@ def recover(model: Path, original: str | Path, out: Path, config: RecoverConfig,
 
 
 @stage(limit_s=12 * HOUR_S, long=True)
-def evaluate(model: str | Path, out: Path, config: EvaluateConfig, *, force: bool = False) -> Artifact:
+def evaluate(
+    model: str | Path, out: Path, config: EvaluateConfig, *, force: bool = False
+) -> Artifact:
     """Let the model solve the problems and run what it wrote."""
     from flab_deploy.evaluation.evaluate import evaluate as work
 
@@ -128,19 +141,26 @@ def evaluate(model: str | Path, out: Path, config: EvaluateConfig, *, force: boo
 
 
 @stage(limit_s=HOUR_S)
-def compare(original: Path, candidate: Path, out: Path, config: CompareConfig, *, force: bool = False) -> Artifact:
+def compare(
+    original: Path, candidate: Path, out: Path, config: CompareConfig, *, force: bool = False
+) -> Artifact:
     """Compare two evaluations problem by problem."""
-    from flab_deploy.evaluation.compare import compare as work
+    from flab_deploy.evaluation.claims.compare import compare as work
 
     return work(original, candidate, out, config, force=force)
 
 
 @stage(limit_s=HOUR_S)
 def footprint(
-    original: str | Path, slimmed: str | Path, out: Path, config: FootprintConfig, *, force: bool = False
+    original: str | Path,
+    slimmed: str | Path,
+    out: Path,
+    config: FootprintConfig,
+    *,
+    force: bool = False,
 ) -> Artifact:
     """Measure parameters, bytes, memory and arithmetic of both models."""
-    from flab_deploy.evaluation.footprint import footprint as work
+    from flab_deploy.footprint import footprint as work
 
     return work(original, slimmed, out, config, force=force)
 
@@ -155,7 +175,13 @@ def export(model: str | Path, out: Path, config: ExportConfig, *, force: bool = 
 
 @stage(limit_s=6 * HOUR_S)
 def bench(
-    original: str | Path, slimmed: str | Path, out: Path, config: BenchConfig, *, pruned: Path, force: bool = False
+    original: str | Path,
+    slimmed: str | Path,
+    out: Path,
+    config: BenchConfig,
+    *,
+    pruned: Path,
+    force: bool = False,
 ) -> Artifact:
     """Serve both models and measure them under the same load."""
     from serving.bench import bench as work

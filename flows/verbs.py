@@ -19,15 +19,22 @@ from flows.parameters import PipelineConfig
 from flows.run import run_pipeline
 
 Flat = Parameter(name="*")
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document instead of a table.")]
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print one JSON document instead of a table.")
+]
 
 
 def run(
-    model: str = "reference", /, *, out: Path = Path("flab-run"),
-    config: Annotated[PipelineConfig, Flat] = PipelineConfig(),  # noqa: B008
-    force: Annotated[bool, Parameter(negative="", help="Repeat every stage, even those that are unchanged.")] = False,
+    model: str = "reference",
+    /,
+    *,
+    out: Path = Path("flab-run"),
+    config: Annotated[PipelineConfig, Flat] = PipelineConfig(),
+    force: Annotated[
+        bool, Parameter(negative="", help="Repeat every stage, even those that are unchanged.")
+    ] = False,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Slim, prove, ship and measure a model: every stage in order, finished ones skipped.
 
     Parameters
@@ -46,10 +53,15 @@ def run(
 
 
 def deploy(
-    *, cron: str | None = None, timezone: str | None = None, work_pool: str | None = None,
-    parameters: Annotated[str, Parameter(help="Pipeline parameters to change, as a JSON object.")] = "{}",
+    *,
+    cron: str | None = None,
+    timezone: str | None = None,
+    work_pool: str | None = None,
+    parameters: Annotated[
+        str, Parameter(help="Pipeline parameters to change, as a JSON object.")
+    ] = "{}",
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Register the scheduled pipeline with the Prefect server that `flab run` would use.
 
     Parameters
@@ -67,7 +79,11 @@ def deploy(
         raise ConfigError(
             f'--parameters is not JSON ({error}); give an object such as \'{{"size": "small"}}\''
         ) from None
-    found = asdict(deploy_pipeline(DeployConfig(cron=cron, timezone=timezone, work_pool=work_pool, parameters=chosen)))
+    found = asdict(
+        deploy_pipeline(
+            DeployConfig(cron=cron, timezone=timezone, work_pool=work_pool, parameters=chosen)
+        )
+    )
     if as_json:
         show_json(found)
         return

@@ -22,7 +22,7 @@ from flab_deploy.errors import ServingError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completion:
+class ServedTokens:
     """What vLLM generated for one prompt."""
 
     prompt_ids: tuple[int, ...]
@@ -32,7 +32,13 @@ class Completion:
 
 
 def agreement(
-    url: str, model: str, headers: dict[str, str], checkpoint: Path, prompts: Sequence[str], *, max_new_tokens: int = 48
+    url: str,
+    model: str,
+    headers: dict[str, str],
+    checkpoint: Path,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int = 48,
 ) -> dict[str, Json]:
     """Greedy agreement of a running server with transformers on the checkpoint it serves.
 
@@ -43,24 +49,37 @@ def agreement(
     with httpx.Client(base_url=url, headers=headers, timeout=120, trust_env=False) as client:
         completions = [_complete(client, model, prompt, max_new_tokens) for prompt in prompts]
     return {
-        "num_prompts": len(prompts), **_compare(checkpoint, prompts, completions), "max_new_tokens": max_new_tokens,
-        "method": "vLLM's token ids against transformers' arg max after each prefix, in the checkpoint's own precision",
-    }  # fmt: skip
+        "num_prompts": len(prompts),
+        **_compare(checkpoint, prompts, completions),
+        "max_new_tokens": max_new_tokens,
+        "method": "vLLM's token ids against transformers' arg max after each prefix, in the "
+        "checkpoint's own precision",
+    }
 
 
-def _complete(client: httpx.Client, model: str, prompt: str, max_new_tokens: int) -> Completion:
+def _complete(client: httpx.Client, model: str, prompt: str, max_new_tokens: int) -> ServedTokens:
     body = {
-        "model": model, "prompt": prompt, "max_tokens": max_new_tokens, "temperature": 0.0, "repetition_penalty": 1.0,
+        "model": model,
+        "prompt": prompt,
+        "max_tokens": max_new_tokens,
+        "temperature": 0.0,
+        "repetition_penalty": 1.0,
         "return_token_ids": True,
-    }  # fmt: skip
+    }
     try:
         choice = client.post("/v1/completions", json=body).raise_for_status().json()["choices"][0]
-        return Completion(prompt_ids=tuple(choice["prompt_token_ids"]), output_ids=tuple(choice["token_ids"]))
+        return ServedTokens(
+            prompt_ids=tuple(choice["prompt_token_ids"]), output_ids=tuple(choice["token_ids"])
+        )
     except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
-        raise ServingError(f"vLLM gave no token ids for a prompt ({error}); is the engine older than 0.11?") from None
+        raise ServingError(
+            f"vLLM gave no token ids for a prompt ({error}); is the engine older than 0.11?"
+        ) from None
 
 
-def _compare(checkpoint: Path, prompts: Sequence[str], completions: Sequence[Completion]) -> dict[str, Json]:
+def _compare(
+    checkpoint: Path, prompts: Sequence[str], completions: Sequence[ServedTokens]
+) -> dict[str, Json]:
     import torch
 
     tokenizer, model = load_tokenizer(checkpoint), load_model(checkpoint, "auto")
@@ -68,9 +87,13 @@ def _compare(checkpoint: Path, prompts: Sequence[str], completions: Sequence[Com
     largest_gap = 0.0
     for prompt, completion in zip(prompts, completions, strict=True):
         num_same_encoding += tuple(tokenizer.encode(prompt)) == completion.prompt_ids
-        ids = torch.tensor([[*completion.prompt_ids, *completion.output_ids]])  # (1, prompt + output)
+        ids = torch.tensor(
+            [[*completion.prompt_ids, *completion.output_ids]]
+        )  # (1, prompt + output)
         with torch.inference_mode():
-            logits = cast(torch.Tensor, model(ids).logits)[0].float()  # (prompt + output, vocabulary)
+            logits = cast(torch.Tensor, model(ids).logits)[
+                0
+            ].float()  # (prompt + output, vocabulary)
         before = logits[len(completion.prompt_ids) - 1 : -1]  # (output, vocabulary)
         chosen = torch.tensor(completion.output_ids)
         same = before.argmax(-1) == chosen
@@ -80,6 +103,9 @@ def _compare(checkpoint: Path, prompts: Sequence[str], completions: Sequence[Com
         num_tokens_equal += int(same.sum())
         largest_gap = max(largest_gap, float(gaps.max()))
     return {
-        "num_equal": num_equal, "num_tokens": num_tokens, "num_tokens_equal": num_tokens_equal,
-        "num_same_encoding": num_same_encoding, "largest_gap": round(largest_gap, 6),
-    }  # fmt: skip
+        "num_equal": num_equal,
+        "num_tokens": num_tokens,
+        "num_tokens_equal": num_tokens_equal,
+        "num_same_encoding": num_same_encoding,
+        "largest_gap": round(largest_gap, 6),
+    }

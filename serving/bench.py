@@ -29,7 +29,7 @@ from serving.latency import Bounds, e2el_ms, order_statistic, summarise, tpot_ms
 from serving.load import LoadPlan, Outcome, PlannedRequest, draw_plan, run_load
 from serving.machine import describe_machine
 from serving.scrape import counted, scrape
-from serving.vllm_server import Endpoint, ServeConfig, running
+from serving.vllm_server import RunningServer, ServeConfig, running
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +58,12 @@ class BenchConfig:
     burst_requests: int = 32
     """Requests sent at once after each round, for capacity; 0 leaves it out."""
     agreement_prompts: int = 50
-    """Prompts on which each model's greedy tokens are compared with transformers'; 0 leaves it out."""
+    """Prompts on which each model's greedy tokens are compared with transformers'; 0 leaves it out.
+    """
     prompts: str = ""
-    """JSON-lines file of tasks whose prompts make the load; empty takes the reference tasks' validation split."""
+    """JSON-lines file of tasks whose prompts make the load; empty takes the reference tasks'
+    validation split.
+    """
     seed: int = 0
     """Of arrivals, prompts and lengths."""
     request_timeout_s: float = 60.0
@@ -68,7 +71,9 @@ class BenchConfig:
     min_samples_p99: int = 200
     """Samples from which a 99th percentile is told."""
     compiled: bool = False
-    """Compile the models: decodes nearly twice as fast, and takes up to a minute more per model to start."""
+    """Compile the models: decodes nearly twice as fast, and takes up to a minute more per model to
+    start.
+    """
     kv_cache_gib: int = 1
     """Memory for each server's key-value cache on CPU, in GiB."""
     carbon_intensity_g_per_kwh: float | None = None
@@ -78,9 +83,14 @@ class BenchConfig:
 
 
 def bench(
-    original: str | Path, slimmed: str | Path, out: Path, config: BenchConfig | None = None, *,
-    pruned: str | Path | None = None, force: bool = False,
-) -> Artifact:  # fmt: skip
+    original: str | Path,
+    slimmed: str | Path,
+    out: Path,
+    config: BenchConfig | None = None,
+    *,
+    pruned: str | Path | None = None,
+    force: bool = False,
+) -> Artifact:
     """Serve both models with vLLM and put the same open-loop load on them.
 
     `pruned`, the model before its recovery, gets no load: it is served once to compare its greedy
@@ -92,10 +102,16 @@ def bench(
     ServingError if vLLM cannot be installed, started or reached.
     """
     config = config or BenchConfig()
-    checkpoints: dict[Role, Checkpoint] = {"original": resolve(original), "slimmed": resolve(slimmed)}
+    checkpoints: dict[Role, Checkpoint] = {
+        "original": resolve(original),
+        "slimmed": resolve(slimmed),
+    }
     tasks = _tasks(config)
     if not 1 <= config.rounds <= config.num_requests:
-        raise ConfigError(f"rounds is {config.rounds}; it must lie between 1 and num_requests ({config.num_requests})")
+        raise ConfigError(
+            f"rounds is {config.rounds}; it must lie between 1 and num_requests "
+            f"({config.num_requests})"
+        )
     blocks = list(_blocks([task.prompt for task in tasks], config))
     parents: dict[str, str] = {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
     unloaded = resolve(pruned) if pruned is not None and config.agreement_prompts else None
@@ -104,12 +120,18 @@ def bench(
 
     def work(draft: Draft) -> None:
         plan = _plan_record(blocks, config)
-        write_json(draft.path / PLAN, [[asdict(request) for request in block.all] for block in blocks])
+        write_json(
+            draft.path / PLAN, [[asdict(request) for request in block.all] for block in blocks]
+        )
         prompts = _spread([task.prompt for task in tasks], config.agreement_prompts)
         agreed = {"pruned": _agreement_alone(unloaded, prompts, config)} if unloaded else {}
         with ExitStack() as servers:
             runs = _start(servers, checkpoints, config)
-            agreed |= {run.role: _agreement(run.endpoint, run.checkpoint, prompts) for run in runs if prompts}
+            agreed |= {
+                run.role: _agreement(run.endpoint, run.checkpoint, prompts)
+                for run in runs
+                if prompts
+            }
             report = _measure(runs, blocks, config)
         write_json(draft.path / REPORT, {**report, "agreement": agreed, "plan": plan})
         with (draft.path / REQUESTS).open("w", encoding="utf-8") as lines:
@@ -117,9 +139,15 @@ def bench(
         draft.figures |= {"engine": "vllm", "plan": plan}
 
     return run_stage(
-        out, kind="bench", module=__name__, parents={**parents, "prompts": corpus_digest(tasks)},
-        config=asdict(config), work=work, measurements=(REPORT, REQUESTS), force=force,
-    )  # fmt: skip
+        out,
+        kind="bench",
+        module=__name__,
+        parents={**parents, "prompts": corpus_digest(tasks)},
+        config=asdict(config),
+        work=work,
+        measurements=(REPORT, REQUESTS),
+        force=force,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +168,12 @@ class Block:
 
 
 @dataclass(kw_only=True)
-class Run:
+class MeasuredModel:
     """A model being measured."""
 
     role: Role
     checkpoint: Checkpoint
-    endpoint: Endpoint
+    endpoint: RunningServer
     meter: EnergyMeter
     outcomes: list[Outcome] = field(default_factory=list)
     """Counted ones."""
@@ -161,14 +189,22 @@ class Run:
 def _tasks(config: BenchConfig) -> list[Task]:
     if config.prompts:
         return load_records(Path(config.prompts), Task)
-    return [task for kind in TASK_KINDS for task in make_tasks("validation", kind, _TASKS_PER_KIND, config.seed)]
+    return [
+        task
+        for kind in TASK_KINDS
+        for task in make_tasks("validation", kind, _TASKS_PER_KIND, config.seed)
+    ]
 
 
 def _blocks(prompts: Sequence[str], config: BenchConfig) -> Iterator[Block]:
     lengths = (config.min_output_tokens, config.max_output_tokens)
     total = config.num_requests + config.rounds * config.warmup_requests
     plan = draw_plan(
-        prompts, request_rate=config.request_rate, num_requests=total, output_tokens=lengths, seed=config.seed
+        prompts,
+        request_rate=config.request_rate,
+        num_requests=total,
+        output_tokens=lengths,
+        seed=config.seed,
     )
     start = 0
     for number in range(config.rounds):
@@ -179,32 +215,50 @@ def _blocks(prompts: Sequence[str], config: BenchConfig) -> Iterator[Block]:
         if config.burst_requests:
             seed = config.seed * 1_000 + number + 1
             burst = draw_plan(
-                prompts, request_rate=math.inf, num_requests=config.burst_requests, output_tokens=lengths, seed=seed
+                prompts,
+                request_rate=math.inf,
+                num_requests=config.burst_requests,
+                output_tokens=lengths,
+                seed=seed,
             ).requests
-        yield Block(warmup=requests[: config.warmup_requests], counted=requests[config.warmup_requests :], burst=burst)
+        yield Block(
+            warmup=requests[: config.warmup_requests],
+            counted=requests[config.warmup_requests :],
+            burst=burst,
+        )
         start = end
 
 
 def _rebased(plan: LoadPlan, start: int, end: int) -> tuple[PlannedRequest, ...]:
     origin = plan.requests[start - 1].at_s if start else 0.0
-    return tuple(replace(request, at_s=round(request.at_s - origin, 6)) for request in plan.requests[start:end])
+    return tuple(
+        replace(request, at_s=round(request.at_s - origin, 6))
+        for request in plan.requests[start:end]
+    )
 
 
 def _plan_record(blocks: Sequence[Block], config: BenchConfig) -> dict[str, Json]:
     everything = LoadPlan(
-        requests=tuple(request for block in blocks for request in block.all), request_rate=config.request_rate,
+        requests=tuple(request for block in blocks for request in block.all),
+        request_rate=config.request_rate,
         seed=config.seed,
-    )  # fmt: skip
+    )
     return {
-        "digest": everything.digest, "request_rate": config.request_rate, "num_requests": config.num_requests,
-        "num_warmup_requests": sum(len(block.warmup) for block in blocks), "seed": config.seed,
-        "num_burst_requests": sum(len(block.burst) for block in blocks), "rounds": config.rounds,
+        "digest": everything.digest,
+        "request_rate": config.request_rate,
+        "num_requests": config.num_requests,
+        "num_warmup_requests": sum(len(block.warmup) for block in blocks),
+        "seed": config.seed,
+        "num_burst_requests": sum(len(block.burst) for block in blocks),
+        "rounds": config.rounds,
         "duration_s": round(sum(block.counted[-1].at_s for block in blocks), 3),
         "order": " ".join("AB" * config.rounds),
-    }  # fmt: skip
+    }
 
 
-def _start(servers: ExitStack, checkpoints: dict[Role, Checkpoint], config: BenchConfig) -> list[Run]:
+def _start(
+    servers: ExitStack, checkpoints: dict[Role, Checkpoint], config: BenchConfig
+) -> list[MeasuredModel]:
     serve_config = ServeConfig(
         compiled=config.compiled, kv_cache_gib=config.kv_cache_gib, served_name="bench", niceness=10
     )
@@ -213,7 +267,9 @@ def _start(servers: ExitStack, checkpoints: dict[Role, Checkpoint], config: Benc
     for role in ROLES:
         endpoint = servers.enter_context(running(checkpoints[role].path, serve_config))
         meter = EnergyMeter(sources=sources)
-        runs.append(Run(role=role, checkpoint=checkpoints[role], endpoint=endpoint, meter=meter))
+        runs.append(
+            MeasuredModel(role=role, checkpoint=checkpoints[role], endpoint=endpoint, meter=meter)
+        )
     return runs
 
 
@@ -222,18 +278,26 @@ def _spread(prompts: Sequence[str], count: int) -> Sequence[str]:
     return prompts[:: max(len(prompts) // count, 1)][:count] if count else []
 
 
-def _agreement(end: Endpoint, checkpoint: Checkpoint, prompts: Sequence[str]) -> dict[str, Json]:
+def _agreement(
+    end: RunningServer, checkpoint: Checkpoint, prompts: Sequence[str]
+) -> dict[str, Json]:
     return agreement(end.url, end.model, end.headers, checkpoint.path, prompts)
 
 
-def _agreement_alone(checkpoint: Checkpoint, prompts: Sequence[str], config: BenchConfig) -> dict[str, Json]:
+def _agreement_alone(
+    checkpoint: Checkpoint, prompts: Sequence[str], config: BenchConfig
+) -> dict[str, Json]:
     """Agreement of a model that is served for this only."""
-    served = ServeConfig(compiled=config.compiled, kv_cache_gib=config.kv_cache_gib, served_name="bench")
+    served = ServeConfig(
+        compiled=config.compiled, kv_cache_gib=config.kv_cache_gib, served_name="bench"
+    )
     with running(checkpoint.path, served) as endpoint:
         return _agreement(endpoint, checkpoint, prompts)
 
 
-def _measure(runs: list[Run], blocks: Sequence[Block], config: BenchConfig) -> dict[str, Json]:
+def _measure(
+    runs: list[MeasuredModel], blocks: Sequence[Block], config: BenchConfig
+) -> dict[str, Json]:
     machine = describe_machine()
     before = [scrape(run.endpoint.url) for run in runs]
     for number, block in enumerate(blocks):
@@ -245,13 +309,21 @@ def _measure(runs: list[Run], blocks: Sequence[Block], config: BenchConfig) -> d
     device = "NVIDIA GPU" if has_nvidia() else "CPU"
     mode = "compiled" if config.compiled else "eager"
     return {
-        "engine": {"name": "vllm", "version": runs[0].endpoint.version, "device": device, "mode": mode},
-        "machine": machine, "models": {run.role: _figures(run, config) for run in runs}, "ratios": _ratios(*runs),
-        "method": "both servers up, one loaded at a time; client on the same machine; latency from the scheduled time",
-    }  # fmt: skip
+        "engine": {
+            "name": "vllm",
+            "version": runs[0].endpoint.version,
+            "device": device,
+            "mode": mode,
+        },
+        "machine": machine,
+        "models": {run.role: _figures(run, config) for run in runs},
+        "ratios": _ratios(*runs),
+        "method": "both servers up, one loaded at a time; client on the same machine; latency "
+        "from the scheduled time",
+    }
 
 
-def _load(run: Run, number: int, block: Block, config: BenchConfig) -> None:
+def _load(run: MeasuredModel, number: int, block: Block, config: BenchConfig) -> None:
     """One round on one model."""
     with run.meter.window():
         outcomes = _send(run, (*block.warmup, *block.counted), config)
@@ -267,46 +339,68 @@ def _load(run: Run, number: int, block: Block, config: BenchConfig) -> None:
     run.rounds.append(_round(counting, burst))
 
 
-def _send(run: Run, requests: Sequence[PlannedRequest], config: BenchConfig) -> list[Outcome]:
+def _send(
+    run: MeasuredModel, requests: Sequence[PlannedRequest], config: BenchConfig
+) -> list[Outcome]:
     end = run.endpoint
-    return run_load(end.url, end.model, end.headers, requests, timeout_s=config.request_timeout_s) if requests else []
+    return (
+        run_load(end.url, end.model, end.headers, requests, timeout_s=config.request_timeout_s)
+        if requests
+        else []
+    )
 
 
-def _record(run: Run, number: int, phase: str, outcomes: Sequence[Outcome]) -> None:
-    run.rows += [{"model": run.role, "round": number, "phase": phase, **asdict(outcome)} for outcome in outcomes]
+def _record(run: MeasuredModel, number: int, phase: str, outcomes: Sequence[Outcome]) -> None:
+    run.rows += [
+        {"model": run.role, "round": number, "phase": phase, **asdict(outcome)}
+        for outcome in outcomes
+    ]
 
 
 def _round(outcomes: Sequence[Outcome], burst: Sequence[Outcome]) -> dict[str, Json]:
     """Medians and capacity of one round, so that the spread between rounds can be seen."""
     row: dict[str, Json] = {}
     for name, latency in (("ttft", ttft_ms), ("tpot", tpot_ms), ("e2el", e2el_ms)):
-        value = order_statistic([latency(outcome) if outcome.ok else math.inf for outcome in outcomes], 0.5)
+        value = order_statistic(
+            [latency(outcome) if outcome.ok else math.inf for outcome in outcomes], 0.5
+        )
         row[f"p50_{name}_ms"] = round(value, 3) if math.isfinite(value) else None
     return {**row, "burst_output_throughput": _capacity(burst)}
 
 
-def _ratios(original: Run, slimmed: Run) -> dict[str, Json]:
-    """Slimmed over original for each round figure, round by round: one number per pair measured back to back."""
+def _ratios(original: MeasuredModel, slimmed: MeasuredModel) -> dict[str, Json]:
+    """Slimmed over original for each round figure, round by round: one number per pair measured
+    back to back.
+    """
     names = dict.fromkeys(name for row in original.rounds if isinstance(row, dict) for name in row)
-    return {name: [_ratio(*pair, name) for pair in zip(original.rounds, slimmed.rounds, strict=True)] for name in names}
+    return {
+        name: [_ratio(*pair, name) for pair in zip(original.rounds, slimmed.rounds, strict=True)]
+        for name in names
+    }
 
 
 def _ratio(original: Json, slimmed: Json, name: str) -> float | None:
     if not isinstance(original, dict) or not isinstance(slimmed, dict):
         return None
     before, after = original[name], slimmed[name]
-    return round(after / before, 4) if isinstance(before, float) and isinstance(after, float) and before else None
+    return (
+        round(after / before, 4)
+        if isinstance(before, float) and isinstance(after, float) and before
+        else None
+    )
 
 
 def _capacity(burst: Sequence[Outcome]) -> float | None:
-    """Output tokens per second of requests that were all sent at once; None if one of them failed."""
+    """Output tokens per second of requests that were all sent at once; None if one of them
+    failed.
+    """
     ends = [outcome.last_s for outcome in burst if outcome.last_s is not None]
     if not burst or len(ends) < len(burst) or not all(outcome.ok for outcome in burst):
         return None
     return round(sum(outcome.output_tokens for outcome in burst) / max(ends), 3)
 
 
-def _figures(run: Run, config: BenchConfig) -> dict[str, Json]:
+def _figures(run: MeasuredModel, config: BenchConfig) -> dict[str, Json]:
     required = ("cpu_package", "gpu") if has_nvidia() else ("cpu_package",)
     energy = energy_block(run.meter, run.metered_tokens, required)
     figures = summarise(run.outcomes, run.window_s, Bounds(min_samples_p99=config.min_samples_p99))
@@ -314,9 +408,12 @@ def _figures(run: Run, config: BenchConfig) -> dict[str, Json]:
     rates = [rate for rate in bursts if isinstance(rate, float)]
     complete = len(rates) == config.rounds
     return {
-        "model_digest": run.checkpoint.digest, **figures, "startup_s": run.endpoint.startup_s,
-        "server_metrics": run.server, "rounds": run.rounds,
+        "model_digest": run.checkpoint.digest,
+        **figures,
+        "startup_s": run.endpoint.startup_s,
+        "server_metrics": run.server,
+        "rounds": run.rounds,
         "burst_output_throughput": round(sum(rates) / len(rates), 3) if complete else None,
         "energy": energy,
         "carbon": carbon_block(energy, config.carbon_intensity_g_per_kwh, config.carbon_source),
-    }  # fmt: skip
+    }

@@ -73,7 +73,9 @@ class NvmlCounter:
     def read_joules(self) -> float:
         """The counter now. Raises OSError if it cannot be read."""
         millijoules = ctypes.c_ulonglong()
-        code = self.library.nvmlDeviceGetTotalEnergyConsumption(self.handle, ctypes.byref(millijoules))
+        code = self.library.nvmlDeviceGetTotalEnergyConsumption(
+            self.handle, ctypes.byref(millijoules)
+        )
         if code:
             raise OSError(f"NVML returned {code} for the energy counter")
         return millijoules.value / 1e3
@@ -90,7 +92,9 @@ class Sources:
 
 
 def find_sources(powercap: Path = POWERCAP) -> Sources:
-    """Every readable counter. psys, and parts of a package other than DRAM, would count twice and are left out."""
+    """Every readable counter. psys, and parts of a package other than DRAM, would count twice and
+    are left out.
+    """
     counters: list[Counter] = []
     missing: dict[str, str] = {}
     for folder in sorted(powercap.glob("*:*")):
@@ -103,12 +107,16 @@ def find_sources(powercap: Path = POWERCAP) -> Sources:
             counter.read_joules()
             counters.append(counter)
         except PermissionError:
-            missing[component] = f"only root may read {folder / 'energy_uj'}; ask the administrator for access"
+            missing[component] = (
+                f"only root may read {folder / 'energy_uj'}; ask the administrator for access"
+            )
         except (OSError, ValueError) as error:
             missing[component] = f"{folder / 'energy_uj'} cannot be read ({error})"
     found = {counter.component for counter in counters}
     if "cpu_package" not in found | missing.keys():
-        missing["cpu_package"] = f"no RAPL package counter under {powercap} (usual in virtual machines)"
+        missing["cpu_package"] = (
+            f"no RAPL package counter under {powercap} (usual in virtual machines)"
+        )
     if "dram" not in found | missing.keys():
         missing["dram"] = f"no RAPL memory counter under {powercap}"
     gpus, reason = _find_gpus()
@@ -159,7 +167,9 @@ class EnergyMeter:
     sources: Sources
     """What to read."""
     interval_s: float = 5.0
-    """Time between readings; each counter must be read at least twice per wrap (minutes at full power)."""
+    """Time between readings; each counter must be read at least twice per wrap (minutes at full
+    power).
+    """
     window_s: float = 0.0
     """Length of all windows together."""
     joules: dict[str, float] = field(default_factory=dict)
@@ -204,7 +214,9 @@ class EnergyMeter:
                 continue
             grown = after - before if after >= before else after - before + counter.range_joules
             if not 0 <= grown <= _MAX_WATTS * max(now - before_s, 0.01):
-                self.faults[counter.component] = f"the counter was reset: from {before:.1f} to {after:.1f} J"
+                self.faults[counter.component] = (
+                    f"the counter was reset: from {before:.1f} to {after:.1f} J"
+                )
                 continue
             self.joules[counter.component] = self.joules.get(counter.component, 0.0) + grown
 
@@ -212,12 +224,15 @@ class EnergyMeter:
 def energy_block(
     meter: EnergyMeter, output_tokens: int, required: tuple[str, ...] = ("cpu_package",)
 ) -> dict[str, Json]:
-    """The meter's figures: `measured` if every required component was, otherwise `unavailable` with the reason.
+    """The meter's figures: `measured` if every required component was, otherwise `unavailable` with
+    the reason.
 
     `joules` is the sum of the measured components for the whole machine, idle power included.
     """
     reasons = {**meter.sources.missing, **meter.faults}
-    components: dict[str, Json] = {name: {"status": "unavailable", "reason": why} for name, why in reasons.items()}
+    components: dict[str, Json] = {
+        name: {"status": "unavailable", "reason": why} for name, why in reasons.items()
+    }
     measured = {name: joules for name, joules in meter.joules.items() if name not in reasons}
     for name, joules in measured.items():
         components[name] = {"status": "measured", "reason": "", "joules": round(joules, 3)}
@@ -225,25 +240,47 @@ def energy_block(
     block: dict[str, Json] = {"window_s": round(meter.window_s, 3), "components": components}
     if lacking:
         why = "; ".join(f"{name}: {reasons.get(name, 'nothing was measured')}" for name in lacking)
-        return {"status": "unavailable", "reason": why, "joules": None, "energy_per_output_token_joules": None, **block}
+        return {
+            "status": "unavailable",
+            "reason": why,
+            "joules": None,
+            "energy_per_output_token_joules": None,
+            **block,
+        }
     total = sum(measured.values())
     per_token = round(total / output_tokens, 6) if output_tokens else None
     reason = f"sum of {', '.join(sorted(measured))}, idle power included"
     return {
-        "status": "measured", "reason": reason, "joules": round(total, 3),
-        "energy_per_output_token_joules": per_token, **block,
-    }  # fmt: skip
+        "status": "measured",
+        "reason": reason,
+        "joules": round(total, 3),
+        "energy_per_output_token_joules": per_token,
+        **block,
+    }
 
 
-def carbon_block(energy: Mapping[str, Json], intensity_g_per_kwh: float | None, source: str) -> dict[str, Json]:
-    """Grams of CO2 equivalent per million output tokens; unavailable without measured energy or an intensity."""
+def carbon_block(
+    energy: Mapping[str, Json], intensity_g_per_kwh: float | None, source: str
+) -> dict[str, Json]:
+    """Grams of CO2 equivalent per million output tokens; unavailable without measured energy or an
+    intensity.
+    """
     block: dict[str, Json] = {"intensity_g_per_kwh": intensity_g_per_kwh, "source": source}
     block["gco2e_per_million_tokens"] = None
     per_token = energy.get("energy_per_output_token_joules")
     if energy.get("status") != "measured" or not isinstance(per_token, float):
-        return {"status": "unavailable", "reason": f"no measured energy: {energy.get('reason')}", **block}
+        return {
+            "status": "unavailable",
+            "reason": f"no measured energy: {energy.get('reason')}",
+            **block,
+        }
     if intensity_g_per_kwh is None:
         return {"status": "unavailable", "reason": "no carbon intensity was given", **block}
     grams = 1e6 * per_token / JOULES_PER_KWH * intensity_g_per_kwh
     reason = "measured energy times the given intensity"
-    return {"status": "measured", "reason": reason, **block, "gco2e_per_million_tokens": round(grams, 4)}
+    return {
+        "status": "measured",
+        "reason": reason,
+        **block,
+        "gco2e_per_million_tokens": round(grams, 4),
+    }

@@ -28,7 +28,9 @@ class Bounds:
     min_samples_p90: int = 50
     """For the 90th percentile."""
     min_samples_p99: int = 200
-    """For the 99th percentile; its confidence interval is told with it, and open above below some 370 samples."""
+    """For the 99th percentile; its confidence interval is told with it, and open above below some
+    370 samples.
+    """
     max_failed_share: float = 0.01
     """A run with a larger share of failed requests is invalid."""
     max_median_delay_ms: float = 10.0
@@ -38,12 +40,18 @@ class Bounds:
 
 
 def order_statistic(values: Sequence[float], quantile: float) -> float:
-    """The smallest value that at least a share `quantile` of `values` does not exceed; infinities are values."""
+    """The smallest value that at least a share `quantile` of `values` does not exceed; infinities
+    are values.
+    """
     return sorted(values)[max(math.ceil(quantile * len(values)) - 1, 0)]
 
 
-def quantile_interval(values: Sequence[float], quantile: float, confidence: float = 0.95) -> list[float | None]:
-    """Distribution-free confidence interval of a quantile; None where no order statistic bounds it."""
+def quantile_interval(
+    values: Sequence[float], quantile: float, confidence: float = 0.95
+) -> list[float | None]:
+    """Distribution-free confidence interval of a quantile; None where no order statistic bounds
+    it.
+    """
     ordered, tail = sorted(values), (1 - confidence) / 2
     low = int(binom.ppf(tail, len(ordered), quantile)) - 1
     high = int(binom.ppf(1 - tail, len(ordered), quantile))
@@ -72,39 +80,75 @@ def judge(outcomes: Sequence[Outcome], bounds: Bounds) -> dict[str, Json]:
 
 
 def summarise(outcomes: Sequence[Outcome], duration_s: float, bounds: Bounds) -> dict[str, Json]:
-    """Counts, throughput over `duration_s`, and latencies in milliseconds; None and `<name>_reason` where refused."""
+    """Counts, throughput over `duration_s`, and latencies in milliseconds; None and `<name>_reason`
+    where refused.
+    """
     done = [outcome for outcome in outcomes if outcome.ok]
     tokens = sum(outcome.output_tokens for outcome in done)
     delays = [_delay_ms(outcome) for outcome in outcomes]
     figures: dict[str, Json] = {
-        "validity": judge(outcomes, bounds), "completed": len(done), "failed": len(outcomes) - len(done),
-        "duration_s": round(duration_s, 3), "total_output_tokens": tokens,
-        "request_throughput": round(len(done) / duration_s, 4), "output_throughput": round(tokens / duration_s, 3),
+        "validity": judge(outcomes, bounds),
+        "completed": len(done),
+        "failed": len(outcomes) - len(done),
+        "duration_s": round(duration_s, 3),
+        "total_output_tokens": tokens,
+        "request_throughput": round(len(done) / duration_s, 4),
+        "output_throughput": round(tokens / duration_s, 3),
         "schedule_delay_ms": {
-            "p50": round(order_statistic(delays, 0.5), 3), "p99": round(order_statistic(delays, 0.99), 3),
+            "p50": round(order_statistic(delays, 0.5), 3),
+            "p99": round(order_statistic(delays, 0.99), 3),
             "max": round(max(delays), 3),
         },
-    }  # fmt: skip
+    }
     for name, latency in _LATENCIES.items():
-        counted = outcomes if name != "tpot" else [o for o in outcomes if not o.ok or o.output_tokens >= 2]
-        figures |= _latency_figures(name, [latency(o) if o.ok else math.inf for o in counted], bounds)
+        counted = (
+            outcomes
+            if name != "tpot"
+            else [o for o in outcomes if not o.ok or o.output_tokens >= 2]
+        )
+        figures |= _latency_figures(
+            name, [latency(o) if o.ok else math.inf for o in counted], bounds
+        )
     return figures
 
 
 def _latency_figures(name: str, values: Sequence[float], bounds: Bounds) -> dict[str, Json]:
     figures: dict[str, Json] = {f"{name}_samples": len(values)}
     mean = math.fsum(values) / len(values) if values else math.inf
-    _put(figures, f"mean_{name}_ms", mean, "failed requests have no finite latency" if values else "no samples")
-    for percent, minimum in ((50, bounds.min_samples_p50), (90, bounds.min_samples_p90), (99, bounds.min_samples_p99)):
+    _put(
+        figures,
+        f"mean_{name}_ms",
+        mean,
+        "failed requests have no finite latency" if values else "no samples",
+    )
+    for percent, minimum in (
+        (50, bounds.min_samples_p50),
+        (90, bounds.min_samples_p90),
+        (99, bounds.min_samples_p99),
+    ):
         key = f"p{percent}_{name}_ms"
         if len(values) < minimum:
-            _put(figures, key, math.inf, f"insufficient samples: {len(values)}, at least {minimum} are asked for")
+            _put(
+                figures,
+                key,
+                math.inf,
+                f"insufficient samples: {len(values)}, at least {minimum} are asked for",
+            )
             continue
-        _put(figures, key, order_statistic(values, percent / 100), "so many requests failed that it is infinite")
-        figures[f"p{percent}_{name}_ms_interval"] = cast("list[Json]", quantile_interval(values, percent / 100))
+        _put(
+            figures,
+            key,
+            order_statistic(values, percent / 100),
+            "so many requests failed that it is infinite",
+        )
+        figures[f"p{percent}_{name}_ms_interval"] = cast(
+            "list[Json]", quantile_interval(values, percent / 100)
+        )
     enough = len(values) >= bounds.min_samples_p99
     points = [(share, order_statistic(values, share)) for share in _CURVE] if enough else []
-    figures[f"{name}_ms_curve"] = [[share, round(value, 3)] for share, value in points if math.isfinite(value)]
+    figures[f"{name}_ms_curve"] = [
+        [share, round(value, 3)] for share, value in points if math.isfinite(value)
+    ]
     return figures
 
 
@@ -120,7 +164,9 @@ def _delay_ms(outcome: Outcome) -> float:
 
 def ttft_ms(outcome: Outcome) -> float:
     """Time to the first text, from the scheduled time; infinite if none came."""
-    return 1e3 * (outcome.first_s - outcome.scheduled_s) if outcome.first_s is not None else math.inf
+    return (
+        1e3 * (outcome.first_s - outcome.scheduled_s) if outcome.first_s is not None else math.inf
+    )
 
 
 def e2el_ms(outcome: Outcome) -> float:
@@ -135,4 +181,8 @@ def tpot_ms(outcome: Outcome) -> float:
     return (e2el_ms(outcome) - ttft_ms(outcome)) / (outcome.output_tokens - 1)
 
 
-_LATENCIES: Mapping[str, Callable[[Outcome], float]] = {"ttft": ttft_ms, "tpot": tpot_ms, "e2el": e2el_ms}
+_LATENCIES: Mapping[str, Callable[[Outcome], float]] = {
+    "ttft": ttft_ms,
+    "tpot": tpot_ms,
+    "e2el": e2el_ms,
+}

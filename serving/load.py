@@ -29,7 +29,9 @@ class PlannedRequest:
     at_s: float
     """Scheduled time, in seconds from the start."""
     prompt: str
-    """Text to continue, its first line a comment no other request has, so that no prefix cache helps."""
+    """Text to continue, its first line a comment no other request has, so that no prefix cache
+    helps.
+    """
     output_tokens: int
     """Tokens to generate; the server is told to go on to exactly that many."""
 
@@ -84,45 +86,69 @@ class Outcome:
 
 
 def draw_plan(
-    prompts: Sequence[str], *, request_rate: float, num_requests: int, output_tokens: tuple[int, int], seed: int
+    prompts: Sequence[str],
+    *,
+    request_rate: float,
+    num_requests: int,
+    output_tokens: tuple[int, int],
+    seed: int,
 ) -> LoadPlan:
-    """Poisson arrivals at `request_rate` per second with prompts and output lengths (inclusive bounds), all seeded.
+    """Poisson arrivals at `request_rate` per second with prompts and output lengths (inclusive
+    bounds), all seeded.
 
     Raises ConfigError for no prompts, a rate that is not positive, no requests or empty lengths.
     """
     low, high = output_tokens
     if not prompts or request_rate <= 0 or num_requests < 1 or not 1 <= low <= high:
         raise ConfigError(
-            f"no load from {len(prompts)} prompts, {num_requests} requests at {request_rate}/s with {low} to {high}"
+            f"no load from {len(prompts)} prompts, {num_requests} requests at "
+            f"{request_rate}/s with {low} to {high}"
             f" output tokens; each must be at least 1 and the rate positive"
         )
-    arrivals, words, lengths = (Random(f"{seed}|{part}") for part in ("arrivals", "prompts", "lengths"))
+    arrivals, words, lengths = (
+        Random(f"{seed}|{part}") for part in ("arrivals", "prompts", "lengths")
+    )
     requests, now = [], 0.0
     for index in range(num_requests):
         now += arrivals.expovariate(request_rate) if request_rate != float("inf") else 0.0
         salt = hashlib.sha256(f"{seed}|{index}".encode()).hexdigest()[:8]
         prompt = f"# {salt}\n{words.choice(prompts)}"
         tokens = lengths.randint(low, high)
-        requests.append(PlannedRequest(index=index, at_s=round(now, 6), prompt=prompt, output_tokens=tokens))
+        requests.append(
+            PlannedRequest(index=index, at_s=round(now, 6), prompt=prompt, output_tokens=tokens)
+        )
     return LoadPlan(requests=tuple(requests), request_rate=request_rate, seed=seed)
 
 
 def run_load(
-    url: str, model: str, headers: dict[str, str], requests: Sequence[PlannedRequest], *, timeout_s: float = 60.0
+    url: str,
+    model: str,
+    headers: dict[str, str],
+    requests: Sequence[PlannedRequest],
+    *,
+    timeout_s: float = 60.0,
 ) -> list[Outcome]:
-    """Send each request at its time to `URL/v1/completions`, streaming; outcomes in the order of the requests.
+    """Send each request at its time to `URL/v1/completions`, streaming; outcomes in the order of
+    the requests.
 
-    A request that is refused, cut off or not done `timeout_s` after it was sent is a failed outcome, not an error.
+    A request that is refused, cut off or not done `timeout_s` after it was sent is a failed
+    outcome, not an error.
     """
     return asyncio.run(_run(url, model, headers, requests, timeout_s))
 
 
 async def _run(
-    url: str, model: str, headers: dict[str, str], requests: Sequence[PlannedRequest], timeout_s: float
+    url: str,
+    model: str,
+    headers: dict[str, str],
+    requests: Sequence[PlannedRequest],
+    timeout_s: float,
 ) -> list[Outcome]:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     timeout = httpx.Timeout(timeout_s, pool=None)
-    client = httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=timeout, trust_env=False)
+    client = httpx.AsyncClient(
+        base_url=url, headers=headers, limits=limits, timeout=timeout, trust_env=False
+    )
     async with client:
         started = time.perf_counter() + 0.1
         sends = [_send_at(client, model, request, started, timeout_s) for request in requests]
@@ -153,19 +179,33 @@ async def _send_at(
     except (httpx.HTTPError, ValueError) as failure:
         error = type(failure).__name__
     return Outcome(
-        index=request.index, scheduled_s=request.at_s, sent_s=sent_s, first_s=seen.first_s, last_s=seen.last_s,
-        prompt_tokens=seen.prompt_tokens, output_tokens=seen.output_tokens, error=error,
-    )  # fmt: skip
+        index=request.index,
+        scheduled_s=request.at_s,
+        sent_s=sent_s,
+        first_s=seen.first_s,
+        last_s=seen.last_s,
+        prompt_tokens=seen.prompt_tokens,
+        output_tokens=seen.output_tokens,
+        error=error,
+    )
 
 
 def _body(model: str, request: PlannedRequest) -> dict[str, object]:
     return {
-        "model": model, "prompt": request.prompt, "max_tokens": request.output_tokens, "temperature": 0.0,
-        "ignore_eos": True, "repetition_penalty": 1.0, "stream": True, "stream_options": {"include_usage": True},
-    }  # fmt: skip
+        "model": model,
+        "prompt": request.prompt,
+        "max_tokens": request.output_tokens,
+        "temperature": 0.0,
+        "ignore_eos": True,
+        "repetition_penalty": 1.0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
 
 
-async def _stream(client: httpx.AsyncClient, body: dict[str, object], started: float, seen: _Progress) -> str:
+async def _stream(
+    client: httpx.AsyncClient, body: dict[str, object], started: float, seen: _Progress
+) -> str:
     """Read one answer into `seen`; the reason if it is not whole."""
     async with client.stream("POST", "/v1/completions", json=body) as response:
         if response.status_code != 200:

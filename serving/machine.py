@@ -18,10 +18,14 @@ def describe_machine() -> dict[str, Json]:
     except AttributeError:
         usable = os.cpu_count() or 1
     return {
-        "processor": _processor(), "cores": psutil.cpu_count(logical=True), "usable_cores": usable,
-        "memory_bytes": psutil.virtual_memory().total, "system": platform.platform(),
-        "python": platform.python_version(), "load_average_1min": round(os.getloadavg()[0], 2),
-    }  # fmt: skip
+        "processor": _processor(),
+        "cores": psutil.cpu_count(logical=True),
+        "usable_cores": usable,
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_average_1min": round(os.getloadavg()[0], 2),
+    }
 
 
 def _processor() -> str:

@@ -14,7 +14,9 @@ _SAMPLE = re.compile(r"^vllm:(\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
 def read_counters(text: str) -> dict[str, float]:
-    """Value of each of `COUNTERS` in a Prometheus page, summed over labels; absent counters are left out."""
+    """Value of each of `COUNTERS` in a Prometheus page, summed over labels; absent counters are
+    left out.
+    """
     found: dict[str, float] = {}
     for name, value in _SAMPLE.findall(text):
         if name in COUNTERS:
@@ -27,10 +29,15 @@ def scrape(url: str) -> dict[str, float]:
     try:
         answer = httpx.get(f"{url}/metrics", timeout=30, trust_env=False).raise_for_status()
     except httpx.HTTPError as error:
-        raise ServingError(f"cannot read {url}/metrics ({error}); is the server still running?") from None
+        raise ServingError(
+            f"cannot read {url}/metrics ({error}); is the server still running?"
+        ) from None
     return read_counters(answer.text)
 
 
 def counted(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, int | None]:
     """How far each counter moved; None for one that the server does not have."""
-    return {name: round(after[name] - before.get(name, 0.0)) if name in after else None for name in COUNTERS}
+    return {
+        name: round(after[name] - before.get(name, 0.0)) if name in after else None
+        for name in COUNTERS
+    }

@@ -12,14 +12,17 @@ from cyclopts import Parameter
 from flab_deploy.cli import show
 from serving.bench import BenchConfig
 from serving.bench import bench as bench_stage
-from serving.vllm_server import Endpoint, ServeConfig
+from serving.vllm_server import RunningServer, ServeConfig
 from serving.vllm_server import serve as serve_until_stopped
 
 Flat = Parameter(name="*")
 
 
-def serve(model: str = "reference", /, *, config: Annotated[ServeConfig, Flat] = ServeConfig()) -> None:  # noqa: B008
-    """Serve a model with vLLM over the OpenAI API on loopback, with an API key, until SIGTERM or Ctrl-C.
+def serve(
+    model: str = "reference", /, *, config: Annotated[ServeConfig, Flat] = ServeConfig()
+) -> None:
+    """Serve a model with vLLM over the OpenAI API on loopback, with an API key, until SIGTERM or
+    Ctrl-C.
 
     Parameters
     ----------
@@ -29,19 +32,29 @@ def serve(model: str = "reference", /, *, config: Annotated[ServeConfig, Flat] =
     serve_until_stopped(model, config, ready=_announce)
 
 
-def _announce(endpoint: Endpoint) -> None:
-    sys.stdout.write(f"serving {endpoint.model} with vLLM {endpoint.version} at {endpoint.url}/v1\n")
+def _announce(endpoint: RunningServer) -> None:
+    sys.stdout.write(
+        f"serving {endpoint.model} with vLLM {endpoint.version} at {endpoint.url}/v1\n"
+    )
     sys.stdout.write(f"api key: {endpoint.api_key}\n")
     sys.stdout.flush()
 
 
 def bench(
-    original: str, slimmed: str, /, *, out: Annotated[Path, Parameter(help="Directory to write.")],
-    config: Annotated[BenchConfig, Flat] = BenchConfig(),  # noqa: B008
-    pruned: Annotated[str | None, Parameter(help="The model before recovery: its greedy tokens are checked.")] = None,
+    original: str,
+    slimmed: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="Directory to write.")],
+    config: Annotated[BenchConfig, Flat] = BenchConfig(),
+    pruned: Annotated[
+        str | None, Parameter(help="The model before recovery: its greedy tokens are checked.")
+    ] = None,
     force: Annotated[bool, Parameter(negative="", help="Measure again.")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")] = False,
-) -> None:  # fmt: skip
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print one JSON document.")
+    ] = False,
+) -> None:
     """Load two models with the same requests on the real vLLM: latency, throughput, energy.
 
     Parameters
@@ -54,7 +67,11 @@ def bench(
     artifact = bench_stage(original, slimmed, out, config, pruned=pruned, force=force)
     show(artifact, as_json=as_json)
     measured = json.loads((artifact.path / "bench.json").read_text(encoding="utf-8"))["models"]
-    invalid = {name: model["validity"] for name, model in measured.items() if model["validity"]["verdict"] != "valid"}
+    invalid = {
+        name: model["validity"]
+        for name, model in measured.items()
+        if model["validity"]["verdict"] != "valid"
+    }
     if invalid:
         sys.stderr.write(f"error: the load test is not valid: {json.dumps(invalid)}\n")
         raise SystemExit(3)

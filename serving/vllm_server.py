@@ -30,8 +30,9 @@ from flab_deploy.home import flab_home
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-# The server ends with its starter even if that is killed outright: the kernel then sends it SIGTERM. Where the kernel
-# schedules by session (autogroup), the niceness of a process counts only within its own, so the session gets it too.
+# The server ends with its starter even if that is killed outright: the kernel then sends it
+# SIGTERM. Where the kernel schedules by session (autogroup), the niceness of a process counts only
+# within its own, so the session gets it too.
 _GUARD = """
 import contextlib, ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
@@ -61,7 +62,9 @@ class ServeConfig:
     served_name: str = "flab"
     """The model's name in requests."""
     compiled: bool = True
-    """Compile the model: about 40 s more on the first start, then decodes nearly twice as fast as eager."""
+    """Compile the model: about 40 s more on the first start, then decodes nearly twice as fast as
+    eager.
+    """
     max_model_len: int = 0
     """Longest prompt and completion together, in tokens; 0 takes the checkpoint's own limit."""
     kv_cache_gib: int = 1
@@ -71,13 +74,15 @@ class ServeConfig:
     drain_s: int = 10
     """How long requests in flight may take to finish after SIGTERM."""
     niceness: int = 0
-    """How far to lower the server's priority, 0 to 19; a load test on the same machine must not wait for its server."""
+    """How far to lower the server's priority, 0 to 19; a load test on the same machine must not
+    wait for its server.
+    """
     api_key_env: str = "FLAB_API_KEY"
     """Environment variable that holds the API key; if it is not set a key is generated."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class RunningServer:
     """A server that answers."""
 
     url: str
@@ -104,11 +109,12 @@ class Endpoint:
 @contextmanager
 def running(
     model: str | Path, config: ServeConfig | None = None, *, stop: threading.Event | None = None
-) -> Iterator[Endpoint]:
-    """Start vLLM on a model, yield its endpoint once it completes a request, and stop it afterwards.
+) -> Iterator[RunningServer]:
+    """Start vLLM on a model, yield its endpoint once it completes a request, and stop it
+    afterwards.
 
-    Raises PortBusyError if the port is taken and ServingError if the engine dies, does not answer in
-    time, or `stop` is set before it answers.
+    Raises PortBusyError if the port is taken and ServingError if the engine dies, does not answer
+    in time, or `stop` is set before it answers.
     """
     config = config or ServeConfig()
     checkpoint = resolve(model)
@@ -121,20 +127,30 @@ def running(
     process = _start(python, checkpoint.path, port, key, config, log)
     try:
         headers = {"Authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=f"http://{HOST}:{port}", headers=headers, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://{HOST}:{port}", headers=headers, trust_env=False
+        ) as client:
             version = _wait(process, client, config, log, stop or threading.Event())
         elapsed = time.monotonic() - started
         logger.info("vLLM %s answers on port %d after %.1f s", version, port, elapsed)
-        yield Endpoint(
-            url=f"http://{HOST}:{port}", model=config.served_name, api_key=key, version=version,
-            startup_s=round(elapsed, 2), pid=process.pid, log=log,
-        )  # fmt: skip
+        yield RunningServer(
+            url=f"http://{HOST}:{port}",
+            model=config.served_name,
+            api_key=key,
+            version=version,
+            startup_s=round(elapsed, 2),
+            pid=process.pid,
+            log=log,
+        )
     finally:
         _end(process, config.drain_s)
 
 
 def serve(
-    model: str | Path, config: ServeConfig | None = None, *, ready: Callable[[Endpoint], None] | None = None
+    model: str | Path,
+    config: ServeConfig | None = None,
+    *,
+    ready: Callable[[RunningServer], None] | None = None,
 ) -> None:
     """Serve a model until SIGTERM or SIGINT, then let requests in flight finish and return.
 
@@ -151,7 +167,9 @@ def serve(
                 ready(endpoint)
             while not stop.wait(0.5):
                 if not alive(endpoint):
-                    raise ServingError(f"vLLM ended by itself: {_last_lines(endpoint.log)}; see {endpoint.log}")
+                    raise ServingError(
+                        f"vLLM ended by itself: {_last_lines(endpoint.log)}; see {endpoint.log}"
+                    )
             logger.info("stopping vLLM, requests in flight may finish")
     except ServingError:
         if not stop.is_set():
@@ -161,7 +179,7 @@ def serve(
             signal.signal(number, handler)
 
 
-def alive(endpoint: Endpoint) -> bool:
+def alive(endpoint: RunningServer) -> bool:
     """Whether the server's process still runs."""
     try:
         return os.waitid(os.P_PID, endpoint.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
@@ -178,26 +196,55 @@ def _claim_port(port: int) -> int:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            reason = f"cannot use port {port} on {HOST} ({error.strerror}); choose another, or 0 for a free one"
+            reason = (
+                f"cannot use port {port} on {HOST} ({error.strerror}); choose another, "
+                "or 0 for a free one"
+            )
             raise PortBusyError(reason) from None
         return int(probe.getsockname()[1])
 
 
-def _start(python: Path, model: Path, port: int, key: str, config: ServeConfig, log: Path) -> subprocess.Popen[bytes]:
-    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--host", HOST]
-    command += ["--port", str(port), "--served-model-name", config.served_name, "--disable-uvicorn-access-log"]
+def _start(
+    python: Path, model: Path, port: int, key: str, config: ServeConfig, log: Path
+) -> subprocess.Popen[bytes]:
+    command = [
+        str(python),
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(model),
+        "--host",
+        HOST,
+    ]
+    command += [
+        "--port",
+        str(port),
+        "--served-model-name",
+        config.served_name,
+        "--disable-uvicorn-access-log",
+    ]
     command += ["--shutdown-timeout", str(config.drain_s)]
     if config.max_model_len:
         command += ["--max-model-len", str(config.max_model_len)]
     if not config.compiled:
         command.append("--enforce-eager")
     guarded = [sys.executable, "-I", "-c", _GUARD, str(os.getpid()), str(config.niceness), *command]
-    logger.info("starting vLLM on %s (%s), log in %s", model, "compiled" if config.compiled else "eager", log)
+    logger.info(
+        "starting vLLM on %s (%s), log in %s",
+        model,
+        "compiled" if config.compiled else "eager",
+        log,
+    )
     with log.open("wb") as output:
         return subprocess.Popen(
-            guarded, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent,
-            env=_environment(key, config), start_new_session=True,
-        )  # fmt: skip
+            guarded,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            env=_environment(key, config),
+            start_new_session=True,
+        )
 
 
 def _environment(key: str, config: ServeConfig) -> dict[str, str]:
@@ -205,52 +252,75 @@ def _environment(key: str, config: ServeConfig) -> dict[str, str]:
     dropped = ("PYTHONPATH", "PYTHONHOME", "VLLM_PORT", "VLLM_HOST_IP", config.api_key_env)
     cache = flab_home() / "cache"
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
-    environment.update({
-        "VLLM_API_KEY": key, "VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib), "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_CACHE_ROOT": str(cache / "vllm"),
-        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
-        # vLLM 0.32 cannot load its own ahead-of-time cache on CPU and compiles again; inductor's cache works.
-        "VLLM_USE_AOT_COMPILE": "0",
-    })  # fmt: skip
+    environment.update(
+        {
+            "VLLM_API_KEY": key,
+            "VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib),
+            "HF_HUB_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "DO_NOT_TRACK": "1",
+            "VLLM_CACHE_ROOT": str(cache / "vllm"),
+            "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+            # vLLM 0.32 cannot load its own ahead-of-time cache on CPU and compiles again;
+            # inductor's cache works.
+            "VLLM_USE_AOT_COMPILE": "0",
+        }
+    )
     environment.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     return environment
 
 
 def _wait(
-    process: subprocess.Popen[bytes], client: httpx.Client, config: ServeConfig, log: Path, stop: threading.Event
+    process: subprocess.Popen[bytes],
+    client: httpx.Client,
+    config: ServeConfig,
+    log: Path,
+    stop: threading.Event,
 ) -> str:
     """vLLM's version, once it has completed one token."""
     deadline = time.monotonic() + config.startup_timeout_s
     request = {"model": config.served_name, "prompt": "def", "max_tokens": 1}
     while not stop.wait(0.2):
         if process.poll() is not None:
-            raise ServingError(f"vLLM ended with code {process.returncode} at start: {_last_lines(log)}; see {log}")
+            raise ServingError(
+                f"vLLM ended with code {process.returncode} at start: {_last_lines(log)}; see {log}"
+            )
         if time.monotonic() > deadline:
             waited = f"vLLM did not answer within {config.startup_timeout_s:g} s"
             raise ServingError(f"{waited}: {_last_lines(log)}; see {log}")
         try:
             if client.get("/health", timeout=5).status_code != 200:
                 continue
-            answer = client.post("/v1/completions", json=request, timeout=max(1.0, deadline - time.monotonic()))
+            answer = client.post(
+                "/v1/completions", json=request, timeout=max(1.0, deadline - time.monotonic())
+            )
         except httpx.TransportError:
             continue
         if answer.status_code == 200:
             return str(client.get("/version", timeout=10).json()["version"])
         refusal = answer.text[:200] if answer.status_code < 500 else _last_lines(log)
-        raise ServingError(f"vLLM fails at a one-token completion ({answer.status_code}: {refusal}); see {log}")
+        raise ServingError(
+            f"vLLM fails at a one-token completion ({answer.status_code}: {refusal}); see {log}"
+        )
     raise ServingError("stopped before vLLM answered")
 
 
 def _last_lines(log: Path) -> str:
     """The log's last error, or its last line, on one line."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     lines = [line for line in lines if not any(noise in line for noise in _NOISE)]
     errors = [line for line in lines if "Error" in line]
     return (errors or lines or ["no output"])[-1][-300:]
 
 
 def _end(process: subprocess.Popen[bytes], drain_s: int) -> None:
-    """SIGTERM to the server, which drains and stops its children; SIGKILL to the group if that takes too long."""
+    """SIGTERM to the server, which drains and stops its children; SIGKILL to the group if that
+    takes too long.
+    """
     if process.poll() is None:
         process.terminate()
         try:

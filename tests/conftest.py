@@ -20,7 +20,9 @@ MakeCheckpoint = Callable[..., Path]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for models this small: a second one mostly waits, for long where something else computes, too."""
+    """One thread for models this small: a second one mostly waits, for long where something else
+    computes, too.
+    """
     if config.option.markexpr == "not benchmark" and "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)
@@ -31,31 +33,51 @@ def train_tiny_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocab_size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     sources = sorted(Path(os.__file__).parent.glob("*.py"))[:25]
     tokenizer.train_from_iterator((path.read_text(encoding="utf-8") for path in sources), trainer)
     tokenizer.add_special_tokens([END_OF_TEXT, "<|im_end|>"])
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": END_OF_TEXT,
+        "pad_token": END_OF_TEXT,
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return tokenizer
 
 
 @pytest.fixture(scope="session")
 def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
-    """A function that writes a random checkpoint of a supported architecture and returns its directory."""
+    """A function that writes a random checkpoint of a supported architecture and returns its
+    directory.
+    """
 
-    def make(model_type: str = "qwen2", *, tied: bool = True, dtype: torch.dtype = torch.float32) -> Path:
+    def make(
+        model_type: str = "qwen2", *, tied: bool = True, dtype: torch.dtype = torch.float32
+    ) -> Path:
         folder = tmp_path_factory.mktemp(f"{model_type}-{'tied' if tied else 'untied'}")
         tokenizer = train_tiny_tokenizer(folder, 700)
         torch.manual_seed(0)
         end = tokenizer.token_to_id(END_OF_TEXT)
         config = AutoConfig.for_model(
-            model_type, vocab_size=tokenizer.get_vocab_size(), hidden_size=32, intermediate_size=64,
-            num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, head_dim=8, max_position_embeddings=512,
-            tie_word_embeddings=tied, bos_token_id=None, eos_token_id=end, pad_token_id=end,
-        )  # fmt: skip
+            model_type,
+            vocab_size=tokenizer.get_vocab_size(),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=5,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            max_position_embeddings=512,
+            tie_word_embeddings=tied,
+            bos_token_id=None,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
         model.save_pretrained(folder)
         return folder

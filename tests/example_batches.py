@@ -1,4 +1,6 @@
-"""Examples as a model reads them in tests and benchmarks: encoded with its own end token, in batches."""
+"""Examples as a model reads them in tests and benchmarks: encoded with its own end token, in
+batches.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Files of the field's data sets. They are not in the repository: `FLAB_DATA` names a folder that has them."""
+"""Files of the field's data sets. They are not in the repository: `FLAB_DATA` names a folder that
+has them.
+"""
 
 from __future__ import annotations
 

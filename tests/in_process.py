@@ -1,4 +1,6 @@
-"""The `flab` program without a process of its own, which would import torch anew for every command."""
+"""The `flab` program without a process of its own, which would import torch anew for every
+command.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ def lines_of(path: Path) -> int:
 def functions_of(path: Path) -> list[tuple[str, int]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return [
-        (f"{path.relative_to(ROOT)}:{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1)
+        (
+            f"{path.relative_to(ROOT)}:{node.name}",
+            (node.end_lineno or node.lineno) - node.lineno + 1,
+        )
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
@@ -47,18 +50,31 @@ def test_modules_have_telling_names() -> None:
 
 def test_layers_hold() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(
-    "module", ["flab_deploy.cli", "flab_deploy.errors", "flab_deploy.corpus", "flab_deploy.artifacts"]
+    "module",
+    ["flab_deploy.cli", "flab_deploy.errors", "flab_deploy.corpus", "flab_deploy.artifacts"],
 )
 def test_light_modules_stay_light(module: str) -> None:
-    code = f"import sys, {module}; print([m for m in ('torch', 'transformers', 'prefect') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        f"import sys, {module}; print([m for m in ('torch', 'transformers', 'prefect') if "
+        "m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -76,14 +92,22 @@ def test_the_public_names_are_frozen(module: str) -> None:
 
 
 def test_no_path_or_host_of_a_build_machine_is_committed() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if listed.returncode != 0:
         pytest.skip("not a git checkout")
     words = ["/" + "root/", "/" + "work/"]
-    texts = [ROOT / name for name in listed.stdout.splitlines() if Path(name).suffix not in {".safetensors", ".png"}]
+    texts = [
+        ROOT / name
+        for name in listed.stdout.splitlines()
+        if Path(name).suffix not in {".safetensors", ".png"}
+    ]
     found = [
         (path.relative_to(ROOT).as_posix(), word)
-        for path in texts if path.is_file()
-        for word in words if word in path.read_text(encoding="utf-8", errors="ignore")
-    ]  # fmt: skip
+        for path in texts
+        if path.is_file()
+        for word in words
+        if word in path.read_text(encoding="utf-8", errors="ignore")
+    ]
     assert found == []

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from flab_deploy.artifacts import Draft, check_digest, code_digest, open_artifact, run_stage, tree_digest
+from flab_deploy.artifacts import (
+    Draft,
+    check_digest,
+    code_digest,
+    open_artifact,
+    run_stage,
+    tree_digest,
+)
 from flab_deploy.errors import ArtifactError
 
 
-def make(out: Path, text: str = "x", config: int = 1, force: bool = False, calls: list[int] | None = None) -> str:
+def make(
+    out: Path, text: str = "x", config: int = 1, force: bool = False, calls: list[int] | None = None
+) -> str:
     def work(draft: Draft) -> None:
         if calls is not None:
             calls.append(1)
@@ -18,9 +27,15 @@ def make(out: Path, text: str = "x", config: int = 1, force: bool = False, calls
         (draft.path / "time.json").write_text(str(id(draft)))
 
     return run_stage(
-        out, kind="thing", module="flab_deploy.home", parents={"source": "abc"}, config={"n": config}, work=work,
-        measurements=("time.json",), force=force,
-    ).digest  # fmt: skip
+        out,
+        kind="thing",
+        module="flab_deploy.home",
+        parents={"source": "abc"},
+        config={"n": config},
+        work=work,
+        measurements=("time.json",),
+        force=force,
+    ).digest
 
 
 def test_an_unchanged_stage_is_skipped_and_a_changed_one_runs_again(tmp_path: Path) -> None:
@@ -42,7 +57,14 @@ def test_a_failing_stage_leaves_nothing_behind(tmp_path: Path) -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError):
-        run_stage(tmp_path / "a", kind="thing", module="flab_deploy.home", parents={}, config={}, work=work)
+        run_stage(
+            tmp_path / "a",
+            kind="thing",
+            module="flab_deploy.home",
+            parents={},
+            config={},
+            work=work,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -53,13 +75,23 @@ def test_a_failing_rerun_keeps_the_finished_artifact(tmp_path: Path) -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError):
-        run_stage(tmp_path / "a", kind="thing", module="flab_deploy.home", parents={}, config={"n": 9}, work=work)
+        run_stage(
+            tmp_path / "a",
+            kind="thing",
+            module="flab_deploy.home",
+            parents={},
+            config={"n": 9},
+            work=work,
+        )
     assert open_artifact(tmp_path / "a").digest == digest
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_run(tmp_path: Path) -> None:
     dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     leftover = tmp_path / f".a.tmp-{dead.stdout.strip()}"
     leftover.mkdir()
@@ -110,7 +142,13 @@ def test_the_work_gets_an_absolute_path_even_for_a_relative_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     seen: list[Path] = []
-    run_stage(Path("out"), kind="k", module="flab_deploy.errors", parents={}, config={},
-              work=lambda draft: seen.append(draft.path))  # fmt: skip
+    run_stage(
+        Path("out"),
+        kind="k",
+        module="flab_deploy.errors",
+        parents={},
+        config={},
+        work=lambda draft: seen.append(draft.path),
+    )
     assert seen[0].is_absolute()
     assert Path("out").is_dir()

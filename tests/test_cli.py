@@ -1,4 +1,6 @@
-"""The program as a user meets it: help, examples, one-line errors, exit codes, nothing half-written."""
+"""The program as a user meets it: help, examples, one-line errors, exit codes, nothing
+half-written.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,13 @@ from tests.in_process import flab
 def flab_process(*words: str) -> subprocess.CompletedProcess[str]:
     """The program as a shell starts it."""
     return subprocess.run(
-        [sys.executable, "-m", "flab_deploy.cli", *words], capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, "-m", "flab_deploy.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )  # fmt: skip
+    )
 
 
 def refused(done: subprocess.CompletedProcess[str], *parts: str, code: int = 2) -> None:
@@ -71,14 +77,18 @@ def test_an_encoder_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     encoder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "model"))
     config = json.loads((encoder / "config.json").read_text())
     (encoder / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
-    refused(flab("score", str(encoder), "--out", str(tmp_path / "out")), "'bert'", "supported decoders")
+    refused(
+        flab("score", str(encoder), "--out", str(tmp_path / "out")), "'bert'", "supported decoders"
+    )
     assert not (tmp_path / "out").exists()
 
 
 def test_a_broken_corpus_line_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": oops}\n')
-    done = flab("score", str(tiny_checkpoint), "--out", str(tmp_path / "out"), "--corpus", str(corpus))
+    done = flab(
+        "score", str(tiny_checkpoint), "--out", str(tmp_path / "out"), "--corpus", str(corpus)
+    )
     refused(done, "corpus.jsonl:2: not valid JSON")
     assert not (tmp_path / "out").exists()
 
@@ -86,18 +96,30 @@ def test_a_broken_corpus_line_is_named(tiny_checkpoint: Path, tmp_path: Path) ->
 def test_an_output_that_is_not_ours_is_kept(tiny_checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
-    done = flab("score", str(tiny_checkpoint), "--out", str(tmp_path / "out"), "--num-calibration", "4")
+    done = flab(
+        "score", str(tiny_checkpoint), "--out", str(tmp_path / "out"), "--num-calibration", "4"
+    )
     refused(done, "already exists", "--force")
     assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
 
 
 def test_a_value_out_of_range_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    done = flab("score", str(tiny_checkpoint), "--out", str(tmp_path / "out"), "--num-calibration", "0")
+    done = flab(
+        "score", str(tiny_checkpoint), "--out", str(tmp_path / "out"), "--num-calibration", "0"
+    )
     refused(done, "num_calibration is 0")
 
 
 def test_results_are_one_json_document_on_stdout(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    words = ["--out", str(tmp_path / "s"), "--num-calibration", "4", "--num-counted", "20", "--json"]
+    words = [
+        "--out",
+        str(tmp_path / "s"),
+        "--num-calibration",
+        "4",
+        "--num-counted",
+        "20",
+        "--json",
+    ]
     done = flab("score", str(tiny_checkpoint), *words)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kind"] == "scores"
@@ -117,7 +139,16 @@ def test_results_are_one_json_document_on_stdout(tiny_checkpoint: Path, tmp_path
 
 def test_an_interrupted_stage_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     # A shell's background jobs ignore the signal, and pass that on.
-    command = ["env", "--default-signal=INT", sys.executable, "-m", "flab_deploy.cli", "score", "--out", "scores"]
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "flab_deploy.cli",
+        "score",
+        "--out",
+        "scores",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "started" in process.stderr.readline()
@@ -128,7 +159,9 @@ def test_an_interrupted_stage_says_so_and_leaves_nothing(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_options_can_stand_in_a_file(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_can_stand_in_a_file(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "flab.toml").write_text("[score]\nnum_calibration = 3\nnum_counted = 20\n")
     monkeypatch.chdir(tmp_path)
     done = flab("score", str(tiny_checkpoint), "--out", "scores", "--json")

@@ -21,7 +21,10 @@ def test_records_survive_a_round_trip(tmp_path: Path) -> None:
         ('{"prompt": "a", "completion": ', r"corpus.jsonl:2: not valid JSON"),
         ('["a"]', r"corpus.jsonl:2: expected a JSON object, found list"),
         ('{"prompt": "a"}', r"corpus.jsonl:2: field 'completion' is missing or not text"),
-        ('{"prompt": "a", "completion": 3}', r"corpus.jsonl:2: field 'completion' is missing or not text"),
+        (
+            '{"prompt": "a", "completion": 3}',
+            r"corpus.jsonl:2: field 'completion' is missing or not text",
+        ),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None:

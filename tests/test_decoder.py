@@ -28,7 +28,9 @@ def test_the_shape_counts_every_parameter(make_checkpoint: MakeCheckpoint, tied:
 def test_flops_follow_from_the_matrices(tiny_checkpoint: Path) -> None:
     shape = model_shape(tiny_checkpoint)
     model = load_model(tiny_checkpoint, torch.float32)
-    weights = sum(p.numel() for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n)
+    weights = sum(
+        p.numel() for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n
+    )
     head = shape.vocab_size * shape.hidden_size
     scores = 2 * shape.num_attention_heads * shape.head_dim * 10 * shape.num_hidden_layers
     assert forward_flops_per_token(shape, 10) == 2 * (weights + head + scores)
@@ -49,7 +51,10 @@ def test_all_layers_and_channels_give_the_same_logits(tiny_checkpoint: Path) -> 
 def test_the_size_after_a_cut_is_exact(tiny_checkpoint: Path) -> None:
     shape = model_shape(tiny_checkpoint)
     after = shape.resized(
-        vocab_size=500, num_hidden_layers=3, intermediate_size=48, layer_parameters=layer_parameters(tiny_checkpoint)
+        vocab_size=500,
+        num_hidden_layers=3,
+        intermediate_size=48,
+        layer_parameters=layer_parameters(tiny_checkpoint),
     )
     lost = (shape.vocab_size - 500) * 32 + 2 * layer_parameters(tiny_checkpoint) + 16 * 3 * 32 * 3
     assert after.num_parameters == shape.num_parameters - lost

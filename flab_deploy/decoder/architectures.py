@@ -1,4 +1,5 @@
-"""What each supported architecture calls its tensors and what a cut does to them: data, one entry a `model_type`.
+"""What each supported architecture calls its tensors and what a cut does to them: data, one entry a
+`model_type`.
 
 A module's tensors are its `weight` (out, in) and perhaps its `bias` (out,). Cutting rows cuts
 both along the first axis; cutting columns cuts the weight along the second and leaves the bias.
@@ -23,9 +24,11 @@ class Cut:
     axis: Literal[0, 1] = 0
     """0 cuts rows (and the bias), 1 cuts columns."""
     blocks: tuple[Unit, ...] = ()
-    """What lies along that axis, in order; more than one for fused projections, none for tensors that stay whole.
+    """What lies along that axis, in order; more than one for fused projections, none for tensors
+    that stay whole.
 
-    `query` counts the query heads of a key-value group together, `key_value` the one key or value head.
+    `query` counts the query heads of a key-value group together, `key_value` the one key or value
+    head.
     """
 
 
@@ -73,24 +76,33 @@ class Architecture:
     layer_list: str = "layers"
     embedding: str = "embed_tokens"
     heads: tuple[str, ...] = ("lm_head",)
-    """Names the output head has on disk; none of them is there when it shares the embedding's weight."""
+    """Names the output head has on disk; none of them is there when it shares the embedding's
+    weight.
+    """
     outside: Mapping[str, Cut] = field(default_factory=lambda: {"norm": WHOLE})
     """Modules of the backbone besides embedding and layers."""
-    layer: Mapping[str, Cut] = field(default_factory=lambda: {**_SPLIT_ATTENTION, **_GATED_FFN, **_NORMS})
+    layer: Mapping[str, Cut] = field(
+        default_factory=lambda: {**_SPLIT_ATTENTION, **_GATED_FFN, **_NORMS}
+    )
     """Modules of a layer."""
     attention: str = "self_attn"
     attention_output: str = "self_attn.o_proj"
     ffn_output: str = "mlp.down_proj"
     buffers: tuple[str, ...] = ("self_attn.rotary_emb.inv_freq",)
-    """Tensors of a layer that old files hold and no model reads; copied as they are, whatever their type."""
+    """Tensors of a layer that old files hold and no model reads; copied as they are, whatever their
+    type.
+    """
     config_names: Mapping[str, str] = field(default_factory=dict)
     """Where `config.json` uses a name of its own for a setting."""
     no_head_cut: str = ""
     """Why attention heads cannot be dropped; empty if they can."""
     no_write_factors: str = ""
-    """Why what layers write into the residual stream cannot be scaled by their weights; empty if it can."""
+    """Why what layers write into the residual stream cannot be scaled by their weights; empty if it
+    can.
+    """
     heads_divide_hidden_size: bool = False
-    """transformers refuses a configuration whose hidden_size is no multiple of num_attention_heads."""
+    """transformers refuses a configuration whose hidden_size is no multiple of num_attention_heads.
+    """
 
     @property
     def writers(self) -> frozenset[str]:
@@ -103,9 +115,13 @@ class Architecture:
         return self.config_names.get(setting, setting)
 
 
-_LLAMA = Architecture(known_as="Llama, CodeLlama, DeepSeek-Coder, Yi", heads_divide_hidden_size=True)
+_LLAMA = Architecture(
+    known_as="Llama, CodeLlama, DeepSeek-Coder, Yi", heads_divide_hidden_size=True
+)
 _MOE = {**_LLAMA.layer, **_EXPERTS}
-_SIZE_OF_A_HEAD = "vLLM takes a head's size from hidden_size / num_attention_heads, which a cut would change"
+_SIZE_OF_A_HEAD = (
+    "vLLM takes a head's size from hidden_size / num_attention_heads, which a cut would change"
+)
 _NORMALISED_WRITES = "its layers normalise what they write"
 _NO_HEAD_DIM = "its configuration has no head_dim, so a head's size would change with their number"
 
@@ -149,7 +165,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         no_head_cut=_NO_HEAD_DIM,
     ),
     "gpt_bigcode": Architecture(
-        known_as="GPT-BigCode: SantaCoder, StarCoder", backbone="transformer", layer_list="h", embedding="wte",
+        known_as="GPT-BigCode: SantaCoder, "
+                 "StarCoder", backbone="transformer", layer_list="h", embedding="wte",
         outside={"wpe": WHOLE, "ln_f": WHOLE},
         layer={
             "attn.c_attn": WHOLE, "attn.c_proj": WHOLE,
@@ -168,18 +185,26 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "qwen3_moe": Architecture(known_as="Qwen3-MoE, Qwen3-Coder", layer={**_MOE, **_QK_NORMS}),
 }  # fmt: skip
-SUPPORTED: Mapping[str, str] = {name: architecture.known_as for name, architecture in ARCHITECTURES.items()}
+SUPPORTED: Mapping[str, str] = {
+    name: architecture.known_as for name, architecture in ARCHITECTURES.items()
+}
 
 
 def check_supported(config: Mapping[str, Any], path: Path) -> Architecture:
-    """The architecture that `config` describes. Raises UnsupportedModel if it is outside the table or quantised."""
+    """The architecture that `config` describes. Raises UnsupportedModel if it is outside the table
+    or quantised.
+    """
     architecture = ARCHITECTURES.get(str(config.get("model_type")))
     if architecture is None:
         names = "; ".join(f"{key} ({value})" for key, value in SUPPORTED.items())
-        raise UnsupportedModel(f"{path} is a {config.get('model_type')!r} model; supported decoders: {names}")
+        raise UnsupportedModel(
+            f"{path} is a {config.get('model_type')!r} model; supported decoders: {names}"
+        )
     if config.get("quantization_config"):
         method = config["quantization_config"].get("quant_method", "unknown")
-        raise UnsupportedModel(f"{path} is quantised (quant_method {method!r}); give the unquantised checkpoint")
+        raise UnsupportedModel(
+            f"{path} is quantised (quant_method {method!r}); give the unquantised checkpoint"
+        )
     return architecture
 
 

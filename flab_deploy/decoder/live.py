@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 
 def load_model(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
-    """The causal language model at `path` in evaluation mode on the CPU; `auto` is the precision of its weights.
+    """The causal language model at `path` in evaluation mode on the CPU; `auto` is the precision of
+    its weights.
 
     Reads safetensors only, runs no code from the checkpoint and downloads nothing.
-    Raises UnsupportedModel for an architecture outside SUPPORTED, or settings that transformers cannot read.
+    Raises UnsupportedModel for an architecture outside SUPPORTED, or settings that transformers
+    cannot read.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
@@ -34,18 +36,24 @@ def load_model(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedMo
             path, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
     except (ValueError, KeyError) as error:
-        raise UnsupportedModel(f"{path} is not a model that transformers can load: {error}") from error
+        raise UnsupportedModel(
+            f"{path} is not a model that transformers can load: {error}"
+        ) from error
     return cast("PreTrainedModel", model.eval())
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer at `path`; runs no code from it and downloads nothing. Raises UnsupportedModel if there is none."""
+    """The tokenizer at `path`; runs no code from it and downloads nothing. Raises UnsupportedModel
+    if there is none.
+    """
     from transformers import AutoTokenizer
 
     try:
         found = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (ValueError, KeyError, OSError) as error:
-        raise UnsupportedModel(f"{path} has no tokenizer that transformers can load: {first_line(error)}") from error
+        raise UnsupportedModel(
+            f"{path} has no tokenizer that transformers can load: {first_line(error)}"
+        ) from error
     return cast("PreTrainedTokenizerBase", found)
 
 
@@ -54,7 +62,9 @@ def _architecture(model: PreTrainedModel) -> Architecture:
 
 
 def backbone(model: PreTrainedModel) -> nn.Module:
-    """The decoder without its output head; called with `input_ids` it gives hidden states after the last norm."""
+    """The decoder without its output head; called with `input_ids` it gives hidden states after the
+    last norm.
+    """
     return model.get_submodule(_architecture(model).backbone)
 
 
@@ -64,12 +74,16 @@ def output_weight(model: PreTrainedModel) -> Tensor:
 
 
 def output_logits(model: PreTrainedModel, states: Tensor) -> Tensor:
-    """Logits (..., V) that the model gives for final hidden states (..., D), scaled and capped as it does."""
+    """Logits (..., V) that the model gives for final hidden states (..., D), scaled and capped as
+    it does.
+    """
     return finish_logits(model, model.get_output_embeddings()(states))
 
 
 def finish_logits(model: PreTrainedModel, logits: Tensor) -> Tensor:
-    """What the model makes of the products of states and output weight: Granite scales them, Gemma caps them."""
+    """What the model makes of the products of states and output weight: Granite scales them, Gemma
+    caps them.
+    """
     import torch
 
     scale = getattr(model.config, "logits_scaling", None)
@@ -94,13 +108,19 @@ def _linear(layer: nn.Module, names: set[str]) -> nn.Linear:
 
 
 def down_projection(layer: nn.Module) -> nn.Linear:
-    """The linear map (I -> D) that reads a layer's FFN channels; AttributeError for a layer of experts."""
+    """The linear map (I -> D) that reads a layer's FFN channels; AttributeError for a layer of
+    experts.
+    """
     return _linear(layer, {architecture.ffn_output for architecture in ARCHITECTURES.values()})
 
 
 def attention_output(layer: nn.Module) -> nn.Linear:
-    """The linear map (H x head_dim -> D) that reads a layer's attention heads, those of a key-value group together."""
-    return _linear(layer, {architecture.attention_output for architecture in ARCHITECTURES.values()})
+    """The linear map (H x head_dim -> D) that reads a layer's attention heads, those of a key-value
+    group together.
+    """
+    return _linear(
+        layer, {architecture.attention_output for architecture in ARCHITECTURES.values()}
+    )
 
 
 def has_experts(layer: nn.Module) -> bool:
@@ -109,13 +129,17 @@ def has_experts(layer: nn.Module) -> bool:
 
 
 def router(layer: nn.Module) -> nn.Module:
-    """The module whose outputs are the logits (N, E), the weights and the numbers of each token's experts."""
+    """The module whose outputs are the logits (N, E), the weights and the numbers of each token's
+    experts.
+    """
     return layer.get_submodule("mlp.gate")
 
 
 def num_key_value_heads(model: PreTrainedModel) -> int:
     """Key-value heads of every layer."""
-    return int(getattr(model.config, "num_key_value_heads", None) or model.config.num_attention_heads)
+    return int(
+        getattr(model.config, "num_key_value_heads", None) or model.config.num_attention_heads
+    )
 
 
 @contextmanager
@@ -126,7 +150,10 @@ def only_layers(model: PreTrainedModel, keep: Sequence[int]) -> Iterator[None]:
     architecture, stack, everything = _architecture(model), backbone(model), layers(model)
     attentions: list[Any] = [layer.get_submodule(architecture.attention) for layer in everything]
     config = model.config
-    settings = {"num_hidden_layers": config.num_hidden_layers, "layer_types": getattr(config, "layer_types", None)}
+    settings = {
+        "num_hidden_layers": config.num_hidden_layers,
+        "layer_types": getattr(config, "layer_types", None),
+    }
     setattr(stack, architecture.layer_list, nn.ModuleList([everything[index] for index in keep]))
     config.num_hidden_layers = len(keep)
     if settings["layer_types"] is not None:
@@ -146,7 +173,9 @@ def only_layers(model: PreTrainedModel, keep: Sequence[int]) -> Iterator[None]:
 
 @contextmanager
 def only_channels(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
-    """Within the block every layer sees only its FFN channels `keep[layer]` (K,); the others read as zero."""
+    """Within the block every layer sees only its FFN channels `keep[layer]` (K,); the others read
+    as zero.
+    """
     with ExitStack() as hooks:
         for layer, kept in zip(layers(model), keep, strict=True):
             hooks.enter_context(_masked(down_projection(layer), kept, 1))
@@ -155,11 +184,15 @@ def only_channels(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[No
 
 @contextmanager
 def only_heads(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
-    """Within the block every layer sees only its key-value groups `keep[layer]` (K,); other heads read as zero."""
+    """Within the block every layer sees only its key-value groups `keep[layer]` (K,); other heads
+    read as zero.
+    """
     with ExitStack() as hooks:
         for layer, kept in zip(layers(model), keep, strict=True):
             projection = attention_output(layer)
-            hooks.enter_context(_masked(projection, kept, projection.in_features // num_key_value_heads(model)))
+            hooks.enter_context(
+                _masked(projection, kept, projection.in_features // num_key_value_heads(model))
+            )
         yield
 
 
@@ -176,7 +209,11 @@ def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
 def _masked(projection: nn.Linear, kept: Tensor, width: int) -> Iterator[None]:
     import torch
 
-    mask = torch.zeros(projection.in_features // width, dtype=projection.weight.dtype, device=projection.weight.device)
+    mask = torch.zeros(
+        projection.in_features // width,
+        dtype=projection.weight.dtype,
+        device=projection.weight.device,
+    )
     mask[kept.to(mask.device)] = 1.0
     wide = mask.repeat_interleave(width)
     with projection.register_forward_pre_hook(lambda _module, args: (args[0] * wide, *args[1:])):
@@ -185,7 +222,9 @@ def _masked(projection: nn.Linear, kept: Tensor, width: int) -> Iterator[None]:
 
 @contextmanager
 def scaled_writes(model: PreTrainedModel, factors: Sequence[float]) -> Iterator[None]:
-    """Within the block what each layer writes into the residual stream is multiplied by its factor."""
+    """Within the block what each layer writes into the residual stream is multiplied by its
+    factor.
+    """
     handles = []
     for layer, factor in zip(layers(model), factors, strict=True):
         writers: list[nn.Module] = [attention_output(layer)]
@@ -197,12 +236,16 @@ def scaled_writes(model: PreTrainedModel, factors: Sequence[float]) -> Iterator[
 
 def _times(factor: float) -> Callable[[Any, Any, Any], Any]:
     """A hook that multiplies what a module returns; of a tuple, the first entry."""
-    return lambda _module, _args, out: (out[0] * factor, *out[1:]) if isinstance(out, tuple) else out * factor
+    return lambda _module, _args, out: (
+        (out[0] * factor, *out[1:]) if isinstance(out, tuple) else out * factor
+    )
 
 
 @contextmanager
 def only_experts(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
-    """Within the block tokens go only to the experts `keep[layer]` (K,); entries of layers without are ignored."""
+    """Within the block tokens go only to the experts `keep[layer]` (K,); entries of layers without
+    are ignored.
+    """
     handles = [
         router(layer).register_forward_hook(_chooser(kept))
         for layer, kept in zip(layers(model), keep, strict=True)
@@ -219,7 +262,9 @@ def _chooser(kept: Tensor) -> Callable[[Any, Any, tuple[Tensor, ...]], tuple[Ten
     def choose(gate: Any, _args: Any, output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         logits = torch.full_like(output[0], -torch.inf)  # (N, E)
         logits[:, kept] = output[0][:, kept]
-        weights, experts = torch.softmax(logits, dim=-1, dtype=torch.float).topk(gate.top_k, dim=-1)  # (N, K)
+        weights, experts = torch.softmax(logits, dim=-1, dtype=torch.float).topk(
+            gate.top_k, dim=-1
+        )  # (N, K)
         if gate.norm_topk_prob:
             weights = weights / weights.sum(dim=-1, keepdim=True)
         return logits, weights.to(logits.dtype), experts

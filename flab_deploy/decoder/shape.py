@@ -35,7 +35,9 @@ class ModelShape:
     parameters_per_channel: int
     """What one FFN channel less saves in a layer."""
     parameters_per_key_value_head: int
-    """What one key-value head less, with its query heads, saves in a layer; 0 if heads cannot be cut."""
+    """What one key-value head less, with its query heads, saves in a layer; 0 if heads cannot be
+    cut.
+    """
     parameters_per_token: int
     """What one token less saves."""
     num_experts: int = 0
@@ -54,14 +56,23 @@ class ModelShape:
         return asdict(self)
 
     def resized(
-        self, *, vocab_size: int, num_hidden_layers: int, intermediate_size: int, layer_parameters: int,
-        num_key_value_heads: int | None = None, num_experts: int | None = None,
-    ) -> ModelShape:  # fmt: skip
+        self,
+        *,
+        vocab_size: int,
+        num_hidden_layers: int,
+        intermediate_size: int,
+        layer_parameters: int,
+        num_key_value_heads: int | None = None,
+        num_experts: int | None = None,
+    ) -> ModelShape:
         """The shape after a cut; `layer_parameters` is the size of one whole layer before it.
 
-        The count is exact where all layers are alike; `pruning.cut.planned_parameters` is exact everywhere.
+        The count is exact where all layers are alike; `pruning.cut.planned_parameters` is exact
+        everywhere.
         """
-        key_value_heads = self.num_key_value_heads if num_key_value_heads is None else num_key_value_heads
+        key_value_heads = (
+            self.num_key_value_heads if num_key_value_heads is None else num_key_value_heads
+        )
         experts = self.num_experts if num_experts is None else num_experts
         expert_layers = min(self.num_expert_layers, num_hidden_layers)
         lost = (
@@ -70,30 +81,44 @@ class ModelShape:
             + (self.intermediate_size - intermediate_size)
             * self.parameters_per_channel
             * (num_hidden_layers - expert_layers)
-            + (self.num_key_value_heads - key_value_heads) * self.parameters_per_key_value_head * num_hidden_layers
+            + (self.num_key_value_heads - key_value_heads)
+            * self.parameters_per_key_value_head
+            * num_hidden_layers
             + (self.num_experts - experts) * self.parameters_per_expert * expert_layers
         )
         return replace(
-            self, vocab_size=vocab_size, num_hidden_layers=num_hidden_layers, intermediate_size=intermediate_size,
-            num_key_value_heads=key_value_heads, num_experts=experts, num_expert_layers=expert_layers,
-            num_attention_heads=self.num_attention_heads // self.num_key_value_heads * key_value_heads,
+            self,
+            vocab_size=vocab_size,
+            num_hidden_layers=num_hidden_layers,
+            intermediate_size=intermediate_size,
+            num_key_value_heads=key_value_heads,
+            num_experts=experts,
+            num_expert_layers=expert_layers,
+            num_attention_heads=self.num_attention_heads
+            // self.num_key_value_heads
+            * key_value_heads,
             num_parameters=self.num_parameters - lost,
-        )  # fmt: skip
+        )
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor of a checkpoint, read from the safetensors headers alone."""
-    return {tensor.name: tensor.shape for file in weight_files(path) for tensor in stored_tensors(file)}
+    return {
+        tensor.name: tensor.shape for file in weight_files(path) for tensor in stored_tensors(file)
+    }
 
 
 def places(architecture: Architecture, names: Iterable[str], path: Path) -> dict[str, Place]:
-    """The place of every tensor in `names`. Raises UnsupportedModel, naming those that the architecture lacks."""
+    """The place of every tensor in `names`. Raises UnsupportedModel, naming those that the
+    architecture lacks.
+    """
     found = {name: place_of(architecture, name) for name in names}
     unknown = sorted(name for name, place in found.items() if place is None)
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise UnsupportedModel(
-            f"{path} has tensors unknown to {architecture.known_as.split(',')[0]}: {', '.join(unknown[:3])}{more}; "
+            f"{path} has tensors unknown to {architecture.known_as.split(',')[0]}: "
+            f"{', '.join(unknown[:3])}{more}; "
             "quantised, adapted and extended checkpoints cannot be cut, give the plain one"
         )
     return {name: place for name, place in found.items() if place is not None}
@@ -102,7 +127,8 @@ def places(architecture: Architecture, names: Iterable[str], path: Path) -> dict
 def model_shape(path: Path) -> ModelShape:
     """Sizes of the decoder at `path`.
 
-    Raises UnsupportedModel for any other kind of model, ArtifactError if layers are missing or sizes contradict.
+    Raises UnsupportedModel for any other kind of model, ArtifactError if layers are missing or
+    sizes contradict.
     """
     config = read_config(path)
     architecture = check_supported(config, path)
@@ -116,23 +142,34 @@ def model_shape(path: Path) -> ModelShape:
     key_value_heads = _key_value_heads(architecture, config, shapes, placed, heads, head_dim)
     sizes = {"query": heads // key_value_heads * head_dim, "key_value": head_dim}
     return ModelShape(
-        model_type=config["model_type"], vocab_size=embedding[0], num_hidden_layers=num_layers,
-        hidden_size=embedding[1], intermediate_size=_columns(shapes, placed, architecture.ffn_output),
-        num_attention_heads=heads, num_key_value_heads=key_value_heads, head_dim=head_dim,
+        model_type=config["model_type"],
+        vocab_size=embedding[0],
+        num_hidden_layers=num_layers,
+        hidden_size=embedding[1],
+        intermediate_size=_columns(shapes, placed, architecture.ffn_output),
+        num_attention_heads=heads,
+        num_key_value_heads=key_value_heads,
+        head_dim=head_dim,
         tie_word_embeddings=not any(f"{name}.weight" in shapes for name in architecture.heads),
-        num_parameters=sum(prod(shape) for name, shape in shapes.items() if not placed[name].is_buffer),
+        num_parameters=sum(
+            prod(shape) for name, shape in shapes.items() if not placed[name].is_buffer
+        ),
         parameters_per_channel=_per_unit(shapes, placed, {"channel": 1}),
-        parameters_per_key_value_head=0 if architecture.no_head_cut else _per_unit(shapes, placed, sizes),
+        parameters_per_key_value_head=0
+        if architecture.no_head_cut
+        else _per_unit(shapes, placed, sizes),
         parameters_per_token=_per_unit(shapes, placed, {"token": 1}),
         **_expert_sizes(config, shapes, placed),
-    )  # fmt: skip
+    )
 
 
 def _check_layers(placed: Iterable[Place], num_layers: int, path: Path) -> None:
     found = {place.layer for place in placed if place.layer is not None}
     if found != set(range(num_layers)):
         odd = sorted(found ^ set(range(num_layers)))
-        raise ArtifactError(f"{path}/config.json says {num_layers} layers, its weights disagree on layer {odd[0]}")
+        raise ArtifactError(
+            f"{path}/config.json says {num_layers} layers, its weights disagree on layer {odd[0]}"
+        )
 
 
 def _columns(shapes: Shapes, placed: Mapping[str, Place], module: str) -> int:
@@ -144,10 +181,16 @@ def _columns(shapes: Shapes, placed: Mapping[str, Place], module: str) -> int:
 
 
 def _key_value_heads(
-    architecture: Architecture, config: Mapping[str, Any], shapes: Shapes, placed: Mapping[str, Place],
-    heads: int, head_dim: int,
-) -> int:  # fmt: skip
-    """Number of key-value heads, from the rows of their projection where it can be told, else from `config`."""
+    architecture: Architecture,
+    config: Mapping[str, Any],
+    shapes: Shapes,
+    placed: Mapping[str, Place],
+    heads: int,
+    head_dim: int,
+) -> int:
+    """Number of key-value heads, from the rows of their projection where it can be told, else from
+    `config`.
+    """
     for name, place in placed.items():
         count = place.cut.blocks.count("key_value")
         if count:
@@ -159,8 +202,12 @@ def _key_value_heads(
 
 
 def _per_unit(shapes: Shapes, placed: Mapping[str, Place], sizes: Mapping[str, int]) -> int:
-    """Parameters that go with one unit, whose blocks span `sizes` elements of a cut axis: in one layer, or outside."""
-    first = min((p.layer for p in placed.values() if p.layer is not None and p.unit in sizes), default=None)
+    """Parameters that go with one unit, whose blocks span `sizes` elements of a cut axis: in one
+    layer, or outside.
+    """
+    first = min(
+        (p.layer for p in placed.values() if p.layer is not None and p.unit in sizes), default=None
+    )
     total = 0
     for name, place in placed.items():
         if place.layer == first and place.unit in sizes:
@@ -169,7 +216,9 @@ def _per_unit(shapes: Shapes, placed: Mapping[str, Place], sizes: Mapping[str, i
     return total
 
 
-def _expert_sizes(config: Mapping[str, Any], shapes: Shapes, placed: Mapping[str, Place]) -> dict[str, int]:
+def _expert_sizes(
+    config: Mapping[str, Any], shapes: Shapes, placed: Mapping[str, Place]
+) -> dict[str, int]:
     layers = {place.layer for place in placed.values() if place.expert is not None}
     if not layers:
         return {}
@@ -180,18 +229,28 @@ def _expert_sizes(config: Mapping[str, Any], shapes: Shapes, placed: Mapping[str
         "num_experts": len(experts),
         "num_experts_per_tok": int(config["num_experts_per_tok"]),
         "num_expert_layers": len(layers),
-        "parameters_per_expert": sum(prod(shapes[name]) for name, place in inside if place.expert == 0)
+        "parameters_per_expert": sum(
+            prod(shapes[name]) for name, place in inside if place.expert == 0
+        )
         + _per_unit(shapes, placed, {"expert": 1}),
-        "shared_expert_parameters": sum(prod(shapes[n]) for n, p in inside if p.module.startswith("mlp.shared_expert")),
+        "shared_expert_parameters": sum(
+            prod(shapes[n]) for n, p in inside if p.module.startswith("mlp.shared_expert")
+        ),
     }
 
 
 def layer_parameters(path: Path) -> int:
-    """Parameters of the first layer, which all layers share in size unless some have experts and some have not."""
+    """Parameters of the first layer, which all layers share in size unless some have experts and
+    some have not.
+    """
     architecture = check_supported(read_config(path), path)
     shapes = tensor_shapes(path)
     placed = places(architecture, shapes, path)
-    return sum(prod(shapes[name]) for name, place in placed.items() if place.layer == 0 and not place.is_buffer)
+    return sum(
+        prod(shapes[name])
+        for name, place in placed.items()
+        if place.layer == 0 and not place.is_buffer
+    )
 
 
 def forward_flops_per_token(shape: ModelShape, context_tokens: int) -> int:
@@ -202,10 +261,17 @@ def forward_flops_per_token(shape: ModelShape, context_tokens: int) -> int:
     query = shape.num_attention_heads * shape.head_dim
     key_value = 2 * shape.num_key_value_heads * shape.head_dim
     attention = shape.hidden_size * (2 * query + key_value) + 2 * query * context_tokens
-    dense = shape.parameters_per_channel // shape.hidden_size * shape.hidden_size * shape.intermediate_size
+    dense = (
+        shape.parameters_per_channel
+        // shape.hidden_size
+        * shape.hidden_size
+        * shape.intermediate_size
+    )
     router = shape.num_experts * shape.hidden_size
     one_expert = shape.parameters_per_expert - shape.hidden_size
     sparse = shape.num_experts_per_tok * one_expert + router + shape.shared_expert_parameters
-    ffn = (shape.num_hidden_layers - shape.num_expert_layers) * dense + shape.num_expert_layers * sparse
+    ffn = (
+        shape.num_hidden_layers - shape.num_expert_layers
+    ) * dense + shape.num_expert_layers * sparse
     head = shape.vocab_size * shape.hidden_size
     return 2 * (shape.num_hidden_layers * attention + ffn + head)

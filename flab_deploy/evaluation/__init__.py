@@ -1,1 +1,3 @@
-"""Judging a code model: generation, sandboxed verdicts, robustness, and paired comparison with the original."""
+"""Judging a code model: generation, sandboxed verdicts, robustness, and paired comparison with the
+original.
+"""

@@ -1,4 +1,6 @@
-"""Evaluate a model: it writes programs and values, the sandbox judges them, a report says how often they are right."""
+"""Evaluate a model: it writes programs and values, the sandbox judges them, a report says how often
+they are right.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +19,31 @@ from flab_deploy.checkpoint import Checkpoint, read_config, resolve
 from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.decoder import check_supported
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.answers import answer_of, parses, program_of
-from flab_deploy.evaluation.attempt import Attempt
-from flab_deploy.evaluation.completion import GenerateConfig
-from flab_deploy.evaluation.effects import pass_at_more, security, thought_effect
-from flab_deploy.evaluation.formats import FormatName
-from flab_deploy.evaluation.journal import forget
+from flab_deploy.evaluation.figures.effects import pass_at_more, security, thought_effect
+from flab_deploy.evaluation.figures.perturbed_report import perturbed_report, rate
+from flab_deploy.evaluation.grading.programs import answer_of, parses, program_of
+from flab_deploy.evaluation.grading.security import findings
+from flab_deploy.evaluation.grading.unjudged import check_judged
 from flab_deploy.evaluation.perturb.catalogue import select
-from flab_deploy.evaluation.perturbed_report import perturbed_report, rate
-from flab_deploy.evaluation.security import findings
-from flab_deploy.evaluation.suite import Suite, prepare_suite
-from flab_deploy.evaluation.tasks import SuiteConfig, source_digest
-from flab_deploy.evaluation.thought import asks_for_plan, with_reference_plan, without_plan
-from flab_deploy.evaluation.unjudged import check_judged
-from flab_deploy.evaluation.writers import Place, run_key, write_answers
+from flab_deploy.evaluation.tasks.formats import FormatName
+from flab_deploy.evaluation.tasks.load import SuiteConfig, source_digest
+from flab_deploy.evaluation.tasks.plans import asks_for_plan, with_reference_plan, without_plan
+from flab_deploy.evaluation.tasks.suite import Suite, prepare_suite
+from flab_deploy.evaluation.writing.attempt import Attempt
+from flab_deploy.evaluation.writing.completion import GenerateConfig
+from flab_deploy.evaluation.writing.journal import forget
+from flab_deploy.evaluation.writing.writers import AnswerSource, run_key, write_answers
 from flab_deploy.progress import progress
 from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
 
 logger = logging.getLogger(__name__)
 
-REPORT, VERDICTS, THOUGHTS, TIMINGS = "report.json", "verdicts.jsonl", "thoughts.jsonl", "timings.json"
+REPORT, VERDICTS, THOUGHTS, TIMINGS = (
+    "report.json",
+    "verdicts.jsonl",
+    "thoughts.jsonl",
+    "timings.json",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +51,13 @@ class EvaluateConfig:
     """How a model is evaluated."""
 
     suite: str = "reference"
-    """`reference`, a file of tasks (.jsonl, .jsonl.gz, .json, .parquet), or `hub:ORG/NAME@REVISION#CONFIG/SPLIT`."""
+    """`reference`, a file of tasks (.jsonl, .jsonl.gz, .json, .parquet), or
+    `hub:ORG/NAME@REVISION#CONFIG/SPLIT`.
+    """
     format: FormatName | None = None
-    """One of flab, humaneval, codeharmony, mbpp, evalplus, cruxeval, securityeval; told from the fields if None."""
+    """One of flab, humaneval, codeharmony, mbpp, evalplus, cruxeval, securityeval; told from the
+    fields if None.
+    """
     num_function_synthesis: int = 2000
     """Function-synthesis problems, at most."""
     num_output_prediction: int = 500
@@ -56,7 +67,9 @@ class EvaluateConfig:
     num_input_prediction: int = 1000
     """Input-prediction problems, at most; the reference tasks have none."""
     num_secure_code: int = 1000
-    """Prompts for safe code, at most; they are judged by static rules. The reference tasks have none."""
+    """Prompts for safe code, at most; they are judged by static rules. The reference tasks have
+    none.
+    """
     num_robustness: int = 200
     """Function-synthesis problems that every perturbation method is given."""
     num_thought: int = 200
@@ -76,7 +89,9 @@ class EvaluateConfig:
     seed: int = 0
     """Seed of the tasks, the perturbations and the drawing of tokens."""
     endpoint: str = ""
-    """Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; FLAB_API_KEY holds its key."""
+    """Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; FLAB_API_KEY holds
+    its key.
+    """
     served_model: str = ""
     """Name of the model on that server; may be left out if it has only one."""
     onnx: str = ""
@@ -86,43 +101,69 @@ class EvaluateConfig:
     max_new_tokens: int = 128
     """New tokens per problem, at most."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the model; `auto` is that of its weights. Only float32 is independent of `batch_size`."""
+    """Precision of the model; `auto` is that of its weights. Only float32 is independent of
+    `batch_size`.
+    """
     confidence: float = 0.95
     """Confidence of the intervals."""
     cpu_limit_s: float = 2.0
-    """Processor time that one program may use; more where a task's own solution needs over a tenth of it here."""
+    """Processor time that one program may use; more where a task's own solution needs over a tenth
+    of it here.
+    """
     memory_limit_bytes: int = 512 << 20
     """Memory that one program may use."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
-        if self.num_samples < 1 or not self.pass_k or not all(1 <= k <= self.num_samples for k in self.pass_k):
-            raise ConfigError(f"pass_k={list(self.pass_k)} needs every k from 1 to num_samples={self.num_samples}")
+        if (
+            self.num_samples < 1
+            or not self.pass_k
+            or not all(1 <= k <= self.num_samples for k in self.pass_k)
+        ):
+            raise ConfigError(
+                f"pass_k={list(self.pass_k)} needs every k from 1 to num_samples={self.num_samples}"
+            )
         if self.num_samples > 1 and self.temperature == 0:
-            raise ConfigError(f"num_samples={self.num_samples} at temperature 0 are all the same; set a temperature")
+            raise ConfigError(
+                f"num_samples={self.num_samples} at temperature 0 are all the same; set a "
+                "temperature"
+            )
         if not 1 <= self.perturbation_seeds <= 10:
             raise ConfigError(f"perturbation_seeds is {self.perturbation_seeds}; give 1 to 10")
 
     def problems(self) -> SuiteConfig:
         """The part that says which problems."""
         return SuiteConfig(
-            tasks=self.suite, format=self.format, num_function_synthesis=self.num_function_synthesis,
-            num_output_prediction=self.num_output_prediction, num_chain_of_thought=self.num_chain_of_thought,
-            num_input_prediction=self.num_input_prediction, num_secure_code=self.num_secure_code,
+            tasks=self.suite,
+            format=self.format,
+            num_function_synthesis=self.num_function_synthesis,
+            num_output_prediction=self.num_output_prediction,
+            num_chain_of_thought=self.num_chain_of_thought,
+            num_input_prediction=self.num_input_prediction,
+            num_secure_code=self.num_secure_code,
             num_robustness=self.num_robustness,
-            perturbations=select(self.perturbations), seed=self.seed, perturbation_seeds=self.perturbation_seeds,
-        )  # fmt: skip
+            perturbations=select(self.perturbations),
+            seed=self.seed,
+            perturbation_seeds=self.perturbation_seeds,
+        )
 
     def limits(self) -> Limits:
         """What one program may use."""
-        return Limits(cpu_s=self.cpu_limit_s, wall_s=5 * self.cpu_limit_s, memory_bytes=self.memory_limit_bytes)
+        return Limits(
+            cpu_s=self.cpu_limit_s,
+            wall_s=5 * self.cpu_limit_s,
+            memory_bytes=self.memory_limit_bytes,
+        )
 
     def generation(self) -> GenerateConfig:
         """How the answers are written."""
         return GenerateConfig(
-            batch_size=self.batch_size, max_new_tokens=self.max_new_tokens, temperature=self.temperature,
-            top_p=self.top_p, seed=self.seed,
-        )  # fmt: skip
+            batch_size=self.batch_size,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+        )
 
 
 def evaluate(
@@ -130,14 +171,18 @@ def evaluate(
 ) -> Artifact:
     """The evaluation of a model: `report.json`, and one line per problem in `verdicts.jsonl`.
 
-    What the model has written is kept until the evaluation is finished: interrupted, it goes on from there.
-    Raises SandboxError if code cannot be isolated here or more than 0.1 % of the programs could not be
-    judged, ConfigError for unusable tasks or settings, UnsupportedModel for a model that cannot generate,
-    ServingError for an endpoint that does not answer.
+    What the model has written is kept until the evaluation is finished: interrupted, it goes on
+    from there. Raises SandboxError if code cannot be isolated here or more than 0.1 % of the
+    programs could not be judged, ConfigError for unusable tasks or settings, UnsupportedModel for a
+    model that cannot generate, ServingError for an endpoint that does not answer.
     """
     checkpoint = resolve(model)
     check_supported(read_config(checkpoint.path), checkpoint.path)
-    settings = {**asdict(config), "perturbations": list(select(config.perturbations)), "pass_k": list(config.pass_k)}
+    settings = {
+        **asdict(config),
+        "perturbations": list(select(config.perturbations)),
+        "pass_k": list(config.pass_k),
+    }
     parents = {"model": checkpoint.digest, "tasks": source_digest(config.suite)}
     if config.onnx:
         parents["onnx"] = tree_digest(Path(config.onnx))
@@ -149,19 +194,28 @@ def evaluate(
         runs.append(_evaluate(draft, checkpoint, name, config))
 
     done = run_stage(
-        out, kind="evaluation", module=__name__, parents=parents, config=settings, work=work,
-        measurements=(TIMINGS,), force=force,
-    )  # fmt: skip
+        out,
+        kind="evaluation",
+        module=__name__,
+        parents=parents,
+        config=settings,
+        work=work,
+        measurements=(TIMINGS,),
+        force=force,
+    )
     for run in runs:
         forget(run)
     return done
 
 
 def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateConfig) -> str:
-    place = Place(
-        path=checkpoint.path, dtype=config.dtype, endpoint=config.endpoint, served_model=config.served_model,
+    place = AnswerSource(
+        path=checkpoint.path,
+        dtype=config.dtype,
+        endpoint=config.endpoint,
+        served_model=config.served_model,
         onnx=config.onnx,
-    )  # fmt: skip
+    )
     clock = [time.monotonic()]
     suite = prepare_suite(config.problems(), config.limits())
     attempts = make_attempts(suite, config)
@@ -175,13 +229,22 @@ def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateC
     write_json(draft.path / REPORT, report)
     _write_rows(draft.path / VERDICTS, [a for a in attempts if a.thought == "own"])
     _write_rows(draft.path / THOUGHTS, [a for a in attempts if a.thought != "own"])
-    suite_s, generation_s, judging_s = (round(b - a, 3) for a, b in zip(clock, clock[1:], strict=False))
-    write_json(draft.path / TIMINGS, {
-        "suite_s": suite_s, "generation_s": generation_s, "judging_s": judging_s, "num_prompts": len(attempts),
-        "num_new_tokens": num_tokens, "new_tokens_per_s": round(num_tokens / max(generation_s, 1e-3), 1),
-        "num_tasks_with_more_time": len(suite.cpu_s),
-        "most_cpu_limit_s": max(suite.cpu_s.values(), default=config.cpu_limit_s),
-    })  # fmt: skip
+    suite_s, generation_s, judging_s = (
+        round(b - a, 3) for a, b in zip(clock, clock[1:], strict=False)
+    )
+    write_json(
+        draft.path / TIMINGS,
+        {
+            "suite_s": suite_s,
+            "generation_s": generation_s,
+            "judging_s": judging_s,
+            "num_prompts": len(attempts),
+            "num_new_tokens": num_tokens,
+            "new_tokens_per_s": round(num_tokens / max(generation_s, 1e-3), 1),
+            "num_tasks_with_more_time": len(suite.cpu_s),
+            "most_cpu_limit_s": max(suite.cpu_s.values(), default=config.cpu_limit_s),
+        },
+    )
     draft.figures.update({key: report[key] for key in ("suite", "tasks", "health")})
     return run
 
@@ -189,23 +252,32 @@ def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateC
 def make_attempts(suite: Suite, config: EvaluateConfig) -> list[Attempt]:
     """Every prompt that the model is given, each as often as samples are wanted."""
     samples = range(config.num_samples)
-    found = [Attempt(task=task, perturbation=None, sample=i) for task in suite.tasks for i in samples]
+    found = [
+        Attempt(task=task, perturbation=None, sample=i) for task in suite.tasks for i in samples
+    ]
     found += [
         Attempt(task=item.task, perturbation=item.method, variant=item.variant, sample=i)
-        for item in suite.items for i in samples
-    ]  # fmt: skip
+        for item in suite.items
+        for i in samples
+    ]
     plans = [task for task in suite.tasks if asks_for_plan(task)][: config.num_thought]
     for task in plans:
-        found += [Attempt(task=without_plan(task), perturbation=None, thought="none", sample=i) for i in samples]
+        found += [
+            Attempt(task=without_plan(task), perturbation=None, thought="none", sample=i)
+            for i in samples
+        ]
         given = with_reference_plan(task)
-        found += [Attempt(task=given, perturbation=None, thought="reference", sample=i) for i in samples]
+        found += [
+            Attempt(task=given, perturbation=None, thought="reference", sample=i) for i in samples
+        ]
     return found
 
 
 def judge_answers(
     attempts: Sequence[Attempt], limits: Limits, cpu_s: Mapping[str, float] = MappingProxyType({})
 ) -> None:
-    """Give every attempt its verdict; a program that is its proven canonical solution need not run again.
+    """Give every attempt its verdict; a program that is its proven canonical solution need not run
+    again.
 
     `cpu_s` is the processor time of slow tasks by id, where it is above that of the limits.
     """
@@ -214,14 +286,19 @@ def judge_answers(
     for attempt in attempts:
         task = attempt.task
         answer = answer_of(
-            task, attempt.completion, attempt.perturbation, truncated=attempt.truncated,
+            task,
+            attempt.completion,
+            attempt.perturbation,
+            truncated=attempt.truncated,
             cpu_s=cpu_s.get(task.task_id, 0.0),
-        )  # fmt: skip
+        )
         if isinstance(answer, str):
             attempt.verdict = answer
             attempt.unparsable = answer == "fail_load"
             if task.kind == "secure_code":
-                attempt.findings = findings(program_of(task, attempt.completion, None, attempt.truncated))
+                attempt.findings = findings(
+                    program_of(task, attempt.completion, None, attempt.truncated)
+                )
             continue
         if task.kind != "input_prediction":
             attempt.findings = findings(answer.source)
@@ -243,31 +320,39 @@ def judge_answers(
 def make_report(
     attempts: Sequence[Attempt], suite: Suite, config: EvaluateConfig, model: dict[str, str]
 ) -> dict[str, Json]:
-    """The report as JSON: rates with Wilson intervals by kind and by perturbation, and how sound the data is."""
+    """The report as JSON: rates with Wilson intervals by kind and by perturbation, and how sound
+    the data is.
+    """
     judged = [a for a in attempts if a.verdict != "infra_error"]
     nominal = [a for a in judged if a.nominal]
     tasks: dict[str, Json] = {}
     for kind in ALL_TASK_KINDS:
         if found := [a for a in nominal if a.task.kind == kind]:
             tasks[kind] = {
-                "num_problems": len({a.task.task_id for a in found}), "num_passed": sum(a.passed for a in found),
-                **rate(found, config.confidence), **pass_at_more(found, config.pass_k, config.num_samples),
-            }  # fmt: skip
+                "num_problems": len({a.task.task_id for a in found}),
+                "num_passed": sum(a.passed for a in found),
+                **rate(found, config.confidence),
+                **pass_at_more(found, config.pass_k, config.num_samples),
+            }
     sandbox = describe_sandbox()
     return {
         "model": dict(model),
         "suite": {"name": suite.name, "digest": suite.digest, "num_problems": len(suite.tasks)},
         "confidence": config.confidence,
         "tasks": tasks,
-        "robustness": perturbed_report([a for a in judged if a.thought == "own"], suite, config.confidence),
+        "robustness": perturbed_report(
+            [a for a in judged if a.thought == "own"], suite, config.confidence
+        ),
         "chain_of_thought": thought_effect(judged, config.confidence),
         "security": security(nominal),
         "health": _health(attempts, suite),
         "sandbox": {
-            "tier": str(sandbox["tier"]), "layers": list(sandbox["layers"]),
-            "cpu_limit_s": config.cpu_limit_s, "memory_limit_bytes": config.memory_limit_bytes,
+            "tier": str(sandbox["tier"]),
+            "layers": list(sandbox["layers"]),
+            "cpu_limit_s": config.cpu_limit_s,
+            "memory_limit_bytes": config.memory_limit_bytes,
         },
-    }  # fmt: skip
+    }
 
 
 def _health(attempts: Sequence[Attempt], suite: Suite) -> dict[str, Json]:
@@ -295,11 +380,17 @@ def _write_rows(path: Path, attempts: Sequence[Attempt]) -> None:
         for same in grouped.values():
             first = same[0]
             row: dict[str, Json] = {
-                "task_id": first.task.task_id, "kind": first.task.kind, "composition": first.task.composition,
-                "perturbation": first.perturbation, "verdict": first.verdict, "passed": first.passed,
-                "completion": first.completion, "num_samples": len(same), "num_passed": sum(a.passed for a in same),
+                "task_id": first.task.task_id,
+                "kind": first.task.kind,
+                "composition": first.task.composition,
+                "perturbation": first.perturbation,
+                "verdict": first.verdict,
+                "passed": first.passed,
+                "completion": first.completion,
+                "num_samples": len(same),
+                "num_passed": sum(a.passed for a in same),
                 "findings": list(first.findings),
-            }  # fmt: skip
+            }
             if first.variant:
                 row["variant"] = first.variant
             if first.thought != "own":

@@ -1,4 +1,6 @@
-"""Exporting a checkpoint to what servers load: a vLLM-ready directory and an ONNX model, with measured parity."""
+"""Exporting a checkpoint to what servers load: a vLLM-ready directory and an ONNX model, with
+measured parity.
+"""
 
 from flab_deploy.export.stage import ExportConfig, export
 

@@ -1,4 +1,6 @@
-"""What parity is measured on: prompts of all task kinds, and inputs long enough to show a wrong position encoding."""
+"""What parity is measured on: prompts of all task kinds, and inputs long enough to show a wrong
+position encoding.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,14 @@ class ParityInputs:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
-def parity_inputs(checkpoint: Path, num_prompts: int, context_tokens: int, new_tokens: int) -> ParityInputs:
-    """`num_prompts` prompts and the long inputs, each with room for `new_tokens` in a context of `context_tokens`.
+def parity_inputs(
+    checkpoint: Path, num_prompts: int, context_tokens: int, new_tokens: int
+) -> ParityInputs:
+    """`num_prompts` prompts and the long inputs, each with room for `new_tokens` in a context of
+    `context_tokens`.
 
-    Raises ExportError if the context is too short for the prompts, ArtifactError if there is no tokenizer.
+    Raises ExportError if the context is too short for the prompts, ArtifactError if there is no
+    tokenizer.
     """
     tokenizer = load_tokenizer(checkpoint)
     tasks = _tasks(num_prompts)
@@ -50,7 +56,8 @@ def parity_inputs(checkpoint: Path, num_prompts: int, context_tokens: int, new_t
     longest = max(len(ids) for ids in text_ids)
     if longest > room:
         raise ExportError(
-            f"the model's context of {context_tokens} tokens is too short to prove parity, which takes"
+            f"the model's context of {context_tokens} tokens is too short to prove parity, "
+            "which takes"
             f" {longest + new_tokens}; lower num_new_tokens"
         )
     lengths = sorted({min(length, room) for length in LONG_INPUT_TOKENS})

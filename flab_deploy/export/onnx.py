@@ -17,11 +17,13 @@ MODEL_FILE = "model.onnx"
 def complete_onnx(checkpoint: Path, folder: Path) -> None:
     """Give optimum's output the tokenizer and settings of `checkpoint`, and check the graph.
 
-    optimum copies only tokenizer files that its own transformers writes. Files it should not have made are removed.
-    Raises ExportError if the graph is missing or invalid.
+    optimum copies only tokenizer files that its own transformers writes. Files it should not have
+    made are removed. Raises ExportError if the graph is missing or invalid.
     """
     if not (folder / MODEL_FILE).is_file():
-        raise ExportError(f"optimum wrote no {MODEL_FILE}; found {sorted(path.name for path in folder.iterdir())}")
+        raise ExportError(
+            f"optimum wrote no {MODEL_FILE}; found {sorted(path.name for path in folder.iterdir())}"
+        )
     for path in folder.iterdir():
         if not path.name.startswith(MODEL_FILE):
             path.unlink()
@@ -40,4 +42,6 @@ def complete_onnx(checkpoint: Path, folder: Path) -> None:
 def opset(folder: Path) -> int:
     """The opset of the standard operators that the graph uses."""
     model = onnx.load(str(folder / MODEL_FILE), load_external_data=False)
-    return max(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return max(
+        int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")
+    )

@@ -26,7 +26,9 @@ class OnnxDecoder:
         return self._step(ids, 0, self._graph.empty_cache(1))[0]
 
     def greedy(self, ids: list[int], num_new_tokens: int) -> list[int]:
-        """The `num_new_tokens` most probable continuations one after the other, through the cache."""
+        """The `num_new_tokens` most probable continuations one after the other, through the
+        cache.
+        """
         logits, cache = self._step(ids, 0, self._graph.empty_cache(1))
         generated = [int(logits[-1].argmax())]
         while len(generated) < num_new_tokens:
@@ -34,8 +36,15 @@ class OnnxDecoder:
             generated.append(int(logits[-1].argmax()))
         return generated
 
-    def _step(self, ids: list[int], num_past: int, cache: Cache) -> tuple[NDArray[np.float32], Cache]:
+    def _step(
+        self, ids: list[int], num_past: int, cache: Cache
+    ) -> tuple[NDArray[np.float32], Cache]:
         total = num_past + len(ids)
-        mask, positions = np.ones((1, total), dtype=np.int64), np.arange(num_past, total, dtype=np.int64)[None]
-        logits, following = self._graph.step(np.array([ids], dtype=np.int64), mask, positions, cache)
+        mask, positions = (
+            np.ones((1, total), dtype=np.int64),
+            np.arange(num_past, total, dtype=np.int64)[None],
+        )
+        logits, following = self._graph.step(
+            np.array([ids], dtype=np.int64), mask, positions, cache
+        )
         return logits[0].astype(np.float32, copy=False), following

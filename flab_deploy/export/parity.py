@@ -1,4 +1,6 @@
-"""Parity: how far an export is from the PyTorch model it was made of. Shapes: T tokens, V vocabulary."""
+"""Parity: how far an export is from the PyTorch model it was made of. Shapes: T tokens, V
+vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Differences:
     """Number of logits."""
 
     def add(self, logits: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-        """Compare two arrays of logits (T, V); a difference that is no number counts as infinite."""
+        """Compare two arrays of logits (T, V); a difference that is no number counts as
+        infinite.
+        """
         difference = np.nan_to_num(np.abs(logits - expected), nan=np.inf)
         self.maxima.append(float(difference.max()))
         self.total += float(difference.sum(dtype=np.float64))
@@ -48,13 +52,20 @@ def torch_greedy(model: PreTrainedModel, ids: list[int], num_new_tokens: int) ->
     output = model(input_ids=torch.tensor([ids]), use_cache=True)
     generated = [int(output.logits[0, -1].argmax())]
     while len(generated) < num_new_tokens:
-        output = model(input_ids=torch.tensor([generated[-1:]]), past_key_values=output.past_key_values, use_cache=True)
+        output = model(
+            input_ids=torch.tensor([generated[-1:]]),
+            past_key_values=output.past_key_values,
+            use_cache=True,
+        )
         generated.append(int(output.logits[0, -1].argmax()))
     return generated
 
 
 def checkpoint_parity(
-    model: PreTrainedModel, inputs: ParityInputs, answers: dict[str, Json], last_logits: NDArray[np.float32]
+    model: PreTrainedModel,
+    inputs: ParityInputs,
+    answers: dict[str, Json],
+    last_logits: NDArray[np.float32],
 ) -> dict[str, Json]:
     """Figures of a reopened checkpoint whose logits must be those of `model`, bit for bit.
 
@@ -69,41 +80,57 @@ def checkpoint_parity(
     num_identical = sum(a == b for a, b in zip(digests, answers["logit_digests"], strict=True))  # type: ignore[arg-type]
     if num_identical != len(digests) or worst > 0:
         raise ExportError(
-            f"the exported checkpoint differs from its source: other logits for {len(digests) - num_identical} of"
-            f" {len(digests)} inputs, by up to {worst:g}; the source does not open the same way twice"
+            "the exported checkpoint differs from its source: other logits for "
+            f"{len(digests) - num_identical} of"
+            f" {len(digests)} inputs, by up to {worst:g}; the source does not open the same "
+            "way twice"
         )
     return {
-        "num_prompts": len(inputs.texts), "num_long_inputs": len(inputs.long_ids),
-        "num_logits_identical": num_identical, "max_abs_logit_difference": worst,
-        "num_tokenizations_equal": len(inputs.texts), "overridden_tokenizer_settings": answers["overridden"],
+        "num_prompts": len(inputs.texts),
+        "num_long_inputs": len(inputs.long_ids),
+        "num_logits_identical": num_identical,
+        "max_abs_logit_difference": worst,
+        "num_tokenizations_equal": len(inputs.texts),
+        "overridden_tokenizer_settings": answers["overridden"],
         "dtype": str(model.dtype).removeprefix("torch."),
         "versions": answers["versions"],
-    }  # fmt: skip
+    }
 
 
 def check_tokens(inputs: ParityInputs, answers: dict[str, Json]) -> None:
     """Raise ExportError unless a fresh process encodes every prompt as `tokenizer.json` does.
 
-    transformers 5 has a fixed normalizer and pre-tokenizer for some architectures, Qwen2 among them,
-    and vLLM uses it: a tokenizer that was made otherwise serves other ids than it was trained on.
+    transformers 5 has a fixed normalizer and pre-tokenizer for some architectures, Qwen2 among
+    them, and vLLM uses it: a tokenizer that was made otherwise serves other ids than it was trained
+    on.
     """
     encoded, found = answers["token_ids"], answers["versions"]
     assert isinstance(encoded, list)
     assert isinstance(found, dict)
-    different = [text for text, a, b in zip(inputs.texts, inputs.text_ids, encoded, strict=True) if a != b]
+    different = [
+        text for text, a, b in zip(inputs.texts, inputs.text_ids, encoded, strict=True) if a != b
+    ]
     if different:
         raise ExportError(
-            f"transformers {found['transformers']} encodes {len(different)} of {len(inputs.texts)} prompts unlike"
-            f" tokenizer.json, such as {different[0][:40]!r}; it replaces {answers['overridden']} for this architecture"
+            f"transformers {found['transformers']} encodes {len(different)} of "
+            f"{len(inputs.texts)} prompts unlike"
+            f" tokenizer.json, such as {different[0][:40]!r}; it replaces "
+            f"{answers['overridden']} for this architecture"
         )
 
 
 def other_version_parity(
-    model: PreTrainedModel, inputs: ParityInputs, last_logits: NDArray[np.float32], version: str, bound: float
+    model: PreTrainedModel,
+    inputs: ParityInputs,
+    last_logits: NDArray[np.float32],
+    version: str,
+    bound: float,
 ) -> float:
-    """Largest difference of the last logits (N, V) that another transformers version computed in float32.
+    """Largest difference of the last logits (N, V) that another transformers version computed in
+    float32.
 
-    Raises ExportError if it exceeds `bound`: then that version did not read the checkpoint's settings.
+    Raises ExportError if it exceeds `bound`: then that version did not read the checkpoint's
+    settings.
     """
     differences = Differences()
     for ids, last in zip(inputs.all_ids, last_logits, strict=True):
@@ -111,19 +138,26 @@ def other_version_parity(
     worst = max(differences.maxima)
     if not worst <= bound:
         raise ExportError(
-            f"transformers {version} opens the exported checkpoint as another model: logits differ by up to"
+            f"transformers {version} opens the exported checkpoint as another model: logits "
+            "differ by up to"
             f" {worst:.3g}, the bound is {bound:g}; it does not understand all of config.json"
         )
     return worst
 
 
 def onnx_parity(
-    model: PreTrainedModel, decoder: OnnxDecoder, inputs: ParityInputs, num_new_tokens: int, bound: float
+    model: PreTrainedModel,
+    decoder: OnnxDecoder,
+    inputs: ParityInputs,
+    num_new_tokens: int,
+    bound: float,
 ) -> dict[str, Json]:
-    """Figures of an ONNX model against the float32 `model`: logits, and greedy tokens through both caches.
+    """Figures of an ONNX model against the float32 `model`: logits, and greedy tokens through both
+    caches.
 
-    A different greedy token is a near tie if the model's own logits for the two are closer than twice `bound`.
-    Raises ExportError if a logit differs by more than `bound`, or a token by more than a near tie.
+    A different greedy token is a near tie if the model's own logits for the two are closer than
+    twice `bound`. Raises ExportError if a logit differs by more than `bound`, or a token by more
+    than a near tie.
     """
     short, long = Differences(), Differences()
     for ids in inputs.text_ids:
@@ -133,30 +167,42 @@ def onnx_parity(
     worst = max(short.maxima + long.maxima)
     if not worst <= bound:
         raise ExportError(
-            f"ONNX logits differ from PyTorch's by up to {worst:.3g} (prompts {max(short.maxima):.3g}, inputs of"
-            f" {len(inputs.long_ids[0])} tokens and more {max(long.maxima):.3g}); the bound is {bound:g}"
+            f"ONNX logits differ from PyTorch's by up to {worst:.3g} (prompts "
+            f"{max(short.maxima):.3g}, inputs of"
+            f" {len(inputs.long_ids[0])} tokens and more {max(long.maxima):.3g}); the bound "
+            f"is {bound:g}"
         )
     margins = [_greedy_margin(model, decoder, ids, num_new_tokens) for ids in inputs.all_ids]
     widest = max((margin for margin in margins if margin is not None), default=0.0)
     if widest > 2 * bound:
         raise ExportError(
-            f"ONNX greedy decoding chose a token {widest:.3g} below PyTorch's best; near ties end at {2 * bound:g}"
+            f"ONNX greedy decoding chose a token {widest:.3g} below PyTorch's best; near ties "
+            f"end at {2 * bound:g}"
         )
     equal = [margin is None for margin in margins]
     num_texts = len(inputs.texts)
     return {
-        "num_prompts": num_texts, "num_new_tokens": num_new_tokens,
-        "num_greedy_equal": sum(equal[:num_texts]), "num_greedy_near_ties": num_texts - sum(equal[:num_texts]),
-        "max_abs_logit_difference": worst, "max_abs_logit_difference_bound": bound,
+        "num_prompts": num_texts,
+        "num_new_tokens": num_new_tokens,
+        "num_greedy_equal": sum(equal[:num_texts]),
+        "num_greedy_near_ties": num_texts - sum(equal[:num_texts]),
+        "max_abs_logit_difference": worst,
+        "max_abs_logit_difference_bound": bound,
         "mean_abs_logit_difference": (short.total + long.total) / (short.count + long.count),
-        "num_long_inputs": len(inputs.long_ids), "long_input_tokens": [len(ids) for ids in inputs.long_ids],
-        "long_max_abs_logit_difference": max(long.maxima), "num_long_greedy_equal": sum(equal[num_texts:]),
+        "num_long_inputs": len(inputs.long_ids),
+        "long_input_tokens": [len(ids) for ids in inputs.long_ids],
+        "long_max_abs_logit_difference": max(long.maxima),
+        "num_long_greedy_equal": sum(equal[num_texts:]),
         "dtype": "float32",
-    }  # fmt: skip
+    }
 
 
-def _greedy_margin(model: PreTrainedModel, decoder: OnnxDecoder, ids: list[int], num_new_tokens: int) -> float | None:
-    """None if both decode alike, else the model's logit margin between the two tokens where they part."""
+def _greedy_margin(
+    model: PreTrainedModel, decoder: OnnxDecoder, ids: list[int], num_new_tokens: int
+) -> float | None:
+    """None if both decode alike, else the model's logit margin between the two tokens where they
+    part.
+    """
     expected, found = torch_greedy(model, ids, num_new_tokens), decoder.greedy(ids, num_new_tokens)
     parted = next((n for n, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b), None)
     if parted is None:

@@ -26,31 +26,45 @@ class ExportConfig:
     """What to export, and how close it must be to its source."""
 
     formats: tuple[Format, ...] = ("vllm", "onnx")
-    """`vllm`: a checkpoint directory that vLLM, transformers 4 and 5 open; `onnx`: a float32 model for ONNX Runtime."""
+    """`vllm`: a checkpoint directory that vLLM, transformers 4 and 5 open; `onnx`: a float32 model
+    for ONNX Runtime.
+    """
     num_prompts: int = 50
     """Prompts to compare logits and greedy tokens on; four long inputs come on top."""
     num_new_tokens: int = 32
     """Greedy tokens per prompt."""
     max_abs_logit_difference: float = 1e-3
-    """How far a logit of the ONNX model may be from PyTorch's, both in float32; in the checkpoint none may differ."""
+    """How far a logit of the ONNX model may be from PyTorch's, both in float32; in the checkpoint
+    none may differ.
+    """
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that make no sense."""
         unknown = sorted(set(self.formats) - {"vllm", "onnx"})
         if unknown or not self.formats:
-            raise ConfigError(f"formats must be vllm and onnx or one of them, got {list(self.formats)}")
+            raise ConfigError(
+                f"formats must be vllm and onnx or one of them, got {list(self.formats)}"
+            )
         counts = (self.num_prompts, self.num_new_tokens)
         if min(counts) < 1:
-            raise ConfigError(f"num_prompts and num_new_tokens must be at least 1, got {counts[0]} and {counts[1]}")
+            raise ConfigError(
+                f"num_prompts and num_new_tokens must be at least 1, got {counts[0]} and "
+                f"{counts[1]}"
+            )
         if not 0 < self.max_abs_logit_difference < float("inf"):
-            raise ConfigError(f"max_abs_logit_difference must be positive, got {self.max_abs_logit_difference}")
+            raise ConfigError(
+                f"max_abs_logit_difference must be positive, got {self.max_abs_logit_difference}"
+            )
 
 
-def export(model: str | Path, out: Path, config: ExportConfig | None = None, *, force: bool = False) -> Artifact:
+def export(
+    model: str | Path, out: Path, config: ExportConfig | None = None, *, force: bool = False
+) -> Artifact:
     """The export of `model` at `out`: `vllm/`, `onnx/` as `config.formats` asks, and `parity.json`.
 
-    The figures hold the SHA-256 of every file under `files`. Parity depends on the machine and stays outside
-    the digest. Raises ExportError if a special id is wrong or a figure is out of its bound; nothing is written then.
+    The figures hold the SHA-256 of every file under `files`. Parity depends on the machine and
+    stays outside the digest. Raises ExportError if a special id is wrong or a figure is out of its
+    bound; nothing is written then.
     """
     config = config or ExportConfig()
     checkpoint = resolve(model)
@@ -58,13 +72,21 @@ def export(model: str | Path, out: Path, config: ExportConfig | None = None, *, 
     def work(draft: Draft) -> None:
         parity = _export(checkpoint.path, draft.path, config)
         files = sorted(path for path in draft.path.rglob("*") if path.is_file())
-        draft.figures["files"] = {path.relative_to(draft.path).as_posix(): file_digest(path) for path in files}
+        draft.figures["files"] = {
+            path.relative_to(draft.path).as_posix(): file_digest(path) for path in files
+        }
         write_json(draft.path / PARITY, parity)
 
     return run_stage(
-        out, kind="export", module=__name__, parents={"model": checkpoint.digest},
-        config=cast("dict[str, Json]", asdict(config)), work=work, measurements=(PARITY,), force=force,
-    )  # fmt: skip
+        out,
+        kind="export",
+        module=__name__,
+        parents={"model": checkpoint.digest},
+        config=cast("dict[str, Json]", asdict(config)),
+        work=work,
+        measurements=(PARITY,),
+        force=force,
+    )
 
 
 def _export(source: Path, out: Path, config: ExportConfig) -> dict[str, Json]:
@@ -80,7 +102,9 @@ def _export(source: Path, out: Path, config: ExportConfig) -> dict[str, Json]:
         checkpoint = (out if "vllm" in config.formats else folder) / "vllm"
         write_checkpoint(source, checkpoint)
         model = load_model(source, getattr(torch, str(read_config(checkpoint)["dtype"])))
-        inputs = parity_inputs(source, config.num_prompts, model.config.max_position_embeddings, config.num_new_tokens)
+        inputs = parity_inputs(
+            source, config.num_prompts, model.config.max_position_embeddings, config.num_new_tokens
+        )
         inputs.save(folder / "inputs.json")
         if "vllm" in config.formats:
             logger.info("export: reopening the vLLM checkpoint in a fresh process")
@@ -93,7 +117,12 @@ def _export(source: Path, out: Path, config: ExportConfig) -> dict[str, Json]:
 
 
 def _export_onnx(
-    source: Path, checkpoint: Path, out: Path, inputs: ParityInputs, scratch: Path, config: ExportConfig
+    source: Path,
+    checkpoint: Path,
+    out: Path,
+    inputs: ParityInputs,
+    scratch: Path,
+    config: ExportConfig,
 ) -> dict[str, Json]:
     import onnxruntime
     import torch
@@ -106,7 +135,9 @@ def _export_onnx(
 
     python = python_of("optimum")
     logger.info("export: optimum exports the checkpoint to ONNX")
-    answers, last_logits = reopen(python, checkpoint, scratch, "--dtype", "float32", "--onnx", str(out))
+    answers, last_logits = reopen(
+        python, checkpoint, scratch, "--dtype", "float32", "--onnx", str(out)
+    )
     check_tokens(inputs, answers)
     complete_onnx(checkpoint, out)
     logger.info("export: comparing ONNX Runtime with PyTorch")
@@ -117,7 +148,10 @@ def _export_onnx(
     worst = other_version_parity(model, inputs, last_logits, found["transformers"], bound)
     return {
         **onnx_parity(model, decoder, inputs, config.num_new_tokens, bound),
-        "exporter_max_abs_logit_difference": worst, "opset": opset(out),
-        "onnxruntime_version": str(onnxruntime.__version__), "optimum_version": found["optimum"],
-        "optimum_onnx_version": found["optimum-onnx"], "transformers_version": found["transformers"],
-    }  # fmt: skip
+        "exporter_max_abs_logit_difference": worst,
+        "opset": opset(out),
+        "onnxruntime_version": str(onnxruntime.__version__),
+        "optimum_version": found["optimum"],
+        "optimum_onnx_version": found["optimum-onnx"],
+        "transformers_version": found["transformers"],
+    }

@@ -1,4 +1,5 @@
-"""The vLLM-ready checkpoint: the source's weights, with settings that transformers 4 and 5 read alike.
+"""The vLLM-ready checkpoint: the source's weights, with settings that transformers 4 and 5 read
+alike.
 
 transformers 5 keeps RoPE settings under `rope_parameters` and calls the number format `dtype`;
 version 4 reads `rope_theta`, `rope_scaling` and `torch_dtype`, and silently falls back to a
@@ -24,11 +25,24 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jin
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 _INDEX = "model.safetensors.index.json"
 # Left out: where the source lay, and what repeats tokenizer.json and may contradict it.
-_DROPPED_FROM_CONFIG = ("_name_or_path", "_attn_implementation", "torch_dtype", "rope_theta", "rope_scaling")
+_DROPPED_FROM_CONFIG = (
+    "_name_or_path",
+    "_attn_implementation",
+    "torch_dtype",
+    "rope_theta",
+    "rope_scaling",
+)
 _DROPPED_FROM_TOKENIZER = (
-    "added_tokens_decoder", "auto_map", "backend", "extra_special_tokens", "is_local", "name_or_path",
-    "processor_class", "special_tokens_map_file", "tokenizer_file",
-)  # fmt: skip
+    "added_tokens_decoder",
+    "auto_map",
+    "backend",
+    "extra_special_tokens",
+    "is_local",
+    "name_or_path",
+    "processor_class",
+    "special_tokens_map_file",
+    "tokenizer_file",
+)
 
 
 def write_checkpoint(source: Path, target: Path) -> None:
@@ -53,15 +67,22 @@ def write_checkpoint(source: Path, target: Path) -> None:
 
 
 def portable_config(source: Path) -> dict[str, Any]:
-    """The model's configuration in both spellings, its RoPE settings as the source model itself resolves them."""
+    """The model's configuration in both spellings, its RoPE settings as the source model itself
+    resolves them.
+    """
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    raw = {key: value for key, value in read_config(source).items() if key not in _DROPPED_FROM_CONFIG}
+    raw = {
+        key: value for key, value in read_config(source).items() if key not in _DROPPED_FROM_CONFIG
+    }
     check_supported(raw, source)
     num_rows = model_shape(source).vocab_size
     if num_rows != raw["vocab_size"]:
-        raise ExportError(f"{source}/config.json says vocab_size {raw['vocab_size']}, the weights have {num_rows} rows")
+        raise ExportError(
+            f"{source}/config.json says vocab_size {raw['vocab_size']}, the weights have "
+            f"{num_rows} rows"
+        )
     raw.setdefault("architectures", [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[raw["model_type"]]])
     resolved = AutoConfig.from_pretrained(source)
     dtype = str(raw.get("dtype") or resolved.dtype or _stored_dtype(source)).removeprefix("torch.")
@@ -70,12 +91,21 @@ def portable_config(source: Path) -> dict[str, Any]:
 
 
 def _rope_settings(rope: dict[str, Any]) -> dict[str, Any]:
-    """RoPE settings as transformers 5 reads them (`rope_parameters`) and as 4 does (the other keys)."""
+    """RoPE settings as transformers 5 reads them (`rope_parameters`) and as 4 does (the other
+    keys).
+    """
     if not rope:
         return {}
     if any(isinstance(value, dict) for value in rope.values()):
-        raise ExportError(f"RoPE settings differ by layer type ({', '.join(rope)}), which transformers 4 cannot read")
-    scaling = {key: value for key, value in rope.items() if key not in ("rope_theta", "partial_rotary_factor")}
+        raise ExportError(
+            f"RoPE settings differ by layer type ({', '.join(rope)}), which transformers 4 "
+            "cannot read"
+        )
+    scaling = {
+        key: value
+        for key, value in rope.items()
+        if key not in ("rope_theta", "partial_rotary_factor")
+    }
     settings = {"rope_parameters": rope, "rope_theta": rope["rope_theta"]}
     if "partial_rotary_factor" in rope:
         settings["partial_rotary_factor"] = rope["partial_rotary_factor"]
@@ -87,7 +117,11 @@ def _rope_settings(rope: dict[str, Any]) -> dict[str, Any]:
 def portable_generation_config(source: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Generation defaults: the source's own, or the special ids of its configuration."""
     path = source / "generation_config.json"
-    settings = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    settings = (
+        cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+        if path.is_file()
+        else {}
+    )
     settings.pop("_from_model_config", None)
     for role in ROLES:
         if config.get(f"{role}_id") is not None:
@@ -96,9 +130,11 @@ def portable_generation_config(source: Path, config: dict[str, Any]) -> dict[str
 
 
 def portable_tokenizer_config(source: Path) -> dict[str, Any]:
-    """Tokenizer settings for the class that both majors know and that takes `tokenizer.json` as it is.
+    """Tokenizer settings for the class that both majors know and that takes `tokenizer.json` as it
+    is.
 
-    For some architectures transformers 5 uses a class of its own all the same; parity shows what that changes.
+    For some architectures transformers 5 uses a class of its own all the same; parity shows what
+    that changes.
     """
     settings: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
@@ -126,7 +162,9 @@ def _stored_dtype(source: Path) -> str:
 
 
 def _write_weights(source: Path, target: Path) -> None:
-    """Copy a weight file byte for byte; add the format mark that older readers insist on where it is missing."""
+    """Copy a weight file byte for byte; add the format mark that older readers insist on where it
+    is missing.
+    """
     if _header(source).get("__metadata__", {}).get("format") == "pt":
         shutil.copyfile(source, target)
         return

@@ -32,12 +32,19 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
-        return Batch(input_ids=self.input_ids.to(device), attention_mask=self.attention_mask.to(device),
-                     positions=self.positions.to(device), targets=self.targets.to(device))  # fmt: skip
+        return Batch(
+            input_ids=self.input_ids.to(device),
+            attention_mask=self.attention_mask.to(device),
+            positions=self.positions.to(device),
+            targets=self.targets.to(device),
+        )
 
 
-def encode(path: Path, examples: Sequence[Instruction], end_of_text: int, longest: int) -> list[tuple[list[int], int]]:
-    """Token ids of each example with its end token, and where its completion starts; longer ones are left out.
+def encode(
+    path: Path, examples: Sequence[Instruction], end_of_text: int, longest: int
+) -> list[tuple[list[int], int]]:
+    """Token ids of each example with its end token, and where its completion starts; longer ones
+    are left out.
 
     Prompt and completion are encoded on their own and joined as ids, as in generation.
     """
@@ -48,7 +55,9 @@ def encode(path: Path, examples: Sequence[Instruction], end_of_text: int, longes
     encoded = [([*p.ids, *c.ids, end_of_text], len(p.ids)) for p, c in pairs if p.ids]
     kept = [pair for pair in encoded if len(pair[0]) <= longest]
     if not kept:
-        raise ConfigError(f"none of the {len(examples)} examples fits in {longest} tokens; give shorter ones")
+        raise ConfigError(
+            f"none of the {len(examples)} examples fits in {longest} tokens; give shorter ones"
+        )
     return kept
 
 
@@ -69,12 +78,19 @@ def pad(examples: Sequence[tuple[list[int], int]]) -> Batch:
         mask[row, : len(ids)] = 1
         positions += range(row * longest + start - 1, row * longest + len(ids) - 1)
     flat = torch.tensor(positions)
-    return Batch(input_ids=input_ids, attention_mask=mask, positions=flat, targets=input_ids.flatten()[flat + 1])
+    return Batch(
+        input_ids=input_ids,
+        attention_mask=mask,
+        positions=flat,
+        targets=input_ids.flatten()[flat + 1],
+    )
 
 
 def completion_states(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Final hidden states (P, D) at the batch's positions."""
-    out = backbone(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+    out = backbone(model)(
+        input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+    )
     states: Tensor = out.last_hidden_state.flatten(0, 1)[batch.positions]
     return states
 
@@ -87,7 +103,8 @@ def states_of(model: PreTrainedModel, batches: Iterable[Batch]) -> list[Tensor]:
 
 @torch.no_grad()
 def kl_measure(model: PreTrainedModel, batches: Sequence[Batch]) -> Callable[[], float]:
-    """A function that measures the KL from the model as it is now to the model as it is when called.
+    """A function that measures the KL from the model as it is now to the model as it is when
+    called.
 
     Mean KL(original || model) in nats per completion token, in [0, inf); arithmetic in float32.
     """
@@ -100,7 +117,10 @@ def kl_measure(model: PreTrainedModel, batches: Sequence[Batch]) -> Callable[[],
 
     def measure() -> float:
         states = states_of(model, batches)
-        sums = [float(kl_per_position(head, r, s[None]).sum()) for r, s in zip(references, states, strict=True)]
+        sums = [
+            float(kl_per_position(head, r, s[None]).sum())
+            for r, s in zip(references, states, strict=True)
+        ]
         return max(sum(sums) / count, 0.0)
 
     return measure

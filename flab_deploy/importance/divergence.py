@@ -39,7 +39,11 @@ class Head:
         """Start, float32 weight (v, D) and bias (v,) of each slice of the vocabulary, scaled."""
         for start in range(0, self.weight.shape[0], _TOKENS):
             weight = self.weight[start : start + _TOKENS].float()
-            bias = None if self.bias is None else self.bias[start : start + _TOKENS].float() * self.scale
+            bias = (
+                None
+                if self.bias is None
+                else self.bias[start : start + _TOKENS].float() * self.scale
+            )
             yield start, weight if self.scale == 1 else weight * self.scale, bias
 
     def at(self, temperature: float) -> Head:
@@ -50,7 +54,9 @@ class Head:
     def logits(self, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Logits (P, v) of one slice of the vocabulary."""
         found = states @ weight.T if bias is None else torch.addmm(bias, states, weight.T)
-        return found if self.softcap is None else found.div_(self.softcap).tanh_().mul_(self.softcap)
+        return (
+            found if self.softcap is None else found.div_(self.softcap).tanh_().mul_(self.softcap)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +68,23 @@ class Reference:
     log_normalizer: Tensor
     """(P,) float32: log Z."""
     expected: Tensor | None
-    """(P, D) float32: the head's rows averaged under the prediction; None if logits are not linear."""
+    """(P, D) float32: the head's rows averaged under the prediction; None if logits are not linear.
+    """
     targets: Tensor
     """(P,) the tokens that really follow."""
 
 
 def head_of(model: PreTrainedModel) -> Head:
-    """The output head of a model, with the transformations of its logits that its configuration names."""
+    """The output head of a model, with the transformations of its logits that its configuration
+    names.
+    """
     scaling = getattr(model.config, "logits_scaling", None)
     return Head(
-        weight=output_weight(model).detach(), bias=getattr(model.get_output_embeddings(), "bias", None),
-        scale=1.0 / scaling if scaling else 1.0, softcap=getattr(model.config, "final_logit_softcapping", None),
-    )  # fmt: skip
+        weight=output_weight(model).detach(),
+        bias=getattr(model.get_output_embeddings(), "bias", None),
+        scale=1.0 / scaling if scaling else 1.0,
+        softcap=getattr(model.config, "final_logit_softcapping", None),
+    )
 
 
 @torch.no_grad()
@@ -87,7 +98,9 @@ def log_normalizer(head: Head, states: Tensor) -> Tensor:
             rows = slice(at, at + _POSITIONS)
             logits = head.logits(states[rows], weight, bias)
             peak = torch.maximum(largest[rows], logits.amax(1))
-            total[rows] = total[rows] * (largest[rows] - peak).exp_() + logits.sub_(peak[:, None]).exp_().sum(1)
+            total[rows] = total[rows] * (largest[rows] - peak).exp_() + logits.sub_(
+                peak[:, None]
+            ).exp_().sum(1)
             largest[rows] = peak
     return largest + total.log()
 
@@ -110,8 +123,8 @@ def reference_of(head: Head, states: Tensor, targets: Tensor) -> Reference:
 def kl_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
     """KL(original || candidate) in nats at each position of `states` (n, P, D), as (n, P) float64.
 
-    Rounding of float32 logits leaves an error of a few 1e-6 at a position, of either sign: it vanishes in a mean,
-    and would not if values below zero were cut off.
+    Rounding of float32 logits leaves an error of a few 1e-6 at a position, of either sign: it
+    vanishes in a mean, and would not if values below zero were cut off.
     """
     candidates = states.float()
     normalizer = log_normalizer(head, candidates.flatten(0, 1)).view(candidates.shape[:2])
@@ -124,7 +137,9 @@ def kl_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _expected_gain(head: Head, reference: Reference, states: Tensor) -> Tensor:
-    """Mean change of the logits under the original's prediction, (n, P) float64, where logits are not linear."""
+    """Mean change of the logits under the original's prediction, (n, P) float64, where logits are
+    not linear.
+    """
     total = torch.zeros(states.shape[:2], dtype=torch.float64, device=states.device)
     for _, weight, bias in head.slices():
         for at in range(0, states.shape[1], _POSITIONS):
@@ -141,7 +156,9 @@ def nll_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor
     """Negative log-likelihood in nats of the token that follows, (n, P) float64, in [0, inf)."""
     candidates = states.float()
     normalizer = log_normalizer(head, candidates.flatten(0, 1)).view(candidates.shape[:2])
-    return (normalizer.double() - _target_logits(head, reference.targets, candidates).double()).clamp_(min=0)
+    return (
+        normalizer.double() - _target_logits(head, reference.targets, candidates).double()
+    ).clamp_(min=0)
 
 
 def _target_logits(head: Head, targets: Tensor, states: Tensor) -> Tensor:
@@ -160,13 +177,18 @@ def errors_per_position(head: Head, reference: Reference, states: Tensor) -> Ten
 
 @torch.no_grad()
 def log_likelihood_gradient(head: Head, states: Tensor, tokens: Tensor) -> Tensor:
-    """Gradient (P, D) float32 of the log-probabilities of `tokens` (P,) with respect to the final `states` (P, D)."""
+    """Gradient (P, D) float32 of the log-probabilities of `tokens` (P,) with respect to the final
+    `states` (P, D).
+    """
     states = states.float()
     normalizer = log_normalizer(head, states)
     rows_of = head.weight[tokens].float() * head.scale
     expected = torch.zeros_like(states)
     if head.softcap is not None:
-        rows_of = rows_of * (1 - (_target_logits(head, tokens, states[None])[0] / head.softcap).square())[:, None]
+        rows_of = (
+            rows_of
+            * (1 - (_target_logits(head, tokens, states[None])[0] / head.softcap).square())[:, None]
+        )
     for _, weight, bias in head.slices():
         for at in range(0, len(states), _POSITIONS):
             rows = slice(at, at + _POSITIONS)
@@ -180,22 +202,30 @@ def log_likelihood_gradient(head: Head, states: Tensor, tokens: Tensor) -> Tenso
 
 @torch.no_grad()
 def curvature_probe(head: Head, states: Tensor, seed: int) -> Tensor:
-    """A random direction (P, D) float32 at each of the final `states` (P, D); the same for the same seed.
+    """A random direction (P, D) float32 at each of the final `states` (P, D); the same for the same
+    seed.
 
-    Its mean outer product is the curvature of KL(prediction || .) there, the Fisher information J' (diag p - p p') J of
-    the logits' derivative J: random signs times a square root of the middle factor. Unlike the gradient of a sampled
-    token, which is zero nearly always where a prediction is nearly certain, it varies little from draw to draw.
+    Its mean outer product is the curvature of KL(prediction || .) there, the Fisher information J'
+    (diag p - p p') J of the logits' derivative J: random signs times a square root of the middle
+    factor. Unlike the gradient of a sampled token, which is zero nearly always where a prediction
+    is nearly certain, it varies little from draw to draw.
     """
     states = states.float()
     normalizer = log_normalizer(head, states)
-    drawn, expected, total = torch.zeros_like(states), torch.zeros_like(states), torch.zeros_like(normalizer)
+    drawn, expected, total = (
+        torch.zeros_like(states),
+        torch.zeros_like(states),
+        torch.zeros_like(normalizer),
+    )
     generator = torch.Generator().manual_seed(seed)
     for _, weight, bias in head.slices():
         for at in range(0, len(states), _POSITIONS):
             rows = slice(at, at + _POSITIONS)
             logits = head.logits(states[rows], weight, bias)
             root = (logits - normalizer[rows, None]).div_(2).exp_()
-            signed = root * torch.empty(root.shape).bernoulli_(generator=generator).mul_(2).sub_(1).to(root.device)
+            signed = root * torch.empty(root.shape).bernoulli_(generator=generator).mul_(2).sub_(
+                1
+            ).to(root.device)
             total[rows] += signed.sum(1)
             slope = 1.0 if head.softcap is None else 1 - (logits / head.softcap).square()
             drawn[rows].addmm_(signed.mul_(slope), weight)

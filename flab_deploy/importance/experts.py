@@ -1,4 +1,6 @@
-"""Importance of the experts of mixture layers. Shapes: L layers, E experts, N tokens, K experts per token."""
+"""Importance of the experts of mixture layers. Shapes: L layers, E experts, N tokens, K experts per
+token.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ from flab_deploy.importance.ranks import Ranks
 def expert_scores(
     model: PreTrainedModel, batches: Sequence[Batch], num_experts: int, ranks: Ranks | None = None
 ) -> Tensor:
-    """Mean routing weight of every expert over completion tokens, (L, E) float32, in [0, 1]; low = safe to drop.
+    """Mean routing weight of every expert over completion tokens, (L, E) float32, in [0, 1]; low =
+    safe to drop.
 
-    Layers without experts have zeros. Deviation from REAP (arXiv 2510.13999), which also weighs by the norm
-    of what an expert writes.
+    Layers without experts have zeros. Deviation from REAP (arXiv 2510.13999), which also weighs by
+    the norm of what an expert writes.
     """
     ranks = ranks or Ranks()
     totals = torch.zeros(len(layers(model)), num_experts, dtype=torch.float64)
@@ -30,7 +33,9 @@ def expert_scores(
         def hook(_module: nn.Module, _args: object, output: tuple[Tensor, Tensor, Tensor]) -> None:
             _, weights, experts = output  # (N, K) both
             chosen = experts.view(-1, experts.shape[-1])[positions].flatten().cpu()
-            totals[index].index_add_(0, chosen, weights.view(-1, weights.shape[-1])[positions].flatten().double().cpu())
+            totals[index].index_add_(
+                0, chosen, weights.view(-1, weights.shape[-1])[positions].flatten().double().cpu()
+            )
 
         return hook
 

@@ -1,4 +1,6 @@
-"""What the `score` stage measures on a loaded model; under `torchrun` every process does its share of the batches."""
+"""What the `score` stage measures on a loaded model; under `torchrun` every process does its share
+of the batches.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.importance.calibration import Batch, encode, make_batches
 from flab_deploy.importance.examples import answered, choose, held_out_tasks
 from flab_deploy.importance.experts import expert_scores
-from flab_deploy.importance.layer_stage import LayerFindings, search_layers
+from flab_deploy.importance.layers.stage import LayerFindings, search_layers
 from flab_deploy.importance.ranks import Ranks
 from flab_deploy.importance.readers import Reader, channel_readers, head_readers
 from flab_deploy.importance.score_config import ScoreConfig
@@ -47,17 +49,28 @@ class Measured:
     def tensors(self) -> dict[str, Tensor]:
         """The scores under their names in the artifact."""
         named = {
-            "layer_kl": torch.tensor(self.layers.kl_nats), "channel_scores": self.channels,
-            "head_scores": self.heads, "expert_scores": self.experts,
-        }  # fmt: skip
+            "layer_kl": torch.tensor(self.layers.kl_nats),
+            "channel_scores": self.channels,
+            "head_scores": self.heads,
+            "expert_scores": self.experts,
+        }
         return {name: tensor.contiguous() for name, tensor in named.items() if tensor is not None}
 
 
 def measure(
-    path: Path, corpus: Sequence[Instruction], end: int, config: ScoreConfig, ranks: Ranks, journal_path: Path | None
+    path: Path,
+    corpus: Sequence[Instruction],
+    end: int,
+    config: ScoreConfig,
+    ranks: Ranks,
+    journal_path: Path | None,
 ) -> Measured:
-    """Score the layers, channels, heads and experts of the checkpoint at `path`; `end` is the token that ends texts."""
-    chosen = choose(corpus, held_out_tasks(config.held_out), config.num_calibration, config.shared_words)
+    """Score the layers, channels, heads and experts of the checkpoint at `path`; `end` is the token
+    that ends texts.
+    """
+    chosen = choose(
+        corpus, held_out_tasks(config.held_out), config.num_calibration, config.shared_words
+    )
     model = _load(path, config)
     examples = chosen.examples
     if config.self_generated:
@@ -68,18 +81,30 @@ def measure(
     found = search_layers(model, batches, config, journal_path, ranks)
     logger.info("score: channels and heads by %s", config.channel_metric)
     channels, heads, experts = _parts(model, batches, config, ranks, model_shape(path).num_experts)
-    return Measured(layers=found, channels=channels, heads=heads, experts=experts, examples=list(examples),
-                    num_tokens=sum(len(batch.positions) for batch in batches),
-                    num_contaminated=chosen.num_contaminated)  # fmt: skip
+    return Measured(
+        layers=found,
+        channels=channels,
+        heads=heads,
+        experts=experts,
+        examples=list(examples),
+        num_tokens=sum(len(batch.positions) for batch in batches),
+        num_contaminated=chosen.num_contaminated,
+    )
 
 
 def _parts(
-    model: PreTrainedModel, batches: Sequence[Batch], config: ScoreConfig, ranks: Ranks, num_experts: int
+    model: PreTrainedModel,
+    batches: Sequence[Batch],
+    config: ScoreConfig,
+    ranks: Ranks,
+    num_experts: int,
 ) -> tuple[Tensor | None, Tensor, Tensor | None]:
     """Scores of channels, heads and experts; layers that lack a part have zeros there."""
 
     def scored(readers: Sequence[Reader]) -> Tensor:
-        return unit_scores(model, readers, batches, config.channel_metric, seed=config.seed, ranks=ranks)
+        return unit_scores(
+            model, readers, batches, config.channel_metric, seed=config.seed, ranks=ranks
+        )
 
     dense = channel_readers(model)
     channels = None
@@ -92,14 +117,18 @@ def _parts(
 
 
 def _load(path: Path, config: ScoreConfig) -> PreTrainedModel:
-    """The model in float32 where it is to run. Raises ArtifactError naming a tensor that is not finite."""
+    """The model in float32 where it is to run. Raises ArtifactError naming a tensor that is not
+    finite.
+    """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but this machine offers none; take cpu or auto")
     on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
     model = load_model(path, torch.float32)
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter.detach().sum())):
-            raise ArtifactError(f"{path}: tensor {name} holds values that are not finite; get the checkpoint again")
+            raise ArtifactError(
+                f"{path}: tensor {name} holds values that are not finite; get the checkpoint again"
+            )
     return cast("PreTrainedModel", model.to(torch.device("cuda"))) if on_gpu else model  # type: ignore[arg-type]
 
 

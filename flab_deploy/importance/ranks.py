@@ -42,7 +42,9 @@ class Ranks:
 
     @contextmanager
     def lead(self) -> Iterator[Callable[[], None]]:
-        """On the first rank: call what this yields to have the others join the work; they are let go otherwise."""
+        """On the first rank: call what this yields to have the others join the work; they are let
+        go otherwise.
+        """
         told: list[int] = []
 
         def start() -> None:
@@ -71,7 +73,9 @@ def _device() -> str:
 
 @contextmanager
 def joined_ranks() -> Iterator[Ranks]:
-    """The ranks of the `torchrun` that started this process, joined for the block; alone, if none did."""
+    """The ranks of the `torchrun` that started this process, joined for the block; alone, if none
+    did.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield Ranks()
         return

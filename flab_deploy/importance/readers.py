@@ -1,8 +1,9 @@
 """The linear maps that read FFN channels and attention heads, and what passes through them.
 
-Channels are single columns of a layer's FFN output map; a key-value group is the block of columns of the attention
-output map that the query heads of that group write. Both are scored by one family of measures on those columns.
-Shapes: B examples, T tokens, P completion positions, F columns, U units (channels or groups), L layers.
+Channels are single columns of a layer's FFN output map; a key-value group is the block of columns
+of the attention output map that the query heads of that group write. Both are scored by one family
+of measures on those columns. Shapes: B examples, T tokens, P completion positions, F columns, U
+units (channels or groups), L layers.
 """
 
 from __future__ import annotations
@@ -56,8 +57,14 @@ class Reader:
 
 def channel_readers(model: PreTrainedModel) -> dict[int, Reader]:
     """The FFN output map of every layer that has one FFN and not experts, by layer."""
-    maps = {at: down_projection(layer) for at, layer in enumerate(layers(model)) if not has_experts(layer)}
-    return {at: Reader(linear=linear, num_units=_num_columns(linear)) for at, linear in maps.items()}
+    maps = {
+        at: down_projection(layer)
+        for at, layer in enumerate(layers(model))
+        if not has_experts(layer)
+    }
+    return {
+        at: Reader(linear=linear, num_units=_num_columns(linear)) for at, linear in maps.items()
+    }
 
 
 def _num_columns(linear: nn.Module) -> int:
@@ -73,7 +80,8 @@ def head_readers(model: PreTrainedModel) -> list[Reader]:
     heads, groups = int(model.config.num_attention_heads), num_key_value_heads(model)
     if groups < 1 or heads % groups:
         raise UnsupportedModel(
-            f"{heads} attention heads cannot be divided among {groups} key-value heads; correct config.json"
+            f"{heads} attention heads cannot be divided among {groups} key-value heads; "
+            "correct config.json"
         )
     return [Reader(linear=attention_output(layer), num_units=groups) for layer in layers(model)]
 
@@ -85,7 +93,9 @@ def _hooked(readers: Sequence[Reader], see: Callable[[int, Tensor], None]) -> It
     def hook_of(index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda _module, args: see(index, args[0])
 
-    handles = [reader.linear.register_forward_pre_hook(hook_of(at)) for at, reader in enumerate(readers)]
+    handles = [
+        reader.linear.register_forward_pre_hook(hook_of(at)) for at, reader in enumerate(readers)
+    ]
     with hooked(handles):
         yield
 
@@ -94,10 +104,11 @@ def _hooked(readers: Sequence[Reader], see: Callable[[int, Tensor], None]) -> It
 def mean_squares(
     model: PreTrainedModel, readers: Sequence[Reader], batches: Sequence[Batch], ranks: Ranks
 ) -> list[Tensor]:
-    """For each reader the mean square (F,) float64 of what it reads at all tokens, those of prompts included.
+    """For each reader the mean square (F,) float64 of what it reads at all tokens, those of prompts
+    included.
 
-    What a prompt's tokens become is read by the completion through attention: on completion positions alone the
-    first layer loses channels that only prompts use.
+    What a prompt's tokens become is read by the completion through attention: on completion
+    positions alone the first layer loses channels that only prompts use.
     """
     totals = [torch.zeros(reader.weight.shape[1], dtype=torch.float64) for reader in readers]
     lengths: list[int] = []
@@ -126,13 +137,19 @@ class GateGradients:
 
 
 def gate_gradients(
-    model: PreTrainedModel, head: Head, readers: Sequence[Reader], batches: Sequence[Batch], ranks: Ranks,
-    *, probe_seed: int | None = None,
-) -> GateGradients:  # fmt: skip
-    """Slopes along a gate of 1 on each unit's input, one per example and gate: all of its tokens go with the gate.
+    model: PreTrainedModel,
+    head: Head,
+    readers: Sequence[Reader],
+    batches: Sequence[Batch],
+    ranks: Ranks,
+    *,
+    probe_seed: int | None = None,
+) -> GateGradients:
+    """Slopes along a gate of 1 on each unit's input, one per example and gate: all of its tokens go
+    with the gate.
 
-    They are those of the log-likelihood of the tokens that follow, or with `probe_seed` of random directions, for
-    which the expected square is the curvature of the KL divergence along the gate.
+    They are those of the log-likelihood of the tokens that follow, or with `probe_seed` of random
+    directions, for which the expected square is the curvature of the KL divergence along the gate.
     """
     absolute = [torch.zeros(reader.num_units, dtype=torch.float64) for reader in readers]
     squared = [torch.zeros(reader.num_units, dtype=torch.float64) for reader in readers]
@@ -152,9 +169,13 @@ def gate_gradients(
             if probe_seed is None:
                 slope = log_likelihood_gradient(head, states.detach(), batch.targets)
             else:
-                slope = curvature_probe(head, states.detach(), probe_seed + ranks.rank + ranks.count * number)
+                slope = curvature_probe(
+                    head, states.detach(), probe_seed + ranks.rank + ranks.count * number
+                )
             states.backward(slope.to(states.dtype))
-    return GateGradients(absolute=[ranks.sum(t) for t in absolute], squared=[ranks.sum(t) for t in squared])
+    return GateGradients(
+        absolute=[ranks.sum(t) for t in absolute], squared=[ranks.sum(t) for t in squared]
+    )
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""The `score` stage: importance of every vocabulary entry, layer, FFN channel and attention head of a checkpoint."""
+"""The `score` stage: importance of every vocabulary entry, layer, FFN channel and attention head of
+a checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from flab_deploy.artifacts import Artifact, Draft, code_digest, json_digest, open_artifact, run_stage, write_json
+from flab_deploy.artifacts import (
+    Artifact,
+    Draft,
+    code_digest,
+    json_digest,
+    open_artifact,
+    run_stage,
+    write_json,
+)
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
 from flab_deploy.corpus import Instruction, corpus_digest, save_records
 from flab_deploy.decoder import model_shape
@@ -32,23 +42,29 @@ _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
 def end_of_text_id(path: Path) -> int:
-    """The id that ends a completion, from `config.json`. Raises ConfigError if the model declares none."""
+    """The id that ends a completion, from `config.json`. Raises ConfigError if the model declares
+    none.
+    """
     end = read_config(path).get("eos_token_id")
     first = end[0] if isinstance(end, list) and end else end
     if not isinstance(first, int):
-        raise ConfigError(f"{path / 'config.json'} declares no eos_token_id; set the token that ends a text")
+        raise ConfigError(
+            f"{path / 'config.json'} declares no eos_token_id; set the token that ends a text"
+        )
     return first
 
 
-def score(model: str | Path, out: Path, config: ScoreConfig = ScoreConfig(), *, force: bool = False) -> Artifact:  # noqa: B008
+def score(
+    model: str | Path, out: Path, config: ScoreConfig = ScoreConfig(), *, force: bool = False
+) -> Artifact:
     """Score a checkpoint; writes `scores.safetensors`, `scores.json` and `calibration.jsonl`.
 
-    Tensors: token_counts (V,) int64; layer_kl (L,) float32 in nats per token; channel_scores (L, I),
-    head_scores (L, key-value heads) and expert_scores (L, E) float32, each where the model has such parts.
-    Under `torchrun` the calibration batches are shared out and the first process writes. A killed run goes on after
-    the last finished round of the layer search.
-    Raises UnsupportedModel for anything but a supported decoder, ConfigError or ArtifactError for a bad corpus,
-    ArtifactError naming the tensor for a weight that is not finite.
+    Tensors: token_counts (V,) int64; layer_kl (L,) float32 in nats per token; channel_scores (L,
+    I), head_scores (L, key-value heads) and expert_scores (L, E) float32, each where the model has
+    such parts. Under `torchrun` the calibration batches are shared out and the first process
+    writes. A killed run goes on after the last finished round of the layer search.
+    Raises UnsupportedModel for anything but a supported decoder, ConfigError or ArtifactError for a
+    bad corpus, ArtifactError naming the tensor for a weight that is not finite.
     """
     checkpoint = resolve(model)
     model_shape(checkpoint.path)
@@ -62,8 +78,15 @@ def score(model: str | Path, out: Path, config: ScoreConfig = ScoreConfig(), *, 
                 work.measured()
         else:
             with ranks.lead() as start:
-                run_stage(out, kind="scores", module=__name__, parents=parents, config=asdict(config), force=force,
-                          work=lambda draft: work.write(draft, start))  # fmt: skip
+                run_stage(
+                    out,
+                    kind="scores",
+                    module=__name__,
+                    parents=parents,
+                    config=asdict(config),
+                    force=force,
+                    work=lambda draft: work.write(draft, start),
+                )
         ranks.wait()
     return open_artifact(out, "scores")
 
@@ -79,8 +102,14 @@ class _Work:
     journal_path: Path
 
     def measured(self) -> Measured:
-        return measure(self.checkpoint.path, self.examples, end_of_text_id(self.checkpoint.path), self.config,
-                       self.ranks, self.journal_path)  # fmt: skip
+        return measure(
+            self.checkpoint.path,
+            self.examples,
+            end_of_text_id(self.checkpoint.path),
+            self.config,
+            self.ranks,
+            self.journal_path,
+        )
 
     def write(self, draft: Draft, start: Callable[[], None]) -> None:
         path = self.checkpoint.path
@@ -89,32 +118,45 @@ class _Work:
         counts[end_of_text_id(path)] += len(self.examples)
         start()
         found = self.measured()
-        save_file({"token_counts": torch.from_numpy(counts), **found.tensors()}, draft.path / SCORES_FILE)
+        save_file(
+            {"token_counts": torch.from_numpy(counts), **found.tensors()}, draft.path / SCORES_FILE
+        )
         save_records(draft.path / CALIBRATION_FILE, found.examples)
         write_json(draft.path / SUMMARY_FILE, _summary(counts, found, self.config))
         draft.figures |= {
-            "num_tokens_seen": int((counts > 0).sum()), "least_layer_kl_nats": min(found.layers.kl_nats),
+            "num_tokens_seen": int((counts > 0).sum()),
+            "least_layer_kl_nats": min(found.layers.kl_nats),
             "layers_first_to_drop": list(found.layers.found.path.order),
-        }  # fmt: skip
+        }
 
 
 def _summary(counts: np.ndarray[Any, Any], found: Measured, config: ScoreConfig) -> dict[str, Any]:
     order = found.layers.found
     summary: dict[str, Any] = {
         "num_tokens": int(counts.sum()),
-        "token_counts": {"num_seen": int((counts > 0).sum()), "sorted_counts": np.sort(counts)[::-1].tolist()},
-        "layers": [{"layer": layer, "kl_nats": kl} for layer, kl in enumerate(found.layers.kl_nats)],
+        "token_counts": {
+            "num_seen": int((counts > 0).sum()),
+            "sorted_counts": np.sort(counts)[::-1].tolist(),
+        },
+        "layers": [
+            {"layer": layer, "kl_nats": kl} for layer, kl in enumerate(found.layers.kl_nats)
+        ],
         "layer_search": {
-            "metric": config.layer_metric, "method": config.layer_search, "first_scores": list(order.first_scores),
-            **order.path.as_json(), "by_depth": [path.as_json() for path in order.by_depth],
+            "metric": config.layer_metric,
+            "method": config.layer_search,
+            "first_scores": list(order.first_scores),
+            **order.path.as_json(),
+            "by_depth": [path.as_json() for path in order.by_depth],
         },
         "unit_metric": config.channel_metric,
         "calibration": {
-            "num_examples": len(found.examples), "num_tokens": found.num_tokens,
-            "num_contaminated": found.num_contaminated, "self_generated": config.self_generated,
+            "num_examples": len(found.examples),
+            "num_tokens": found.num_tokens,
+            "num_contaminated": found.num_contaminated,
+            "self_generated": config.self_generated,
             "digest": corpus_digest(found.examples),
         },
-    }  # fmt: skip
+    }
     if found.channels is not None:
         summary["channels"] = _quantiles(found.channels)
     return summary
@@ -123,6 +165,8 @@ def _summary(counts: np.ndarray[Any, Any], found: Measured, config: ScoreConfig)
 def _quantiles(channels: Tensor) -> dict[str, Any]:
     quantiles = torch.quantile(channels, torch.tensor(_QUANTILES), dim=1).T  # (L, Q)
     return {
-        "num_channels": channels.shape[1], "mean_score_by_layer": channels.mean(1).tolist(),
-        "quantiles": list(_QUANTILES), "quantiles_by_layer": quantiles.tolist(),
-    }  # fmt: skip
+        "num_channels": channels.shape[1],
+        "mean_score_by_layer": channels.mean(1).tolist(),
+        "quantiles": list(_QUANTILES),
+        "quantiles_by_layer": quantiles.tolist(),
+    }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flab_deploy.errors import ConfigError, check_positive
-from flab_deploy.importance.layer_order import Method
+from flab_deploy.importance.layers.order import Method
 from flab_deploy.importance.units import UnitMetric
 
 LayerMetric = Literal["kl", "perplexity", "token_accuracy", "block_influence", "cosine", "taylor"]
@@ -17,7 +17,9 @@ class ScoreConfig:
     """What importance is measured on, and how."""
 
     corpus: str = "reference"
-    """JSON-lines files of {"prompt", "completion"} with commas between them, or `reference` for generated tasks."""
+    """JSON-lines files of {"prompt", "completion"} with commas between them, or `reference` for
+    generated tasks.
+    """
     num_counted: int = 20_000
     """Examples whose tokens are counted."""
     num_calibration: int = 64
@@ -25,25 +27,33 @@ class ScoreConfig:
     max_tokens: int = 512
     """Longer calibration examples are left out."""
     batch_size: int = 2
-    """Calibration examples per forward pass; small ones let the layer search stop candidates sooner."""
+    """Calibration examples per forward pass; small ones let the layer search stop candidates
+    sooner.
+    """
     held_out: str = "reference"
-    """JSON-lines file of tasks not to calibrate on, `reference` for the reference model's test tasks, '' for none."""
+    """JSON-lines file of tasks not to calibrate on, `reference` for the reference model's test
+    tasks, '' for none.
+    """
     shared_words: int = 50
     """Examples that share a run of this many words with a held-out task are passed over."""
     self_generated: bool = False
-    """Calibrate on the model's own greedy answers to the prompts instead of the corpus's solutions."""
+    """Calibrate on the model's own greedy answers to the prompts instead of the corpus's solutions.
+    """
     layer_metric: LayerMetric = "kl"
     """What layers are dropped by; the KL after each drop is measured in any case."""
     layer_search: Method = "greedy"
-    """Drop by the first scores (one_shot), measure again after each drop (greedy), or follow several stacks (beam)."""
+    """Drop by the first scores (one_shot), measure again after each drop (greedy), or follow
+    several stacks (beam).
+    """
     beam_width: int = 3
     """Stacks that a beam search follows."""
     max_layers_searched: int = 12
     """Layers dropped at most by the search; one layer always stays."""
     channel_metric: UnitMetric = "activation_squared"
-    """What FFN channels and key-value heads are scored by. activation_squared takes one forward pass and gives the same
-    every time; kl_taylor takes gradients, some three passes, and varies with its random draw; first, last, middle and
-    random are controls."""
+    """What FFN channels and key-value heads are scored by. activation_squared takes one forward
+    pass and gives the same every time; kl_taylor takes gradients, some three passes, and varies
+    with its random draw; first, last, middle and random are controls.
+    """
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; auto takes a GPU if there is one."""
     seed: int = 0
@@ -51,12 +61,24 @@ class ScoreConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that measure nothing and searches that a metric does not allow."""
-        sizes = ("num_counted", "num_calibration", "max_tokens", "batch_size", "shared_words", "beam_width")
+        sizes = (
+            "num_counted",
+            "num_calibration",
+            "max_tokens",
+            "batch_size",
+            "shared_words",
+            "beam_width",
+        )
         check_positive(self, *sizes)
         if self.max_layers_searched < 0:
             raise ConfigError(f"max_layers_searched is {self.max_layers_searched}; give 0 or more")
-        if self.layer_search == "beam" and self.layer_metric in ("block_influence", "cosine", "taylor"):
+        if self.layer_search == "beam" and self.layer_metric in (
+            "block_influence",
+            "cosine",
+            "taylor",
+        ):
             raise ConfigError(
-                f"a beam needs a metric of whole models; {self.layer_metric} allows one_shot and greedy, "
+                f"a beam needs a metric of whole models; {self.layer_metric} allows one_shot "
+                "and greedy, "
                 "or take kl, perplexity or token_accuracy"
             )

@@ -1,7 +1,7 @@
 """From scores and a budget to a plan, and from a plan to a smaller checkpoint."""
 
-from flab_deploy.pruning.apply import prune
-from flab_deploy.pruning.plan import PlanConfig, plan
+from flab_deploy.pruning.cutting.prune import prune
 from flab_deploy.pruning.plan_document import PrunePlan, load_plan
+from flab_deploy.pruning.planning.plan import PlanConfig, plan
 
 __all__ = ["PlanConfig", "PrunePlan", "load_plan", "plan", "prune"]

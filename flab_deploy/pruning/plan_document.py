@@ -1,4 +1,6 @@
-"""The plan of a cut: one JSON file to review, to edit by hand and to replay; nonsense in it is refused by name."""
+"""The plan of a cut: one JSON file to review, to edit by hand and to replay; nonsense in it is
+refused by name.
+"""
 
 from __future__ import annotations
 
@@ -29,25 +31,33 @@ class PrunePlan:
     keep_layers: Kept
     """Increasing layer indices of the source."""
     keep_channels: tuple[Kept, ...] = ()
-    """For each kept layer, its increasing FFN channels, all of one length; () keeps every channel."""
+    """For each kept layer, its increasing FFN channels, all of one length; () keeps every channel.
+    """
     keep_key_value_heads: tuple[Kept, ...] = ()
     """For each kept layer, its increasing key-value groups, all of one length; () keeps every head.
 
     A group is one key-value head with the query heads that read it.
     """
     keep_experts: tuple[Kept, ...] = ()
-    """For each kept layer, its increasing experts, all of one length, empty for a layer without; () keeps all."""
+    """For each kept layer, its increasing experts, all of one length, empty for a layer without; ()
+    keeps all.
+    """
     write_factors: tuple[float, ...] = ()
-    """For each kept layer, what its attention's and its FFN's output weights are multiplied by; () leaves them alone.
+    """For each kept layer, what its attention's and its FFN's output weights are multiplied by; ()
+    leaves them alone.
     """
     vocab_multiple: int = 1
-    """The vocabulary matrices get this multiple of rows; the surplus rows are dropped tokens' and have no token."""
+    """The vocabulary matrices get this multiple of rows; the surplus rows are dropped tokens' and
+    have no token.
+    """
     corpus: str = "reference"
     """Corpus whose token sequences must stay what they were."""
     num_counted: int = 2_000
     """Examples of the corpus that the tokens were counted on."""
     every_text_identical: bool = True
-    """Whether each of those texts must read as before. After a frequency budget only those must that lost no token."""
+    """Whether each of those texts must read as before. After a frequency budget only those must
+    that lost no token.
+    """
 
     def __post_init__(self) -> None:
         """Refuse lists that are empty, out of order, repeated, negative or uneven."""
@@ -66,19 +76,26 @@ class PrunePlan:
             for name in ("keep_channels", "keep_key_value_heads", "keep_experts")
         }
         document = {
-            "schema_version": SCHEMA_VERSION, "source": self.source,
+            "schema_version": SCHEMA_VERSION,
+            "source": self.source,
             "corpus": {
-                "name": self.corpus, "num_counted": self.num_counted, "every_text_identical": self.every_text_identical,
+                "name": self.corpus,
+                "num_counted": self.num_counted,
+                "every_text_identical": self.every_text_identical,
             },
-            "vocab_multiple": self.vocab_multiple, "write_factors": list(self.write_factors),
-            "keep_layers": list(self.keep_layers), **per_layer,
+            "vocab_multiple": self.vocab_multiple,
+            "write_factors": list(self.write_factors),
+            "keep_layers": list(self.keep_layers),
+            **per_layer,
             "keep_token_ids": list(self.keep_token_ids),
-        }  # fmt: skip
+        }
         return cast("dict[str, Json]", document)
 
 
 def load_plan(path: Path) -> PrunePlan:
-    """The plan in a plan artifact. Raises ArtifactError if it is missing, PlanError if it is nonsense."""
+    """The plan in a plan artifact. Raises ArtifactError if it is missing, PlanError if it is
+    nonsense.
+    """
     file = path / PLAN_FILE
     data = cast("dict[str, Any]", read_json(file))
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
@@ -87,15 +104,18 @@ def load_plan(path: Path) -> PrunePlan:
     try:
         corpus = data["corpus"]
         return PrunePlan(
-            source=str(data["source"]), keep_token_ids=_integers("keep_token_ids", data["keep_token_ids"]),
+            source=str(data["source"]),
+            keep_token_ids=_integers("keep_token_ids", data["keep_token_ids"]),
             keep_layers=_integers("keep_layers", data["keep_layers"]),
-            keep_channels=_rows("keep_channels", data), keep_experts=_rows("keep_experts", data),
+            keep_channels=_rows("keep_channels", data),
+            keep_experts=_rows("keep_experts", data),
             keep_key_value_heads=_rows("keep_key_value_heads", data),
             write_factors=_factors(data.get("write_factors", [])),
             vocab_multiple=_integers("vocab_multiple", [data.get("vocab_multiple", 1)])[0],
-            corpus=str(corpus["name"]), num_counted=_integers("num_counted", [corpus["num_counted"]])[0],
+            corpus=str(corpus["name"]),
+            num_counted=_integers("num_counted", [corpus["num_counted"]])[0],
             every_text_identical=bool(corpus.get("every_text_identical", True)),
-        )  # fmt: skip
+        )
     except KeyError as error:
         raise PlanError(f"{file} has no {error.args[0]!r}; plan again") from None
     except (TypeError, AttributeError):
@@ -105,7 +125,9 @@ def load_plan(path: Path) -> PrunePlan:
 
 
 def predicted_figures(path: Path) -> dict[str, Json]:
-    """What the planner predicted for the cut, to stand beside what the cut gives; empty for a plan made by hand."""
+    """What the planner predicted for the cut, to stand beside what the cut gives; empty for a plan
+    made by hand.
+    """
     data = cast("dict[str, Any]", read_json(path / PLAN_FILE))
     figures = data.get("figures", {}).get("after", {})
     found = {name: figures.get(name) for name in ("num_parameters", "weight_bytes")}
@@ -114,7 +136,9 @@ def predicted_figures(path: Path) -> dict[str, Json]:
 
 
 def check_fits(plan: PrunePlan, shape: ModelShape) -> None:
-    """Raise PlanError unless every index of `plan` exists in a decoder of `shape` and its kind can be cut so."""
+    """Raise PlanError unless every index of `plan` exists in a decoder of `shape` and its kind can
+    be cut so.
+    """
     _check_below("keep_token_ids", plan.keep_token_ids, shape.vocab_size, "tokens")
     _check_below("keep_layers", plan.keep_layers, shape.num_hidden_layers, "layers")
     for name, count, what in (
@@ -124,19 +148,24 @@ def check_fits(plan: PrunePlan, shape: ModelShape) -> None:
     ):
         for position, kept in enumerate(getattr(plan, name)):
             _check_below(f"{name}[{position}]", kept, count, what)
-    if set(plan.write_factors) - {1.0} and (unable := cannot_scale("write_factors", shape.model_type)):
+    if set(plan.write_factors) - {1.0} and (
+        unable := cannot_scale("write_factors", shape.model_type)
+    ):
         raise PlanError(unable)
     if plan.keep_key_value_heads:
         _check_heads(len(plan.keep_key_value_heads[0]), shape)
     experts = max(map(len, plan.keep_experts), default=0) or shape.num_experts
     if experts < shape.num_experts_per_tok:
         raise PlanError(
-            f"keep_experts keeps {experts} experts, but each token runs through {shape.num_experts_per_tok}; keep more"
+            f"keep_experts keeps {experts} experts, but each token runs through "
+            f"{shape.num_experts_per_tok}; keep more"
         )
 
 
 def cannot_scale(name: str, model_type: str) -> str:
-    """Why the setting `name` cannot scale what layers of `model_type` write, for an error; empty if it can."""
+    """Why the setting `name` cannot scale what layers of `model_type` write, for an error; empty if
+    it can.
+    """
     reason = ARCHITECTURES[model_type].no_write_factors
     return f"{name} cannot scale {model_type}: {reason}; leave it out" if reason else ""
 
@@ -146,7 +175,10 @@ def _check_heads(kept: int, shape: ModelShape) -> None:
     if kept == shape.num_key_value_heads:
         return
     if architecture.no_head_cut:
-        raise PlanError(f"keep_key_value_heads cannot cut {shape.model_type}: {architecture.no_head_cut}; keep all")
+        raise PlanError(
+            f"keep_key_value_heads cannot cut {shape.model_type}: {architecture.no_head_cut}; "
+            "keep all"
+        )
     heads = shape.num_attention_heads // shape.num_key_value_heads * kept
     if architecture.heads_divide_hidden_size and shape.hidden_size % heads:
         raise PlanError(
@@ -196,24 +228,36 @@ def _check_per_layer(name: str, rows: Sequence[Kept], num_layers: int) -> None:
     if not rows:
         return
     if len(rows) != num_layers:
-        raise PlanError(f"{name} has {len(rows)} lists for {num_layers} kept layers; give one for each")
+        raise PlanError(
+            f"{name} has {len(rows)} lists for {num_layers} kept layers; give one for each"
+        )
     width = max(len(row) for row in rows)
     for position, row in enumerate(rows):
         if name == "keep_experts" and not row:
             continue
         _check_increasing(f"{name}[{position}]", row)
         if len(row) != width:
-            raise PlanError(f"{name}[{position}] keeps {len(row)} where another layer keeps {width}; keep equally many")
+            raise PlanError(
+                f"{name}[{position}] keeps {len(row)} where another layer keeps {width}; keep "
+                "equally many"
+            )
 
 
 def _check_factors(factors: Sequence[float], num_layers: int) -> None:
     if factors and len(factors) != num_layers:
-        raise PlanError(f"write_factors has {len(factors)} numbers for {num_layers} kept layers; give one for each")
+        raise PlanError(
+            f"write_factors has {len(factors)} numbers for {num_layers} kept layers; give one "
+            "for each"
+        )
     for factor in factors:
         if not (isfinite(factor) and factor > 0):
-            raise PlanError(f"write_factors has {factor}; give positive numbers, 1 to leave a layer alone")
+            raise PlanError(
+                f"write_factors has {factor}; give positive numbers, 1 to leave a layer alone"
+            )
 
 
 def _check_below(name: str, values: Sequence[int], count: int, what: str) -> None:
     if values and values[-1] >= count:
-        raise PlanError(f"{name} has {values[-1]}, but the model has {count} {what}, numbered from 0")
+        raise PlanError(
+            f"{name} has {values[-1]}, but the model has {count} {what}, numbered from 0"
+        )

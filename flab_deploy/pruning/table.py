@@ -20,18 +20,33 @@ _SIZES = {
     "num_experts": "experts",
     "vocab_size": "tokens",
 }
-_PARTS = {"vocabulary": "vocabulary", "layers": "layers", "ffn": "FFN channels", "heads": "heads", "experts": "experts"}
+_PARTS = {
+    "vocabulary": "vocabulary",
+    "layers": "layers",
+    "ffn": "FFN channels",
+    "heads": "heads",
+    "experts": "experts",
+}
 
 
 def table_of(document: Mapping[str, Any], cut_time: Mapping[str, Any]) -> str:
-    """What a plan decides and what it takes, as a table with bars; `cut_time` is what the cut takes here."""
+    """What a plan decides and what it takes, as a table with bars; `cut_time` is what the cut takes
+    here.
+    """
     before, after = document["figures"]["before"], document["figures"]["after"]
     rows = [("", "before", "after", "change")]
     rows += [
-        (name, _amount(key, before[key]), _amount(key, after[key]), _change(before[key], after[key]))
+        (
+            name,
+            _amount(key, before[key]),
+            _amount(key, after[key]),
+            _change(before[key], after[key]),
+        )
         for key, name in _FIGURES.items()
     ]
-    sizes = [(document["before"][key], document["after"][key], name) for key, name in _SIZES.items()]
+    sizes = [
+        (document["before"][key], document["after"][key], name) for key, name in _SIZES.items()
+    ]
     rows += [(name, f"{old:,}", f"{new:,}", _change(old, new)) for old, new, name in sizes if old]
     lines = [*_aligned(rows), "", *_bars(document["contribution"], before["num_parameters"])]
     lines += ["", *_candidates(document["candidates"]), "", *_costs(document, cut_time)]
@@ -42,13 +57,22 @@ def sweep_table(figures: Mapping[str, Any]) -> str:
     """The plans of a sweep, one row each, with a bar for the divergence."""
     plans = figures["plans"]
     most = max(plan["predicted_kl_nats"] for plan in plans) or 1.0
-    rows = [("removed", "parameters", "layers", "channels", "kv heads", "tokens", "nats per token", "")]
+    rows = [
+        ("removed", "parameters", "layers", "channels", "kv heads", "tokens", "nats per token", "")
+    ]
     rows += [
-        (f"{100 * plan['reduction']:.4g} %", f"{plan['num_parameters']:,}", str(plan["num_hidden_layers"]),
-         str(plan["intermediate_size"]), str(plan["num_key_value_heads"]), f"{plan['vocab_size']:,}",
-         f"{plan['predicted_kl_nats']:.3g}", f"{'#' * round(_BAR * plan['predicted_kl_nats'] / most):<{_BAR}}")
+        (
+            f"{100 * plan['reduction']:.4g} %",
+            f"{plan['num_parameters']:,}",
+            str(plan["num_hidden_layers"]),
+            str(plan["intermediate_size"]),
+            str(plan["num_key_value_heads"]),
+            f"{plan['vocab_size']:,}",
+            f"{plan['predicted_kl_nats']:.3g}",
+            f"{'#' * round(_BAR * plan['predicted_kl_nats'] / most):<{_BAR}}",
+        )
         for plan in plans
-    ]  # fmt: skip
+    ]
     return "\n".join(line.rstrip() for line in _aligned(rows))
 
 
@@ -56,9 +80,12 @@ def _costs(document: Mapping[str, Any], cut_time: Mapping[str, Any]) -> list[str
     parts = document["predicted_kl_parts_nats"]
     return [
         f"predicted divergence: {document['predicted_kl_nats']:.3g} nats per token "
-        f"({parts['structure']:.3g} from what is cut, {parts['vocabulary']:.3g} from dropped tokens)",
-        f"new text of this kind: {100 * document['unseen_token_share']:.3g} % of tokens unseen (Good-Turing estimate)",
-        f"the cut: {_bytes(cut_time['disk_bytes'])} on disk ({_bytes(cut_time['free_bytes'])} free), "
+        f"({parts['structure']:.3g} from what is cut, {parts['vocabulary']:.3g} from dropped "
+        "tokens)",
+        f"new text of this kind: {100 * document['unseen_token_share']:.3g} % of tokens "
+        "unseen (Good-Turing estimate)",
+        f"the cut: {_bytes(cut_time['disk_bytes'])} on disk ({_bytes(cut_time['free_bytes'])} "
+        "free), "
         f"about {max(cut_time['seconds'], 0.1):.2g} s at {_bytes(cut_time['copy_bytes_per_s'])}/s",
     ]
 
@@ -70,17 +97,36 @@ def _bars(contribution: Mapping[str, int], before: int) -> list[str]:
     lines = ["where the cut comes from"]
     for name, removed in names:
         bar = "#" * round(_BAR * removed / total)
-        lines.append(f"  {name:<{width}} {bar:<{_BAR}} {removed:>14,}  -{100 * removed / before:.1f} %")
+        lines.append(
+            f"  {name:<{width}} {bar:<{_BAR}} {removed:>14,}  -{100 * removed / before:.1f} %"
+        )
     return lines
 
 
 def _candidates(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
-    rows = [("  measured cuts", "layers", "channels", "kv heads", "tokens", "parameters", "nats per token")]
+    rows = [
+        (
+            "  measured cuts",
+            "layers",
+            "channels",
+            "kv heads",
+            "tokens",
+            "parameters",
+            "nats per token",
+        )
+    ]
     rows += [
-        ("  chosen" if at == 0 else "", str(c["num_layers"]), str(c["intermediate_size"]),
-         str(c["num_key_value_heads"]), f"{c['vocab_size']:,}", f"{c['num_parameters']:,}", f"{c['kl_nats']:.3g}")
+        (
+            "  chosen" if at == 0 else "",
+            str(c["num_layers"]),
+            str(c["intermediate_size"]),
+            str(c["num_key_value_heads"]),
+            f"{c['vocab_size']:,}",
+            f"{c['num_parameters']:,}",
+            f"{c['kl_nats']:.3g}",
+        )
         for at, c in enumerate(candidates)
-    ]  # fmt: skip
+    ]
     return _aligned(rows)
 
 
@@ -88,7 +134,12 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Columns of equal width, the first to the left and the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
-        "  ".join([f"{row[0]:<{widths[0]}}", *(f"{cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [
+                f"{row[0]:<{widths[0]}}",
+                *(f"{cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
         for row in rows
     ]
 

@@ -1,4 +1,6 @@
-"""The `recover` stage: fine-tune a pruned checkpoint on instructions, with the original as teacher."""
+"""The `recover` stage: fine-tune a pruned checkpoint on instructions, with the original as
+teacher.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class RecoverConfig:
     weight_decay: float = 0.01
     """Of matrices."""
     distillation_weight: float = 0.5
-    """Share of the divergence from the original in the loss, in [0, 1]; the rest is cross-entropy on answers."""
+    """Share of the divergence from the original in the loss, in [0, 1]; the rest is cross-entropy
+    on answers.
+    """
     max_tokens: int = 512
     """Longer examples are left out."""
     seed: int = 0
@@ -57,9 +61,14 @@ class RecoverConfig:
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""
         if self.num_examples < 1 or self.batch_size < 1 or self.max_tokens < 2:
-            raise ConfigError(f"num_examples={self.num_examples}, batch_size={self.batch_size}: give positive numbers")
+            raise ConfigError(
+                f"num_examples={self.num_examples}, batch_size={self.batch_size}: give "
+                "positive numbers"
+            )
         if not 0 <= self.distillation_weight <= 1:
-            raise ConfigError(f"distillation_weight is {self.distillation_weight}; give a share between 0 and 1")
+            raise ConfigError(
+                f"distillation_weight is {self.distillation_weight}; give a share between 0 and 1"
+            )
 
 
 def recover(
@@ -68,20 +77,30 @@ def recover(
     out: Path,
     config: RecoverConfig = RecoverConfig(),
     *,
-    force: bool = False,  # noqa: B008
+    force: bool = False,
 ) -> Artifact:
-    """Post-train the pruned checkpoint `model` towards `original`; writes a checkpoint of the same shape.
+    """Post-train the pruned checkpoint `model` towards `original`; writes a checkpoint of the same
+    shape.
 
     The loss is on answers alone; padding and prompts carry none. Raises PlanError if the two
     models do not share a vocabulary, ConfigError or ArtifactError for a bad corpus.
     """
     pruned, teacher = resolve(model), resolve(original)
     examples = load_instructions(config.corpus, config.num_examples, "recover")
-    parents = {"model": pruned.digest, "original": teacher.digest, "corpus": corpus_digest(examples)}
+    parents = {
+        "model": pruned.digest,
+        "original": teacher.digest,
+        "corpus": corpus_digest(examples),
+    }
     return run_stage(
-        out, kind="checkpoint", module=__name__, parents=parents, config=asdict(config), force=force,
+        out,
+        kind="checkpoint",
+        module=__name__,
+        parents=parents,
+        config=asdict(config),
+        force=force,
         work=lambda draft: _train(draft, pruned, teacher, examples, config),
-    )  # fmt: skip
+    )
 
 
 def _batches(encoded: Sequence[tuple[list[int], int]], config: RecoverConfig) -> Iterator[Batch]:
@@ -108,23 +127,34 @@ def learning_rate(step: int, steps: int, config: RecoverConfig) -> float:
 def _optimizer(student: PreTrainedModel, config: RecoverConfig) -> torch.optim.Optimizer:
     matrices = [p for p in student.parameters() if p.dim() == 2]
     vectors = [p for p in student.parameters() if p.dim() != 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95))
 
 
 def _train(
-    draft: Draft, pruned: Checkpoint, original: Checkpoint, examples: list[Instruction], config: RecoverConfig
+    draft: Draft,
+    pruned: Checkpoint,
+    original: Checkpoint,
+    examples: list[Instruction],
+    config: RecoverConfig,
 ) -> None:
     torch.manual_seed(config.seed)
     encoded = encode(pruned.path, examples, end_of_text_id(pruned.path), config.max_tokens)
-    teacher = Teacher(load_model(original.path, torch.bfloat16), original_ids(original.path, pruned.path))
+    teacher = Teacher(
+        load_model(original.path, torch.bfloat16), original_ids(original.path, pruned.path)
+    )
     student = load_model(pruned.path, torch.float32).train()
     optimizer = _optimizer(student, config)
     batches = list(_batches(encoded, config))
     steps = len(batches)
     curve: list[tuple[int, float]] = []
     recent: list[float] = []
-    for step, batch in enumerate(tqdm(batches, desc="recover", unit="step", disable=not sys.stderr.isatty())):
+    for step, batch in enumerate(
+        tqdm(batches, desc="recover", unit="step", disable=not sys.stderr.isatty())
+    ):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, config)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -140,17 +170,24 @@ def _train(
             recent.clear()
     _save(student, pruned.path, draft.path)
     draft.figures |= {
-        "steps": steps, "num_examples": len(encoded), "num_parameters": model_shape(pruned.path).num_parameters,
+        "steps": steps,
+        "num_examples": len(encoded),
+        "num_parameters": model_shape(pruned.path).num_parameters,
         "loss_curve": [[step, loss] for step, loss in curve],
-    }  # fmt: skip
+    }
 
 
 def _save(student: PreTrainedModel, pruned: Path, out: Path) -> None:
-    """The trained weights in the pruned checkpoint's names and dtype, beside copies of its other files."""
+    """The trained weights in the pruned checkpoint's names and dtype, beside copies of its other
+    files.
+    """
     dtype = load_dtype(pruned)
     state = student.state_dict()
-    save_file({name: state[name].to(dtype).contiguous() for name in sorted(tensor_shapes(pruned))},
-              out / "model.safetensors", metadata={"format": "pt"})  # fmt: skip
+    save_file(
+        {name: state[name].to(dtype).contiguous() for name in sorted(tensor_shapes(pruned))},
+        out / "model.safetensors",
+        metadata={"format": "pt"},
+    )
     for file in sorted(pruned.iterdir()):
         if file.is_file() and file.name not in {"manifest.json", "model.safetensors"}:
             shutil.copyfile(file, out / file.name)
@@ -162,5 +199,7 @@ def load_dtype(path: Path) -> torch.dtype:
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
     found = getattr(torch, str(name), None)
     if not isinstance(found, torch.dtype):
-        raise ConfigError(f"{path / 'config.json'} names dtype {name!r}; expected one such as bfloat16")
+        raise ConfigError(
+            f"{path / 'config.json'} names dtype {name!r}; expected one such as bfloat16"
+        )
     return found

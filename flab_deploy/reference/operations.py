@@ -35,20 +35,36 @@ class Step:
     """Type of the value after this step (reducers and adjustments only)."""
 
 
-def _keep(key: str, code: str, nouns: tuple[str, ...], slug: str, constant: Constant = "none") -> Step:
+def _keep(
+    key: str, code: str, nouns: tuple[str, ...], slug: str, constant: Constant = "none"
+) -> Step:
     verbs = tuple(f"keep the {noun}" for noun in nouns) + (f"select only the {nouns[0]}",)
     return Step(key=key, code=code, nouns=nouns, verbs=verbs, slug=slug, constant=constant)
 
 
 def _change(
-    key: str, code: str, nouns: tuple[str, ...], verbs: tuple[str, ...], slug: str, constant: Constant = "none"
+    key: str,
+    code: str,
+    nouns: tuple[str, ...],
+    verbs: tuple[str, ...],
+    slug: str,
+    constant: Constant = "none",
 ) -> Step:
     return Step(key=key, code=code, nouns=nouns, verbs=verbs, slug=slug, constant=constant)
 
 
-def _reduce(key: str, code: str, nouns: tuple[str, ...], slug: str, gives: Value, constant: Constant = "none") -> Step:
+def _reduce(
+    key: str,
+    code: str,
+    nouns: tuple[str, ...],
+    slug: str,
+    gives: Value,
+    constant: Constant = "none",
+) -> Step:
     verbs = tuple("return " + noun.replace("{s}", "them") for noun in nouns)
-    return Step(key=key, code=code, nouns=nouns, verbs=verbs, slug=slug, constant=constant, gives=gives)
+    return Step(
+        key=key, code=code, nouns=nouns, verbs=verbs, slug=slug, constant=constant, gives=gives
+    )
 
 
 # fmt: off

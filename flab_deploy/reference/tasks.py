@@ -24,10 +24,27 @@ _PARAMETERS: dict[Element, tuple[str, ...]] = {
     "character": ("text", "sentence", "line", "s", "message", "phrase"),
 }
 _ITEM: dict[str, str] = {
-    "numbers": "n", "nums": "n", "values": "v", "items": "item", "data": "d", "xs": "x", "amounts": "a", "scores": "s",
-    "words": "w", "names": "name", "strings": "s", "texts": "t", "tokens": "t", "labels": "label",
-    "text": "c", "sentence": "c", "line": "c", "s": "c", "message": "c", "phrase": "c",
-}  # fmt: skip
+    "numbers": "n",
+    "nums": "n",
+    "values": "v",
+    "items": "item",
+    "data": "d",
+    "xs": "x",
+    "amounts": "a",
+    "scores": "s",
+    "words": "w",
+    "names": "name",
+    "strings": "s",
+    "texts": "t",
+    "tokens": "t",
+    "labels": "label",
+    "text": "c",
+    "sentence": "c",
+    "line": "c",
+    "s": "c",
+    "message": "c",
+    "phrase": "c",
+}
 _NOUN: dict[Element, str] = {"number": "numbers", "word": "strings", "character": "characters"}
 _PLAIN_NAMES = (
     "solve",
@@ -62,7 +79,8 @@ class Pipeline:
         keep = self.keep.key if self.keep else "all"
         change = self.change.key if self.change else "same"
         middle = f"{change}>{keep}" if self.change_first else f"{keep}>{change}"
-        return f"{self.element}:{middle}>{self.reduce.key}>{self.adjust.key if self.adjust else 'asis'}"
+        adjust = self.adjust.key if self.adjust else "asis"
+        return f"{self.element}:{middle}>{self.reduce.key}>{adjust}"
 
 
 def split_of(composition: str) -> Split:
@@ -93,12 +111,22 @@ def draw_pipeline(rng: Random, split: Split) -> Pipeline:
         adjust = rng.choice(ADJUST) if reduce.gives == "number" and rng.random() < 0.35 else None
         if keep is None and change is None:
             continue
-        first = keep is not None and change is not None and element != "character" and rng.random() < 0.25
+        first = (
+            keep is not None
+            and change is not None
+            and element != "character"
+            and rng.random() < 0.25
+        )
         steps = [step for step in (keep, change, reduce, adjust) if step]
         pipeline = Pipeline(
-            element=element, keep=keep, change=change, change_first=first, reduce=reduce, adjust=adjust,
+            element=element,
+            keep=keep,
+            change=change,
+            change_first=first,
+            reduce=reduce,
+            adjust=adjust,
             constants={step.key: _constant(rng, step, element) for step in steps},
-        )  # fmt: skip
+        )
         if split_of(pipeline.composition) == split:
             return pipeline
 
@@ -109,13 +137,19 @@ def _fill(pipeline: Pipeline, step: Step, template: str, **names: str) -> str:
 
 def describe(rng: Random, pipeline: Pipeline, parameter: str) -> str:
     """One or two sentences that say what the function does."""
-    ordered = [pipeline.change, pipeline.keep] if pipeline.change_first else [pipeline.keep, pipeline.change]
+    ordered = (
+        [pipeline.change, pipeline.keep]
+        if pipeline.change_first
+        else [pipeline.keep, pipeline.change]
+    )
     middle = [step for step in ordered if step]
     noun = _NOUN[pipeline.element]
     tail = [step for step in (pipeline.reduce, pipeline.adjust) if step]
     if pipeline.change_first or rng.random() < 0.4:
         verbs = [_fill(pipeline, s, rng.choice(s.verbs), n=noun) for s in middle + tail]
-        opening = rng.choice((f"From {parameter}, ", f"Given {parameter}, ", f"Take {parameter}, ", ""))
+        opening = rng.choice(
+            (f"From {parameter}, ", f"Given {parameter}, ", f"Take {parameter}, ", "")
+        )
         joined = rng.choice((", then ", ", ")).join(verbs[:-1]) + ", and " + verbs[-1]
         text = opening + joined
         return text[0].upper() + text[1:] + "."
@@ -130,7 +164,11 @@ def describe(rng: Random, pipeline: Pipeline, parameter: str) -> str:
 
 def plan_in_words(pipeline: Pipeline) -> list[str]:
     """The steps as numbered-list sentences, always in the same wording."""
-    ordered = [pipeline.change, pipeline.keep] if pipeline.change_first else [pipeline.keep, pipeline.change]
+    ordered = (
+        [pipeline.change, pipeline.keep]
+        if pipeline.change_first
+        else [pipeline.keep, pipeline.change]
+    )
     steps = [s for s in (*ordered, pipeline.reduce, pipeline.adjust) if s]
     lines = [_fill(pipeline, s, s.verbs[0], n=_NOUN[pipeline.element]) for s in steps]
     return [line[0].upper() + line[1:] + "." for line in lines]
@@ -138,12 +176,20 @@ def plan_in_words(pipeline: Pipeline) -> list[str]:
 
 def _final(pipeline: Pipeline, sequence: str) -> str:
     value = _fill(pipeline, pipeline.reduce, pipeline.reduce.code, seq=sequence)
-    return _fill(pipeline, pipeline.adjust, pipeline.adjust.code, v=value) if pipeline.adjust else value
+    return (
+        _fill(pipeline, pipeline.adjust, pipeline.adjust.code, v=value)
+        if pipeline.adjust
+        else value
+    )
 
 
 def _comprehension(pipeline: Pipeline, parameter: str, item: str) -> str:
     keep, change = pipeline.keep, pipeline.change
-    shown = _fill(pipeline, change, change.code, x=item) if change and not pipeline.change_first else item
+    shown = (
+        _fill(pipeline, change, change.code, x=item)
+        if change and not pipeline.change_first
+        else item
+    )
     source = parameter
     if change and pipeline.change_first:
         source = f"[{_fill(pipeline, change, change.code, x=item)} for {item} in {parameter}]"
@@ -173,13 +219,19 @@ def body(rng: Random, pipeline: Pipeline, parameter: str) -> list[str]:
     if style < 0.45:
         return [f"return {_final(pipeline, _comprehension(pipeline, parameter, item))}"]
     if style < 0.7:
-        return [f"result = {_comprehension(pipeline, parameter, item)}", f"return {_final(pipeline, 'result')}"]
+        return [
+            f"result = {_comprehension(pipeline, parameter, item)}",
+            f"return {_final(pipeline, 'result')}",
+        ]
     return [*_loop(pipeline, parameter, item), f"return {_final(pipeline, 'result')}"]
 
 
 def _argument(rng: Random, element: Element, length: int) -> list[int] | list[str] | str:
     if element == "number":
-        return [rng.randint(-12, 40) if rng.random() < 0.8 else rng.randint(-5, 5) for _ in range(length)]
+        return [
+            rng.randint(-12, 40) if rng.random() < 0.8 else rng.randint(-5, 5)
+            for _ in range(length)
+        ]
     words = [rng.choice(WORDS) for _ in range(length)]
     if element == "word":
         return words
@@ -222,43 +274,68 @@ def _examples(
 
 
 def make_task(rng: Random, split: Split, kind: TaskKind, task_id: str, num_hidden: int = 7) -> Task:
-    """One task of `kind` whose composition belongs to `split`, with `num_hidden` hidden test cases."""
+    """One task of `kind` whose composition belongs to `split`, with `num_hidden` hidden test
+    cases.
+    """
     pipeline = draw_pipeline(rng, split)
     parameter = rng.choice(_PARAMETERS[pipeline.element])
     lines = body(rng, pipeline, parameter)
     if kind == "output_prediction":
         return _output_prediction(rng, pipeline, parameter, lines, task_id)
     name = _name(rng, pipeline)
-    argument_type = {"number": "list[int]", "word": "list[str]", "character": "str"}[pipeline.element]
+    argument_type = {"number": "list[int]", "word": "list[str]", "character": "str"}[
+        pipeline.element
+    ]
     gives = _VALUE_TYPE[(pipeline.adjust or pipeline.reduce).gives]
     head = (
-        f"def {name}({parameter}: {argument_type}) -> {gives}:" if rng.random() < 0.7 else f"def {name}({parameter}):"
+        f"def {name}({parameter}: {argument_type}) -> {gives}:"
+        if rng.random() < 0.7
+        else f"def {name}({parameter}):"
     )
     code = "".join(f"\n    {line}" for line in lines) + "\n"
     function = _function(head + code, name)
     num_shown = 1 if rng.random() < 0.8 else 2
     shown = _examples(rng, pipeline, function, num_shown, 4)
-    doctests = "".join(f"\n    >>> {name}({argument!r})\n    {result!r}" for argument, result in shown)
+    doctests = "".join(
+        f"\n    >>> {name}({argument!r})\n    {result!r}" for argument, result in shown
+    )
     prompt = f'{head}\n    """{describe(rng, pipeline, parameter)}\n{doctests}\n    """'
     if kind == "chain_of_thought":
         prompt += "\n    # Plan:"
-        code = "".join(f"\n    # {n}. {line}" for n, line in enumerate(plan_in_words(pipeline), 1)) + code
+        code = (
+            "".join(f"\n    # {n}. {line}" for n, line in enumerate(plan_in_words(pipeline), 1))
+            + code
+        )
     empty: object = "" if pipeline.element == "character" else []
     hidden = [*shown, *_examples(rng, pipeline, function, num_hidden, 6), (empty, function(empty))]
-    asserts = "".join(f"    assert candidate({argument!r}) == {result!r}\n" for argument, result in hidden)
+    asserts = "".join(
+        f"    assert candidate({argument!r}) == {result!r}\n" for argument, result in hidden
+    )
     return Task(
-        task_id=task_id, kind=kind, prompt=prompt, canonical_solution=code,
-        test=f"def check(candidate):\n{asserts}", entry_point=name, composition=pipeline.composition,
-    )  # fmt: skip
+        task_id=task_id,
+        kind=kind,
+        prompt=prompt,
+        canonical_solution=code,
+        test=f"def check(candidate):\n{asserts}",
+        entry_point=name,
+        composition=pipeline.composition,
+    )
 
 
-def _output_prediction(rng: Random, pipeline: Pipeline, parameter: str, lines: list[str], task_id: str) -> Task:
+def _output_prediction(
+    rng: Random, pipeline: Pipeline, parameter: str, lines: list[str], task_id: str
+) -> Task:
     source = f"def f({parameter}):\n" + "".join(f"    {line}\n" for line in lines)
     argument, result = _examples(rng, pipeline, _function(source, "f"), 1, 4)[0]
     return Task(
-        task_id=task_id, kind="output_prediction", prompt=f"{source}\nassert f({argument!r}) ==",
-        canonical_solution=f" {result!r}\n", test=repr(result), entry_point="f", composition=pipeline.composition,
-    )  # fmt: skip
+        task_id=task_id,
+        kind="output_prediction",
+        prompt=f"{source}\nassert f({argument!r}) ==",
+        canonical_solution=f" {result!r}\n",
+        test=repr(result),
+        entry_point="f",
+        composition=pipeline.composition,
+    )
 
 
 def _num_results(test: str) -> int:
@@ -275,7 +352,9 @@ def make_tasks(split: Split, kind: TaskKind, count: int, seed: int = 0) -> list[
         rng = Random(f"{split}|{kind}|{seed}|{index}")
         task = make_task(rng, split, kind, f"{split}/{kind}/{index}")
         index += 1
-        if task.prompt not in seen and (kind == "output_prediction" or _num_results(task.test) >= 3):
+        if task.prompt not in seen and (
+            kind == "output_prediction" or _num_results(task.test) >= 3
+        ):
             seen.add(task.prompt)
             tasks.append(task)
     return tasks
@@ -284,7 +363,9 @@ def make_tasks(split: Split, kind: TaskKind, count: int, seed: int = 0) -> list[
 def stream_instructions(
     seed: str, split: Split = "train", shares: tuple[int, int, int] = (70, 12, 18)
 ) -> Iterator[Instruction]:
-    """Endless training examples; `shares` weigh function synthesis, output prediction and chain of thought."""
+    """Endless training examples; `shares` weigh function synthesis, output prediction and chain of
+    thought.
+    """
     rng = Random(seed)
     while True:
         kind = rng.choices(TASK_KINDS, shares)[0]

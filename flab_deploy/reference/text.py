@@ -20,9 +20,11 @@ def _files(root: Path, *suffixes: str) -> list[Path]:
     return sorted(
         path
         for path in root.rglob("*")
-        if path.suffix in suffixes and path.is_file() and not _SKIPPED & set(path.relative_to(root).parts)
+        if path.suffix in suffixes
+        and path.is_file()
+        and not _SKIPPED & set(path.relative_to(root).parts)
         and path.stat().st_size <= _LARGEST_FILE_BYTES
-    )  # fmt: skip
+    )
 
 
 def _read(path: Path) -> str:
@@ -41,7 +43,9 @@ def _limited(texts: Iterator[str], limit_bytes: int) -> list[str]:
 
 
 def prose() -> list[str]:
-    """English prose about Python: the interpreter's documentation topics, paragraph by paragraph joined in pages."""
+    """English prose about Python: the interpreter's documentation topics, paragraph by paragraph
+    joined in pages.
+    """
     from pydoc_data.topics import topics  # type: ignore[import-untyped, unused-ignore]
 
     return [str(text) for _, text in sorted(topics.items())]
@@ -50,7 +54,11 @@ def prose() -> list[str]:
 def python_code(limit_bytes: int = 12_000_000) -> list[str]:
     """Modules of the interpreter's own library, without its tests, in a fixed shuffled order."""
     root = Path(sysconfig.get_paths()["stdlib"])
-    files = [path for path in _files(root, ".py") if not {"test", "tests"} & set(path.relative_to(root).parts)]
+    files = [
+        path
+        for path in _files(root, ".py")
+        if not {"test", "tests"} & set(path.relative_to(root).parts)
+    ]
     Random(0).shuffle(files)
     return _limited((_read(path) for path in files), limit_bytes)
 

@@ -16,9 +16,7 @@ VOCAB_SIZE = 9216
 END_OF_TEXT = "<|endoftext|>"
 SPECIAL_TOKENS = (END_OF_TEXT, "<|im_start|>", "<|im_end|>")
 # Letters may take one leading space or sign; digits stand alone; newlines end runs of punctuation.
-_PIECES = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+_PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def _texts() -> Iterator[str]:
@@ -30,7 +28,9 @@ def _texts() -> Iterator[str]:
 
 
 def train_tokenizer() -> Tokenizer:
-    """A tokenizer of `VOCAB_SIZE` entries: 256 bytes, merges by frequency, then three special tokens."""
+    """A tokenizer of `VOCAB_SIZE` entries: 256 bytes, merges by frequency, then three special
+    tokens.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()  # as every reader of Qwen2 tokenizers assumes
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -63,4 +63,6 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
         "additional_special_tokens": list(SPECIAL_TOKENS[1:]),
         "clean_up_tokenization_spaces": False,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(settings, indent=2) + "\n", encoding="utf-8"
+    )

@@ -61,14 +61,26 @@ class TrainConfig:
 def model_config() -> Qwen2Config:
     """Qwen2, 14 layers, hidden 192, FFN 448, 3 heads of 64 in one group, tied embeddings."""
     return Qwen2Config(
-        vocab_size=VOCAB_SIZE, hidden_size=192, intermediate_size=448, num_hidden_layers=14,
-        num_attention_heads=3, num_key_value_heads=1, max_position_embeddings=2048, max_window_layers=14,
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=0, pad_token_id=0, rms_norm_eps=1e-6,
+        vocab_size=VOCAB_SIZE,
+        hidden_size=192,
+        intermediate_size=448,
+        num_hidden_layers=14,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        max_position_embeddings=2048,
+        max_window_layers=14,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=0,
+        rms_norm_eps=1e-6,
         attn_implementation="eager",  # type: ignore[call-arg]  # taken by the base class
-    )  # fmt: skip
+    )
 
 
-def _encoded_examples(tokenizer: Tokenizer, config: TrainConfig) -> Iterator[tuple[list[int], list[float]]]:
+def _encoded_examples(
+    tokenizer: Tokenizer, config: TrainConfig
+) -> Iterator[tuple[list[int], list[float]]]:
     end = int(tokenizer.token_to_id(END_OF_TEXT) or 0)
     for example in stream_instructions(str(config.seed), shares=config.shares):
         prompt = tokenizer.encode(example.prompt).ids
@@ -79,7 +91,9 @@ def _encoded_examples(tokenizer: Tokenizer, config: TrainConfig) -> Iterator[tup
 def rows(
     tokenizer: Tokenizer, text: NDArray[np.uint16], config: TrainConfig
 ) -> Iterator[tuple[list[int], list[float]]]:
-    """Endless rows of token ids (T,) and loss weights (T,): whole examples, longest that fits next, then text."""
+    """Endless rows of token ids (T,) and loss weights (T,): whole examples, longest that fits next,
+    then text.
+    """
     rng = Random(config.seed)
     examples = _encoded_examples(tokenizer, config)
     pool: list[tuple[list[int], list[float]]] = []
@@ -94,7 +108,9 @@ def rows(
         if rng.random() >= config.text_share:
             first_ids, first_weights = pool.pop(rng.randrange(len(pool)))
             ids, weights = list(first_ids), list(first_weights)
-            while fitting := [i for i, (more, _) in enumerate(pool) if len(ids) + len(more) <= length]:
+            while fitting := [
+                i for i, (more, _) in enumerate(pool) if len(ids) + len(more) <= length
+            ]:
                 more_ids, more_weights = pool.pop(max(fitting, key=lambda i: len(pool[i][0])))
                 ids += more_ids
                 weights += more_weights
@@ -103,12 +119,17 @@ def rows(
         yield ids + text[start : start + filling].tolist(), weights + [TEXT] * filling
 
 
-def batches(tokenizer: Tokenizer, text: NDArray[np.uint16], config: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    tokenizer: Tokenizer, text: NDArray[np.uint16], config: TrainConfig
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of ids (B, T) int64 and weights (B, T) float32."""
     stream = rows(tokenizer, text, config)
     while True:
         drawn = [next(stream) for _ in range(config.batch_size)]
-        yield torch.tensor([ids for ids, _ in drawn]), torch.tensor([weights for _, weights in drawn])
+        yield (
+            torch.tensor([ids for ids, _ in drawn]),
+            torch.tensor([weights for _, weights in drawn]),
+        )
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -120,15 +141,23 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def answer_loss(model: Qwen2ForCausalLM, ids: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean cross-entropy in nats of the tokens after `positions` (P,), of weights (P,); ids: (B, T)."""
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[positions]  # (P, D)
+    """Weighted mean cross-entropy in nats of the tokens after `positions` (P,), of weights (P,);
+    ids: (B, T).
+    """
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[
+        positions
+    ]  # (P, D)
     logits = model.lm_head(hidden)  # (P, V)
-    losses = nn.functional.cross_entropy(logits.float(), ids.flatten()[positions + 1], reduction="none")
+    losses = nn.functional.cross_entropy(
+        logits.float(), ids.flatten()[positions + 1], reduction="none"
+    )
     return (losses * weights).sum() / weights.sum()
 
 
 def select_positions(weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` positions (P,) whose next token weighs most, and the weights (P,); a fixed count compiles once."""
+    """The `count` positions (P,) whose next token weighs most, and the weights (P,); a fixed count
+    compiles once.
+    """
     following = weights.roll(-1, dims=1)
     following[:, -1] = 0.0
     # Without the very last position, which nothing follows: it must not fill up the count.
@@ -150,11 +179,22 @@ class Trainer:
         embedding = [p for n, p in named if p.dim() == 2 and "embed" in n]
         vectors = [p for _, p in named if p.dim() != 2]
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(hidden, lr=config.learning_rate, weight_decay=config.weight_decay,
-                             momentum=0.95, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW([{"params": embedding, "weight_decay": config.weight_decay},
-                               {"params": vectors, "weight_decay": 0.0}], lr=config.learning_rate, betas=(0.9, 0.95)),
-        ]  # fmt: skip
+            torch.optim.Muon(
+                hidden,
+                lr=config.learning_rate,
+                weight_decay=config.weight_decay,
+                momentum=0.95,
+                adjust_lr_fn="match_rms_adamw",
+            ),
+            torch.optim.AdamW(
+                [
+                    {"params": embedding, "weight_decay": config.weight_decay},
+                    {"params": vectors, "weight_decay": 0.0},
+                ],
+                lr=config.learning_rate,
+                betas=(0.9, 0.95),
+            ),
+        ]
         self.loss = torch.compile(answer_loss)
 
     def update(self, ids: Tensor, weights: Tensor) -> float:
@@ -179,7 +219,11 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on."""
-        state = {"step": self.step, "masters": self.masters, "optimizers": [o.state_dict() for o in self.optimizers]}
+        state = {
+            "step": self.step,
+            "masters": self.masters,
+            "optimizers": [o.state_dict() for o in self.optimizers],
+        }
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
@@ -188,7 +232,9 @@ class Trainer:
         state = torch.load(path, weights_only=True)
         self.step = state["step"]
         with torch.no_grad():
-            for master, saved, parameter in zip(self.masters, state["masters"], self.model.parameters(), strict=True):
+            for master, saved, parameter in zip(
+                self.masters, state["masters"], self.model.parameters(), strict=True
+            ):
                 master.copy_(saved)
                 parameter.copy_(saved)
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -196,7 +242,9 @@ class Trainer:
 
 
 def train(folder: Path, checkpoint: Path, config: TrainConfig) -> Qwen2ForCausalLM:
-    """A trained model in bfloat16; resumes from `checkpoint`, at the same place in the data, if it exists."""
+    """A trained model in bfloat16; resumes from `checkpoint`, at the same place in the data, if it
+    exists.
+    """
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     trainer = Trainer(config)
     if checkpoint.exists():
@@ -238,16 +286,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
     parser.add_argument("--learning-rate", type=float, default=TrainConfig.learning_rate)
     parser.add_argument("--stop-after", type=int, default=TrainConfig.stop_after)
-    parser.add_argument("--shares", type=int, nargs=3, default=TrainConfig.shares, help="of the three task kinds")
+    parser.add_argument(
+        "--shares", type=int, nargs=3, default=TrainConfig.shares, help="of the three task kinds"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     folder: Path = options.out
     if not (folder / "tokenizer.json").is_file():
         save_tokenizer(train_tokenizer(), folder)
     config = TrainConfig(
-        steps=options.steps, stop_after=options.stop_after, seed=options.seed,
-        learning_rate=options.learning_rate, shares=tuple(options.shares),
-    )  # fmt: skip
+        steps=options.steps,
+        stop_after=options.stop_after,
+        seed=options.seed,
+        learning_rate=options.learning_rate,
+        shares=tuple(options.shares),
+    )
     model = train(folder, folder / "training.pt", config)
     model.save_pretrained(folder)
 

@@ -14,7 +14,7 @@ from flab_deploy.report.effects import effect_tables
 from flab_deploy.report.health import health_sentence, health_warnings
 from flab_deploy.report.losses import loss_tables
 from flab_deploy.report.quality import confidence, margin, quality_rows
-from flab_deploy.report.rows import Row, rows_of, shown
+from flab_deploy.report.rows import BeforeAfterRow, rows_of, shown
 from flab_deploy.report.run import DOCUMENTS, Run, mapping
 from flab_deploy.report.verdict import engine, headline, invalid_sentence, verdict_sentences
 
@@ -28,7 +28,11 @@ def report_document(run: Run, charts: Mapping[str, Chart | None]) -> dict[str, J
         "schema_version": SCHEMA_VERSION,
         "headline": headline(run),
         "verdict": verdict_sentences(run),
-        "warnings": [*lineage_warnings(run), *health_warnings(run), *filter(None, [invalid_sentence(run)])],
+        "warnings": [
+            *lineage_warnings(run),
+            *health_warnings(run),
+            *filter(None, [invalid_sentence(run)]),
+        ],
         "before_after": [row_json(row) for row in rows_of(run)],
         "quality": [asdict(row) for row in quality_rows(run)],
         "final": run.final,
@@ -43,7 +47,7 @@ def report_document(run: Run, charts: Mapping[str, Chart | None]) -> dict[str, J
     return cast("dict[str, Json]", json.loads(json.dumps(document, allow_nan=False)))
 
 
-def row_json(row: Row) -> dict[str, object]:
+def row_json(row: BeforeAfterRow) -> dict[str, object]:
     """A row of the before/after table as JSON, with its texts as shown."""
     fields = asdict(row)
     for name, cell in (("original", row.original), ("slimmed", row.slimmed), ("ratio", row.ratio)):
@@ -58,7 +62,9 @@ def _chart_json(chart: Chart | None) -> dict[str, object] | None:
 
 
 def provenance(run: Run) -> dict[str, Json]:
-    """Command, machine, engine and, for each stage, digests, parents, configuration, versions and seconds."""
+    """Command, machine, engine and, for each stage, digests, parents, configuration, versions and
+    seconds.
+    """
     record = mapping(run.record)
     machine = {**mapping(run.get("bench", "machine")), **mapping(record.get("machine"))}
     return {

@@ -17,14 +17,18 @@ from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.checks import text, words
 from flab_deploy.report.rows import NOT_RUN
 from flab_deploy.report.run import as_number, mapping, objects
-from flab_deploy.report.wording import count, probability, signed_percent, significant
+from flab_deploy.wording.numbers import count, probability, signed_percent, significant
 
 TEMPLATES = Path(__file__).parent / "templates"
 _ASIDES = ("Health of the judging", "Not run")
 _CELLS = ("original", "slimmed")
 _SECTIONS = (
     ("quality", "What was kept, what was lost", ("retention", "robustness")),
-    ("cut", "What was cut, and why", ("cut", "candidates", "layers", "channels", "tokens", "recovery")),
+    (
+        "cut",
+        "What was cut, and why",
+        ("cut", "candidates", "layers", "channels", "tokens", "recovery"),
+    ),
     ("serving", "Serving", ("latency-ttft", "latency-tpot", "latency-e2el")),
 )
 
@@ -39,7 +43,12 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=count, probability=probability, pretty=_pretty, told=text, words=words, seconds=_seconds
+        count=count,
+        probability=probability,
+        pretty=_pretty,
+        told=text,
+        words=words,
+        seconds=_seconds,
     )
     environment.tests["aside"] = lambda sentence: str(sentence).startswith(_ASIDES)
     template = environment.get_template("page.html.j2")
@@ -60,7 +69,9 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
 
 
 def _together(page: str) -> str:
-    """The page with the parts of a figure kept on one line: a number and its sign, a p-value, an interval."""
+    """The page with the parts of a figure kept on one line: a number and its sign, a p-value, an
+    interval.
+    """
     page = re.sub(r"\bp (=|&lt;) (?=0\.)", r"p&nbsp;\1&nbsp;", page.replace(" %", "&nbsp;%"))
     return re.sub(r"\[([−+][\d.]+) to ([−+][\d.]+)\]", r"[\1&nbsp;to&nbsp;\2]", page)
 
@@ -82,14 +93,25 @@ def _absence(document: Mapping[str, Json]) -> dict[str, str]:
     """Why each chart is not there: its stage was not run, or left too little to draw."""
     stages = mapping(mapping(document["provenance"])["stages"])
     done = {name for name, stage in stages.items() if mapping(stage)["status"] == "finished"}
-    missing = {key: [stage for stage in needed if stage not in done] for key, (_, needed, _) in CHARTS.items()}
-    return {key: "not run" if names else "unavailable: too few figures to draw" for key, names in missing.items()}
+    missing = {
+        key: [stage for stage in needed if stage not in done]
+        for key, (_, needed, _) in CHARTS.items()
+    }
+    return {
+        key: "not run" if names else "unavailable: too few figures to draw"
+        for key, names in missing.items()
+    }
 
 
 def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
-    """The four figures at the top of the page: the main ones, others in place of what was not run."""
+    """The four figures at the top of the page: the main ones, others in place of what was not
+    run.
+    """
     rows = {str(row["key"]): row for row in objects(document["before_after"])}
-    sets = {str(row["key"]): mapping(row[str(document["final"])]) for row in objects(document["quality"])}
+    sets = {
+        str(row["key"]): mapping(row[str(document["final"])])
+        for row in objects(document["quality"])
+    }
     main = [
         _change_tile(rows["num_parameters"], "parameters"),
         _kept_tile(sets["overall"], "of pass@1 kept"),
@@ -106,10 +128,17 @@ def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
     return [*shown, *(tile for tile in main if tile["value"] == NOT_RUN)][:4]
 
 
-def _weakest(document: Mapping[str, Json], sets: Mapping[str, Mapping[str, Json]]) -> tuple[str, Mapping[str, Json]]:
-    """Name and figures of the task kind of which the least was kept; those of all tasks if none was compared."""
+def _weakest(
+    document: Mapping[str, Json], sets: Mapping[str, Mapping[str, Json]]
+) -> tuple[str, Mapping[str, Json]]:
+    """Name and figures of the task kind of which the least was kept; those of all tasks if none was
+    compared.
+    """
     shares = {
-        str(row["key"]): (as_number(mapping(sets[str(row["key"])]["kept"])["value"]), str(row["label"]))
+        str(row["key"]): (
+            as_number(mapping(sets[str(row["key"])]["kept"])["value"]),
+            str(row["label"]),
+        )
         for row in objects(document["quality"])
         if row["key"] not in ("overall", "robustness", "worst_case")
     }
@@ -121,7 +150,12 @@ def _weakest(document: Mapping[str, Json], sets: Mapping[str, Mapping[str, Json]
 def _kept_tile(found: Mapping[str, Json], label: str) -> dict[str, str]:
     kept = mapping(found["kept"])
     note = f"interval {told}" if (told := kept["interval_text"]) else ""
-    return {"value": str(kept["text"]), "label": label, "note": note, "verdict": str(found["verdict"])}
+    return {
+        "value": str(kept["text"]),
+        "label": label,
+        "note": note,
+        "verdict": str(found["verdict"]),
+    }
 
 
 def _loss_tile(found: Mapping[str, Json]) -> dict[str, str]:
@@ -129,14 +163,24 @@ def _loss_tile(found: Mapping[str, Json]) -> dict[str, str]:
     if lost is None or gained is None:
         return {"value": NOT_RUN, "label": "problems lost and gained", "note": "", "verdict": ""}
     label = "problems lost and gained"
-    return {"value": f"{count(lost)} / {count(gained)}", "label": label, "note": "same problems", "verdict": ""}
+    return {
+        "value": f"{count(lost)} / {count(gained)}",
+        "label": label,
+        "note": "same problems",
+        "verdict": "",
+    }
 
 
 def _change_tile(row: Mapping[str, Json], label: str) -> dict[str, str]:
     ratio = mapping(row["ratio"])
     value = as_number(ratio["value"])
     if value is None:
-        return {"value": str(ratio["text"]), "label": label, "note": str(ratio["reason"] or ""), "verdict": ""}
+        return {
+            "value": str(ratio["text"]),
+            "label": label,
+            "note": str(ratio["reason"] or ""),
+            "verdict": "",
+        }
     original, slimmed = (mapping(row[name])["text"] for name in ("original", "slimmed"))
     estimated = ", estimated" if ratio["status"] == "estimated" else ""
     spread = f", {ratio['interval_text']}" if ratio["interval_text"] else ""

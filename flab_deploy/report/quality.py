@@ -8,13 +8,13 @@ from flab_deploy.artifacts import Json
 from flab_deploy.corpus import TASK_LABELS
 from flab_deploy.report.rows import Cell, absent, figure, kept, task_kinds
 from flab_deploy.report.run import Run, as_number, pick
-from flab_deploy.report.wording import percent
+from flab_deploy.wording.numbers import percent
 
 DEFAULT_MARGIN = 0.97
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retention:
+class KeptShare:
     """One candidate against the original on one set of problems."""
 
     solved: Cell
@@ -47,14 +47,16 @@ class QualityRow:
     """Size of the set."""
     original: Cell
     """Share that the original solves."""
-    pruned: Retention
+    pruned: KeptShare
     """Right after the cut."""
-    recovered: Retention
+    recovered: KeptShare
     """After recovery."""
 
 
 def quality_rows(run: Run) -> list[QualityRow]:
-    """One row per task kind, one for all of them together, two for robustness: by rewording, and in the worst case."""
+    """One row per task kind, one for all of them together, two for robustness: by rewording, and in
+    the worst case.
+    """
     rows = [_task_row(run, kind) for kind in task_kinds(run)]
     return [*rows, _overall_row(run), _robustness_row(run), _worst_case_row(run)]
 
@@ -69,7 +71,10 @@ def margin(run: Run) -> float:
 
 def confidence(run: Run) -> float:
     """Confidence level of the intervals, in (0, 1)."""
-    found = [run.number(f"evaluate-{model}", "confidence") for model in ("original", "pruned", "recovered")]
+    found = [
+        run.number(f"evaluate-{model}", "confidence")
+        for model in ("original", "pruned", "recovered")
+    ]
     return next((level for level in found if level is not None), 0.95)
 
 
@@ -81,8 +86,12 @@ def _task_row(run: Run, kind: str) -> QualityRow:
         label=TASK_LABELS.get(kind, kind.replace("_", " ")),
         original=original,
         num_problems=run.number("evaluate-original", *where, "num_problems"),
-        pruned=_retention(run, "pruned", where, original, _solved(run, "pruned", where, "pass_at_1")),
-        recovered=_retention(run, "recovered", where, original, _solved(run, "recovered", where, "pass_at_1")),
+        pruned=_retention(
+            run, "pruned", where, original, _solved(run, "pruned", where, "pass_at_1")
+        ),
+        recovered=_retention(
+            run, "recovered", where, original, _solved(run, "recovered", where, "pass_at_1")
+        ),
     )
 
 
@@ -94,8 +103,12 @@ def _robustness_row(run: Run) -> QualityRow:
         label="reworded tasks (robust)",
         original=original,
         num_problems=_rewordings(run),
-        pruned=_retention(run, "pruned", where, original, _solved(run, "pruned", where, "robust_pass_at_1")),
-        recovered=_retention(run, "recovered", where, original, _solved(run, "recovered", where, "robust_pass_at_1")),
+        pruned=_retention(
+            run, "pruned", where, original, _solved(run, "pruned", where, "robust_pass_at_1")
+        ),
+        recovered=_retention(
+            run, "recovered", where, original, _solved(run, "recovered", where, "robust_pass_at_1")
+        ),
     )
 
 
@@ -108,19 +121,28 @@ def _worst_case_row(run: Run) -> QualityRow:
         label="all rewordings of a task at once",
         original=original,
         num_problems=run.number("evaluate-original", *where, "num_problems"),
-        pruned=_retention(run, "pruned", compared, original, _solved(run, "pruned", where, name, bounds="")),
-        recovered=_retention(run, "recovered", compared, original, _solved(run, "recovered", where, name, bounds="")),
+        pruned=_retention(
+            run, "pruned", compared, original, _solved(run, "pruned", where, name, bounds="")
+        ),
+        recovered=_retention(
+            run, "recovered", compared, original, _solved(run, "recovered", where, name, bounds="")
+        ),
     )
 
 
 def _rewordings(run: Run) -> float | None:
     """Prompts that the robustness figures are over: one per problem and perturbation."""
-    found = [run.number("evaluate-original", "robustness", name) for name in ("num_items", "num_problems")]
+    found = [
+        run.number("evaluate-original", "robustness", name)
+        for name in ("num_items", "num_problems")
+    ]
     return next((number for number in found if number is not None), None)
 
 
 def _overall_row(run: Run) -> QualityRow:
-    """The pooled row, from the comparison if there is one and otherwise added up from the task kinds."""
+    """The pooled row, from the comparison if there is one and otherwise added up from the task
+    kinds.
+    """
     where = ("overall",)
     stage = "compare-recovered" if run.has("compare-recovered") else "compare-pruned"
     original = _pooled(run, stage, "original")
@@ -131,11 +153,15 @@ def _overall_row(run: Run) -> QualityRow:
         original=original,
         num_problems=_sum(run, "original", "num_problems") if number is None else number,
         pruned=_retention(run, "pruned", where, original, _pooled(run, "compare-pruned", "pruned")),
-        recovered=_retention(run, "recovered", where, original, _pooled(run, "compare-recovered", "recovered")),
+        recovered=_retention(
+            run, "recovered", where, original, _pooled(run, "compare-recovered", "recovered")
+        ),
     )
 
 
-def _solved(run: Run, model: str, where: tuple[str, ...], name: str, bounds: str = "interval") -> Cell:
+def _solved(
+    run: Run, model: str, where: tuple[str, ...], name: str, bounds: str = "interval"
+) -> Cell:
     stage = f"evaluate-{model}"
     return figure(run, stage, run.get(stage, *where), name, "share", bounds=bounds)
 
@@ -157,10 +183,12 @@ def _sum(run: Run, model: str, name: str) -> float | None:
     return sum(known) if known and len(known) == len(found) else None
 
 
-def _retention(run: Run, model: str, where: tuple[str, ...], original: Cell, solved: Cell) -> Retention:
+def _retention(
+    run: Run, model: str, where: tuple[str, ...], original: Cell, solved: Cell
+) -> KeptShare:
     stage = f"compare-{model}"
     part = run.get(stage, *where)
-    return Retention(
+    return KeptShare(
         solved=solved,
         kept=kept(run, stage, part, original, solved),
         verdict=_verdict(run, stage, part),

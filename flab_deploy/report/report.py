@@ -12,10 +12,11 @@ from flab_deploy.report.run import read_run
 
 
 def report(run: Path, out: Path, *, force: bool = False) -> Artifact:
-    """The report of the run directory `run`: `report.html`, `report.json` and `lineage.json` in `out`.
+    """The report of the run directory `run`: `report.html`, `report.json` and `lineage.json` in
+    `out`.
 
-    Stages that were not run are shown as such. The same run gives the same bytes; a run whose timings
-    alone differ gives the same digest, which covers the lineage and not the page.
+    Stages that were not run are shown as such. The same run gives the same bytes; a run whose
+    timings alone differ gives the same digest, which covers the lineage and not the page.
     Raises ArtifactError if there is no run, or if one of its documents is damaged or was changed.
     """
     found = read_run(run)

@@ -59,7 +59,9 @@ class Run:
 
     @property
     def final(self) -> Literal["pruned", "recovered"]:
-        """The slimmed model: the recovered one, or the pruned one where that is as far as the run got."""
+        """The slimmed model: the recovered one, or the pruned one where that is as far as the run
+        got.
+        """
         judged = any(self.has(f"{stage}-pruned") for stage in ("evaluate", "compare"))
         recovered = any(self.has(name) for name in ("evaluate-recovered", "compare-recovered"))
         return "pruned" if judged and not recovered else "recovered"
@@ -67,22 +69,32 @@ class Run:
     def digest(self) -> str:
         """SHA-256 over everything the report is made from, measurements included."""
         manifests = {name: artifact.manifest for name, artifact in self.artifacts.items()}
-        return json_digest({"manifests": manifests, "documents": self.documents, "record": self.record})
+        return json_digest(
+            {"manifests": manifests, "documents": self.documents, "record": self.record}
+        )
 
 
 def read_run(path: Path) -> Run:
-    """The run at `path`. Raises ArtifactError if there is none, or if a document is damaged or was changed."""
+    """The run at `path`. Raises ArtifactError if there is none, or if a document is damaged or was
+    changed.
+    """
     if not path.is_dir():
         raise ArtifactError(f"no run at {path}; give the --out directory of `flab run`")
     artifacts = find_stages(path, DOCUMENTS)
     if not artifacts:
-        raise ArtifactError(f"{path} holds no finished stage; start one with `flab run --out {path}`")
+        raise ArtifactError(
+            f"{path} holds no finished stage; start one with `flab run --out {path}`"
+        )
     documents: dict[str, Json] = {}
     for name, artifact in artifacts.items():
         document = DOCUMENTS[name]
-        if document is not None and name != "export":  # `flab verify` reads through exported weights
+        if (
+            document is not None and name != "export"
+        ):  # `flab verify` reads through exported weights
             check_digest(artifact)
-        documents[name] = artifact.figures if document is None else read_json(artifact.path / document)
+        documents[name] = (
+            artifact.figures if document is None else read_json(artifact.path / document)
+        )
     record = read_json(path / _RUN_RECORD) if (path / _RUN_RECORD).is_file() else None
     return Run(path=path, artifacts=artifacts, documents=documents, record=record)
 

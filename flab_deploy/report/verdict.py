@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from flab_deploy.artifacts import Json
 from flab_deploy.report.health import health_sentence
 from flab_deploy.report.losses import loss_sentences
-from flab_deploy.report.quality import QualityRow, Retention, confidence, margin, quality_rows
-from flab_deploy.report.rows import Cell, Row, rows_of
+from flab_deploy.report.quality import KeptShare, QualityRow, confidence, margin, quality_rows
+from flab_deploy.report.rows import BeforeAfterRow, Cell, rows_of
 from flab_deploy.report.run import DOCUMENTS, Run, pick
-from flab_deploy.report.wording import (
+from flab_deploy.wording.numbers import (
     between,
     count,
     listed,
@@ -28,7 +28,11 @@ def verdict_sentences(run: Run) -> list[str]:
     quality = {row.key: row for row in quality_rows(run)}
     parts = [_cut(run), *_kept(run, quality["overall"]), *_robust(run, quality["robustness"])]
     parts += [health_sentence(run)]
-    return [sentence for sentence in [*parts, *_speed(run, rows), *_energy(rows), *_missing(run)] if sentence]
+    return [
+        sentence
+        for sentence in [*parts, *_speed(run, rows), *_energy(rows), *_missing(run)]
+        if sentence
+    ]
 
 
 def _cut(run: Run) -> str:
@@ -49,7 +53,10 @@ def _compared(run: Run) -> str:
     names = [run.get(f"evaluate-{model}", "model", "name") for model in ("original", run.final)]
     if not all(names):
         return "Two models were judged on the same problems."
-    return f"Two models were judged on the same problems: {names[0]} (the original) and {names[1]} (the slimmed one)."
+    return (
+        f"Two models were judged on the same problems: {names[0]} (the original) and "
+        f"{names[1]} (the slimmed one)."
+    )
 
 
 def _sources(run: Run) -> list[str]:
@@ -77,50 +84,64 @@ def _change(run: Run, field: str, unit: str) -> str:
 
 
 def _kept(run: Run, row: QualityRow) -> Iterator[str]:
-    now: Retention = getattr(row, run.final)
+    now: KeptShare = getattr(row, run.final)
     then = row.pruned
     if row.original.value is not None and now.solved.value is None:
-        yield f"The original solves {row.original.text} of {count(row.num_problems or 0)} held-out problems."
+        yield (
+            f"The original solves {row.original.text} of {count(row.num_problems or 0)} "
+            "held-out problems."
+        )
     if row.original.value is not None and now.solved.value is not None:
         yield (
-            f"Of {count(row.num_problems or 0)} held-out problems the slimmed model solves {now.solved.text}, "
-            f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
+            f"Of {count(row.num_problems or 0)} held-out problems the slimmed model solves "
+            f"{now.solved.text}, "
+            f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. "
+            f"{_claim(now, margin(run))}"
         )
         yield from loss_sentences(run)
     if then.kept.value is not None and run.final == "recovered":
-        yield f"Right after the cut, before any recovery, it kept {then.kept.text}{_bounds(run, then)}."
+        yield (
+            "Right after the cut, before any recovery, it kept "
+            f"{then.kept.text}{_bounds(run, then)}."
+        )
 
 
-def _bounds(run: Run, found: Retention) -> str:
+def _bounds(run: Run, found: KeptShare) -> str:
     level = f"{100 * confidence(run):.0f} %"
     return f" ({level} interval {between(found.kept.interval)})" if found.kept.interval else ""
 
 
-def _claim(found: Retention, bound: float) -> str:
+def _claim(found: KeptShare, bound: float) -> str:
     claim = f"That it keeps at least {100 * bound:.0f} %"
-    sure = f" ({probability(found.non_inferiority_p)})" if found.non_inferiority_p is not None else ""
+    sure = (
+        f" ({probability(found.non_inferiority_p)})" if found.non_inferiority_p is not None else ""
+    )
     if found.verdict == "shown":
         return f"{claim} is shown{sure}."
     if found.verdict == "underpowered":
         needed = found.num_problems_needed
         more = f"; about {count(needed)} would be needed" if needed else ""
-        return f"{claim} can be neither shown nor refuted with so few problems (underpowered){more}."
+        return (
+            f"{claim} can be neither shown nor refuted with so few problems (underpowered){more}."
+        )
     if found.verdict == "not shown":
         return f"{claim} is not shown{sure}."
     return f"Whether it keeps at least {100 * bound:.0f} % was not tested."
 
 
 def _robust(run: Run, row: QualityRow) -> Iterator[str]:
-    now: Retention = getattr(row, run.final)
+    now: KeptShare = getattr(row, run.final)
     if row.original.value is None or now.solved.value is None:
         return
     yield (
-        f"When the tasks are put differently, without a change of meaning, it solves {now.solved.text}, "
-        f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
+        "When the tasks are put differently, without a change of meaning, it solves "
+        f"{now.solved.text}, "
+        f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. "
+        f"{_claim(now, margin(run))}"
     )
 
 
-def _speed(run: Run, rows: dict[str, Row]) -> Iterator[str]:
+def _speed(run: Run, rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
     rate, first = rows["burst_output_throughput"].ratio, rows["p50_ttft_ms"].ratio
     facts = [
         _changed("its median time to the first token was {} {}", "longer", "shorter", first),
@@ -128,12 +149,17 @@ def _speed(run: Run, rows: dict[str, Row]) -> Iterator[str]:
     ]
     if not any(facts):
         return
-    yield f"Served by {engine(run)} under the same load as the original, {listed([fact for fact in facts if fact])}."
+    yield (
+        f"Served by {engine(run)} under the same load as the original, "
+        f"{listed([fact for fact in facts if fact])}."
+    )
     yield invalid_sentence(run)
 
 
 def _changed(sentence: str, more: str, less: str, ratio: Cell) -> str:
-    """The sentence with the change filled in, and with a warning where rounds disagree about its direction."""
+    """The sentence with the change filled in, and with a warning where rounds disagree about its
+    direction.
+    """
     if ratio.value is None:
         return ""
     told = sentence.format(percent(abs(ratio.value - 1)), more if ratio.value >= 1 else less)
@@ -143,7 +169,9 @@ def _changed(sentence: str, more: str, less: str, ratio: Cell) -> str:
 
 def engine(run: Run) -> str:
     """The engine of the load test with its version and device, in words."""
-    name, version, device = (run.get("bench", "engine", key) for key in ("name", "version", "device"))
+    name, version, device = (
+        run.get("bench", "engine", key) for key in ("name", "version", "device")
+    )
     words = " ".join(str(part) for part in (_engine_name(name), version) if part)
     where = str(device).upper() if device in ("cpu", "gpu", "cuda") else device
     mode = run.get("bench", "engine", "mode")
@@ -162,19 +190,30 @@ def invalid_sentence(run: Run) -> str:
         block = run.get("bench", "models", model, "validity")
         verdict, why = pick(block, "verdict"), pick(block, "reasons")
         if verdict not in ("valid", None):
-            told = "; ".join(str(item) for item in why) if isinstance(why, list) and why else str(verdict)
+            told = (
+                "; ".join(str(item) for item in why)
+                if isinstance(why, list) and why
+                else str(verdict)
+            )
             reasons.append(f"{model} model: {told}")
     told = "; ".join(reasons)
-    return f"The load test did not pass its own checks ({told}), so its times prove nothing." if told else ""
+    return (
+        f"The load test did not pass its own checks ({told}), so its times prove nothing."
+        if told
+        else ""
+    )
 
 
-def _energy(rows: dict[str, Row]) -> Iterator[str]:
+def _energy(rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
     row = rows["energy_per_output_token_joules"]
     if row.ratio.value is not None:
         how = "measured" if row.ratio.status == "computed" else "estimated, not measured"
         yield f"{_changed('An output token cost {} {} energy', 'more', 'less', row.ratio)} ({how})."
     elif row.slimmed.text == "unavailable":
-        yield f"Energy is unavailable: {(row.slimmed.reason or 'no reason was recorded').rstrip('.')}."
+        yield (
+            "Energy is unavailable: "
+            f"{(row.slimmed.reason or 'no reason was recorded').rstrip('.')}."
+        )
 
 
 def _missing(run: Run) -> Iterator[str]:

@@ -1,8 +1,10 @@
-"""A judge for code nobody has read: isolated, and blind to what the code would like it to believe."""
+"""A judge for code nobody has read: isolated, and blind to what the code would like it to
+believe.
+"""
 
 from flab_deploy.sandbox.calibration import Calibration, calibrate
 from flab_deploy.sandbox.judge import describe_sandbox, judge, tier_of
-from flab_deploy.sandbox.rows import Row, load_rows
+from flab_deploy.sandbox.rows import ProgramRow, load_rows
 from flab_deploy.sandbox.verdicts import VERDICT_NAMES, Limits, Program, Verdict, VerdictName
 
 __all__ = [
@@ -10,7 +12,7 @@ __all__ = [
     "Calibration",
     "Limits",
     "Program",
-    "Row",
+    "ProgramRow",
     "Verdict",
     "VerdictName",
     "calibrate",

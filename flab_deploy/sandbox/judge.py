@@ -1,4 +1,6 @@
-"""Judging programs: a pool of workers, repeats of what may be the machine's fault, verdicts in input order."""
+"""Judging programs: a pool of workers, repeats of what may be the machine's fault, verdicts in
+input order.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.errors import ConfigError, SandboxError
-from flab_deploy.sandbox.cgroups import group_for
+from flab_deploy.sandbox.kernel.cgroups import group_for
 from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits, Program, Verdict, VerdictName
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ for name, path in zip(("flab_deploy", "flab_deploy.sandbox"), sys.argv[1:3]):
     package = types.ModuleType(name)
     package.__path__ = [path]
     sys.modules[name] = package
-from flab_deploy.sandbox import zygote
+from flab_deploy.sandbox.worker import zygote
 zygote.main()
 """
 # Sets of text must come in the same order in every run, and times in one zone. An arena per thread
@@ -60,7 +62,9 @@ class _Worker:
         self._answer = bytearray()
         self._deadline = time.monotonic() + _START_WITHIN_S
         workdir = folder / "work"
-        folder.mkdir(mode=0o711)  # programs may run as another user, who must reach the directory by its name
+        folder.mkdir(
+            mode=0o711
+        )  # programs may run as another user, who must reach the directory by its name
         workdir.mkdir(mode=0o700)
         self._log = folder / "log"
         here = Path(__file__).resolve().parent
@@ -85,7 +89,10 @@ class _Worker:
 
     def begin(self) -> None:
         """Let the worker start, which has waited until it was in its group. Raises _Broken."""
-        group = {"folders": [str(folder) for folder in self._group.folders], "oom_events": self._group.oom_events}
+        group = {
+            "folders": [str(folder) for folder in self._group.folders],
+            "oom_events": self._group.oom_events,
+        }
         self._send(self.control, json.dumps(group).encode())
 
     def start(self, index: int, program: Program) -> None:
@@ -94,8 +101,17 @@ class _Worker:
         cpu_s = program.cpu_s or self._limits.cpu_s
         wall_s = self._limits.wall_s * max(1.0, cpu_s / self._limits.cpu_s)
         self._deadline = time.monotonic() + _PATIENCE * wall_s + _ANSWER_LATE_S
-        request = {"source": program.source, "entry_point": program.entry_point, "cpu_s": cpu_s, "wall_s": wall_s}
-        exam = {"test": program.test, "prelude": program.prelude, "entry_point": program.entry_point}
+        request = {
+            "source": program.source,
+            "entry_point": program.entry_point,
+            "cpu_s": cpu_s,
+            "wall_s": wall_s,
+        }
+        exam = {
+            "test": program.test,
+            "prelude": program.prelude,
+            "entry_point": program.entry_point,
+        }
         self._send(self.control, json.dumps(request).encode())
         self._send(self._tests, json.dumps(exam).encode())
 
@@ -107,12 +123,17 @@ class _Worker:
             raise _Broken(f"a worker does not listen ({error})") from None
 
     def receive(self) -> dict[str, Any] | None:
-        """What a readable worker has to say, None if it is not finished saying it. Raises _Broken."""
+        """What a readable worker has to say, None if it is not finished saying it. Raises
+        _Broken.
+        """
         part = self.control.recv(1 << 16)
         if not part:
             raise _Broken(self._log.read_text(errors="replace")[-200:] or "a worker ended")
         self._answer += part
-        if len(self._answer) < 4 or len(self._answer) < 4 + struct.unpack_from(">I", self._answer)[0]:
+        if (
+            len(self._answer) < 4
+            or len(self._answer) < 4 + struct.unpack_from(">I", self._answer)[0]
+        ):
             return None
         message = json.loads(self._answer[4:])
         self._answer.clear()
@@ -146,7 +167,9 @@ class _Pool:
         self._workers: list[_Worker] = []
 
     def start(self, count: int) -> list[_Worker]:
-        """As many more workers, which start side by side. Raises SandboxError if one cannot be started."""
+        """As many more workers, which start side by side. Raises SandboxError if one cannot be
+        started.
+        """
         first = len(self._workers)
         try:
             for _ in range(count):
@@ -175,7 +198,9 @@ class _Pool:
     def run(
         self, programs: Sequence[Program], indices: Sequence[int], width: int
     ) -> Iterator[tuple[int, Verdict, bool]]:
-        """Verdicts of the programs at `indices` as they come, at most `width` at a time, and whether they are sure."""
+        """Verdicts of the programs at `indices` as they come, at most `width` at a time, and
+        whether they are sure.
+        """
         waiting = deque(indices)
         with selectors.DefaultSelector() as selector:
             idle = self._workers[:width]
@@ -193,7 +218,9 @@ class _Pool:
                         yield index, _infra_error(programs[index], str(error)), False
                 for worker, answer in self._answers(selector, busy):
                     index = cast("int", worker.index)
-                    if answer.get("verdict", "infra_error") == "infra_error" and not answer.get("sure"):
+                    if answer.get("verdict", "infra_error") == "infra_error" and not answer.get(
+                        "sure"
+                    ):
                         self._drop(selector, busy, worker)
                     else:
                         selector.unregister(worker.control)
@@ -201,8 +228,12 @@ class _Pool:
                         idle.append(worker)
                     yield index, _verdict(programs[index], answer), bool(answer.get("sure"))
 
-    def _answers(self, selector: selectors.BaseSelector, busy: list[_Worker]) -> list[tuple[_Worker, dict[str, Any]]]:
-        """Answers that are in, waiting for some; a worker that is broken or late answers `broken`."""
+    def _answers(
+        self, selector: selectors.BaseSelector, busy: list[_Worker]
+    ) -> list[tuple[_Worker, dict[str, Any]]]:
+        """Answers that are in, waiting for some; a worker that is broken or late answers
+        `broken`.
+        """
         answers: list[tuple[_Worker, dict[str, Any]]] = []
         for key, _ in selector.select(timeout=1.0):
             worker = cast("_Worker", key.data)
@@ -214,7 +245,9 @@ class _Pool:
                 answers.append((worker, answer))
         answered = [worker for worker, _ in answers]
         late = [w for w in busy if w not in answered and w.late()]
-        return answers + [(worker, {"broken": "a worker did not answer in time"}) for worker in late]
+        return answers + [
+            (worker, {"broken": "a worker did not answer in time"}) for worker in late
+        ]
 
     def _drop(self, selector: selectors.BaseSelector, busy: list[_Worker], worker: _Worker) -> None:
         selector.unregister(worker.control)
@@ -237,7 +270,13 @@ def _verdict(program: Program, answer: dict[str, Any]) -> Verdict:
 
 def _infra_error(program: Program, detail: str) -> Verdict:
     line = " ".join(detail.split())[:300]
-    return Verdict(program_id=program.program_id, verdict="infra_error", detail=line, cpu_s=0.0, max_rss_bytes=0)
+    return Verdict(
+        program_id=program.program_id,
+        verdict="infra_error",
+        detail=line,
+        cpu_s=0.0,
+        max_rss_bytes=0,
+    )
 
 
 def _refused(program: Program) -> Verdict | None:
@@ -246,13 +285,21 @@ def _refused(program: Program) -> Verdict | None:
     if size <= MAX_SOURCE_BYTES:
         return None
     detail = f"a source of {size} bytes, and {MAX_SOURCE_BYTES} are allowed"
-    return Verdict(program_id=program.program_id, verdict="fail_load", detail=detail, cpu_s=0.0, max_rss_bytes=0)
+    return Verdict(
+        program_id=program.program_id,
+        verdict="fail_load",
+        detail=detail,
+        cpu_s=0.0,
+        max_rss_bytes=0,
+    )
 
 
 @contextmanager
 def _pool(limits: Limits, allow_weak: bool, width: int = 1) -> Iterator[_Pool]:
     if not sys.platform.startswith("linux"):
-        raise SandboxError(f"generated code cannot be isolated on {sys.platform}; run this in a Linux container")
+        raise SandboxError(
+            f"generated code cannot be isolated on {sys.platform}; run this in a Linux container"
+        )
     folder = Path(tempfile.mkdtemp(prefix="flab-sandbox-"))
     folder.chmod(0o711)
     pool = _Pool(limits, folder)
@@ -272,7 +319,7 @@ def _pool(limits: Limits, allow_weak: bool, width: int = 1) -> Iterator[_Pool]:
 
 def judge(
     programs: Sequence[Program],
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
     workers: int = 0,
     progress: Callable[[int], None] | None = None,
     *,
@@ -282,8 +329,8 @@ def judge(
 
     `workers` run at a time, by default one per usable processor. `progress` is called with 1 for
     each program that is done, as `tqdm.update` wants it. A timeout counts only if it happens
-    again with no other program running; an `infra_error` that is not the test's own fault is repeated
-    up to two times.
+    again with no other program running; an `infra_error` that is not the test's own fault is
+    repeated up to two times.
     Raises SandboxError if this machine cannot isolate programs, unless `allow_weak`; ConfigError
     for less than 0 workers.
     """
@@ -314,7 +361,9 @@ def judge(
 def _repeated(pool: _Pool, programs: Sequence[Program], index: int, verdict: Verdict) -> Verdict:
     """The verdict on a program judged again, alone: once, or as long as the machine is at fault."""
     for _ in range(_NUM_INFRA_REPEATS):
-        logger.info("judging %s again, alone: %s (%s)", verdict.program_id, verdict.verdict, verdict.detail)
+        logger.info(
+            "judging %s again, alone: %s (%s)", verdict.program_id, verdict.verdict, verdict.detail
+        )
         ((_index, verdict, sure),) = pool.run(programs, [index], 1)
         if sure or verdict.verdict != "infra_error":
             return verdict
@@ -324,14 +373,18 @@ def _repeated(pool: _Pool, programs: Sequence[Program], index: int, verdict: Ver
 def tier_of(layers: Sequence[str]) -> str:
     """Name of the tier that some layers make.
 
-    `0` is less than is required, `1` what is required, `2` with a network and a disk of the worker's
-    own; an `r` follows where programs run as a private user, a `c` where the memory and the threads
-    of a worker's processes are limited together.
+    `0` is less than is required, `1` what is required, `2` with a network and a disk of the
+    worker's own; an `r` follows where programs run as a private user, a `c` where the memory and
+    the threads of a worker's processes are limited together.
     """
     if any(layer not in layers for layer in _REQUIRED_LAYERS):
         return "0"
     tier = "2" if set(_NAMESPACE_LAYERS) <= set(layers) else "1"
-    return tier + ("r" if "private_user" in layers else "") + ("c" if set(_GROUP_LAYERS) <= set(layers) else "")
+    return (
+        tier
+        + ("r" if "private_user" in layers else "")
+        + ("c" if set(_GROUP_LAYERS) <= set(layers) else "")
+    )
 
 
 @lru_cache(maxsize=1)
@@ -341,6 +394,8 @@ def _layers_here() -> tuple[str, ...]:
 
 
 def describe_sandbox() -> dict[str, str | list[str]]:
-    """The isolation in force here, found by trying: `tier` (see `tier_of`) and the names of the `layers`."""
+    """The isolation in force here, found by trying: `tier` (see `tier_of`) and the names of the
+    `layers`.
+    """
     layers = list(_layers_here())
     return {"tier": tier_of(layers), "layers": layers}

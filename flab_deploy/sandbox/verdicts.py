@@ -53,14 +53,20 @@ class Program:
     entry_point: str
     """Name of the function that `check` receives."""
     prelude: str = ""
-    """The prompt, if the test takes helpers or imports from it; they run beside the test, and are trusted like it."""
+    """The prompt, if the test takes helpers or imports from it; they run beside the test, and are
+    trusted like it.
+    """
     cpu_s: float = 0.0
-    """Processor time for this program in seconds, such as `calibrate` gives; 0 means that of the limits."""
+    """Processor time for this program in seconds, such as `calibrate` gives; 0 means that of the
+    limits.
+    """
 
     def __post_init__(self) -> None:
         """Refuse a time that is none."""
         if not 0 <= self.cpu_s <= 3600:
-            raise ConfigError(f"program {self.program_id!r}: cpu_s is {self.cpu_s}; give 0 to 3600 seconds")
+            raise ConfigError(
+                f"program {self.program_id!r}: cpu_s is {self.cpu_s}; give 0 to 3600 seconds"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +108,13 @@ class Limits:
     def __post_init__(self) -> None:
         """Refuse limits under which no program could run."""
         if not 0 < self.cpu_s <= self.wall_s <= 3600:
-            raise ConfigError(f"limits cpu_s={self.cpu_s}, wall_s={self.wall_s}: need 0 < cpu_s <= wall_s <= 3600")
-        for name, least in (("memory_bytes", 32 << 20), ("file_bytes", 0), ("message_bytes", 1 << 10)):
+            raise ConfigError(
+                f"limits cpu_s={self.cpu_s}, wall_s={self.wall_s}: need 0 < cpu_s <= wall_s <= 3600"
+            )
+        for name, least in (
+            ("memory_bytes", 32 << 20),
+            ("file_bytes", 0),
+            ("message_bytes", 1 << 10),
+        ):
             if getattr(self, name) < least:
                 raise ConfigError(f"limits {name}={getattr(self, name)} is below {least}; raise it")

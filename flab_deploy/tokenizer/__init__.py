@@ -7,7 +7,13 @@ from flab_deploy.tokenizer.files import SUPERSEDED, TOKENIZER_FILE, load_tokeniz
 from flab_deploy.tokenizer.ids import remap_token_ids
 from flab_deploy.tokenizer.proof import Proof, Reading, prove
 from flab_deploy.tokenizer.required import required_ids, required_tokens
-from flab_deploy.tokenizer.selection import TokenSelection, choose_tokens, least_tokens, padded_rows, with_parts
+from flab_deploy.tokenizer.selection import (
+    TokenSelection,
+    choose_tokens,
+    least_tokens,
+    padded_rows,
+    with_parts,
+)
 from flab_deploy.tokenizer.shrink import check_keep, shrink
 
 __all__ = [

@@ -16,7 +16,9 @@ _ROLES = ("system", "user", "assistant", "tool")
 
 
 def chat_texts(path: Path) -> list[str]:
-    """Every literal text of the checkpoint's chat templates and the usual roles; [] if it has no template."""
+    """Every literal text of the checkpoint's chat templates and the usual roles; [] if it has no
+    template.
+    """
     templates = list(_templates(path))
     if not templates:
         return []
@@ -26,7 +28,9 @@ def chat_texts(path: Path) -> list[str]:
 def _templates(path: Path) -> Iterator[str]:
     yield from _named(settings_of(path, TOKENIZER_CONFIG_FILE).get("chat_template"))
     yield from _named(settings_of(path, "chat_template.json").get("chat_template"))
-    for file in sorted([path / "chat_template.jinja", *(path / "additional_chat_templates").glob("*.jinja")]):
+    for file in sorted(
+        [path / "chat_template.jinja", *(path / "additional_chat_templates").glob("*.jinja")]
+    ):
         if file.is_file():
             yield file.read_text(encoding="utf-8")
 

@@ -28,10 +28,14 @@ class Derivations:
         for rank, pair in enumerate(vocabulary.merges):
             if pair not in self._rank:
                 self._made_by.setdefault(pair[0] + pair[1], []).append(pair)
-            self._rank[pair] = rank  # of equal pairs the last one counts, as in the tokenizer itself
+            self._rank[pair] = (
+                rank  # of equal pairs the last one counts, as in the tokenizer itself
+            )
 
     def halves(self, token: int) -> tuple[int, ...]:
-        """The two tokens that the last merge of `token` joins; () for bytes, characters, pieces, added tokens."""
+        """The two tokens that the last merge of `token` joins; () for bytes, characters, pieces,
+        added tokens.
+        """
         found = self._halves.get(token)
         if found is None:
             found = self._halves[token] = self._find(token)
@@ -51,11 +55,19 @@ class Derivations:
     def _find(self, token: int) -> tuple[int, ...]:
         text = self._tokens.get(token, "")
         candidates = self._made_by.get(text, [])
-        last = candidates[0] if len(candidates) == 1 else self._last_merge(text) if candidates else None
+        last = (
+            candidates[0]
+            if len(candidates) == 1
+            else self._last_merge(text)
+            if candidates
+            else None
+        )
         return (self._ids[last[0]], self._ids[last[1]]) if last else ()
 
     def _last_merge(self, text: str) -> tuple[str, str] | None:
-        """The merge that completes `text` when it is tokenized alone, None if it comes out as several tokens."""
+        """The merge that completes `text` when it is tokenized alone, None if it comes out as
+        several tokens.
+        """
         pieces, pair = list(text), None
         ranks = [self._rank.get(two) for two in zip(pieces, pieces[1:], strict=False)]
         while len(pieces) > 1:

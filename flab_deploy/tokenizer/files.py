@@ -15,16 +15,28 @@ TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 # Files that say the same as tokenizer.json with the old ids; transformers does not need them.
 SUPERSEDED = frozenset(
-    {"vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model", "vocab.txt", "vocab.bpe", "encoder.json",
-     "tekken.json"}
-)  # fmt: skip
+    {
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "tokenizer.model",
+        "vocab.txt",
+        "vocab.bpe",
+        "encoder.json",
+        "tekken.json",
+    }
+)
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The fast tokenizer of a checkpoint. Raises ArtifactError if there is none or it does not load."""
+    """The fast tokenizer of a checkpoint. Raises ArtifactError if there is none or it does not
+    load.
+    """
     file = path / TOKENIZER_FILE
     if not file.is_file():
-        raise ArtifactError(f"{path} has no {TOKENIZER_FILE}; save the model with its fast tokenizer first")
+        raise ArtifactError(
+            f"{path} has no {TOKENIZER_FILE}; save the model with its fast tokenizer first"
+        )
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # noqa: BLE001 - the bindings raise plain Exception for every fault of the file

@@ -8,14 +8,19 @@ from typing import Any
 from flab_deploy.errors import PlanError
 
 _ENDINGS = ("_token_id", "_token_ids", "_token_index")
-# Lists of tokens to avoid or to favour: entries about a token that is gone have nothing left to act on.
-_ABOUT_TOKENS = frozenset({"suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias"})
+# Lists of tokens to avoid or to favour: entries about a token that is gone have nothing left to act
+# on.
+_ABOUT_TOKENS = frozenset(
+    {"suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias"}
+)
 # Lists of tokens that must come: every one of them has to stay.
 _FORCED = frozenset({"force_words_ids", "forced_decoder_ids"})
 
 
 def named_ids(config: Mapping[str, Any], where: str) -> Iterator[tuple[int, str]]:
-    """Ids that a configuration relies on, each with the place that names it; negative ones mean "none"."""
+    """Ids that a configuration relies on, each with the place that names it; negative ones mean
+    "none".
+    """
     for key, value in config.items():
         place = f"{where}: {key}"
         if isinstance(value, dict):
@@ -28,11 +33,14 @@ def named_ids(config: Mapping[str, Any], where: str) -> Iterator[tuple[int, str]
             yield from ((index, place) for _, index in value or [] if index is not None)
 
 
-def remap_token_ids(config: Mapping[str, Any], new_id: Mapping[int, int], where: str) -> dict[str, Any]:
-    """`config` with the token ids in it renumbered, nested objects included; everything else as it is.
+def remap_token_ids(
+    config: Mapping[str, Any], new_id: Mapping[int, int], where: str
+) -> dict[str, Any]:
+    """`config` with the token ids in it renumbered, nested objects included; everything else as it
+    is.
 
-    Covers `*_token_id`, `*_token_ids`, `*_token_index` and generation's lists of suppressed, banned, favoured and
-    forced tokens. Raises PlanError if an id that must stay is not in `new_id`.
+    Covers `*_token_id`, `*_token_ids`, `*_token_index` and generation's lists of suppressed,
+    banned, favoured and forced tokens. Raises PlanError if an id that must stay is not in `new_id`.
     """
     result: dict[str, Any] = {}
     for key, value in config.items():
@@ -44,14 +52,18 @@ def remap_token_ids(config: Mapping[str, Any], new_id: Mapping[int, int], where:
         elif key.endswith(_ENDINGS) or key == "force_words_ids":
             result[key] = renumber(value, new_id, place)
         elif key == "forced_decoder_ids":
-            result[key] = value and [[position, renumber(index, new_id, place)] for position, index in value]
+            result[key] = value and [
+                [position, renumber(index, new_id, place)] for position, index in value
+            ]
         else:
             result[key] = value
     return result
 
 
 def renumber(value: Any, new_id: Mapping[int, int], where: str) -> Any:
-    """An id, or ids in nested lists, under their new numbers. Raises PlanError for one that is gone."""
+    """An id, or ids in nested lists, under their new numbers. Raises PlanError for one that is
+    gone.
+    """
     if isinstance(value, list):
         return [renumber(item, new_id, where) for item in value]
     if value is None or isinstance(value, bool) or int(value) < 0:

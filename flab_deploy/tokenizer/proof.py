@@ -1,4 +1,6 @@
-"""How a smaller tokenizer reads, against the original: the corpus, other text, any bytes, all characters."""
+"""How a smaller tokenizer reads, against the original: the corpus, other text, any bytes, all
+characters.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +52,16 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Proof(Reading):
-    """What was checked before a smaller tokenizer was accepted; the first fields are about the plan's corpus."""
+    """What was checked before a smaller tokenizer was accepted; the first fields are about the
+    plan's corpus.
+    """
 
     num_byte_strings: int
     """Random byte strings, most of them no valid UTF-8."""
     num_byte_strings_lossless: int
-    """Of those, how many come back, or are lost by the original too because it has no token for a byte."""
+    """Of those, how many come back, or are lost by the original too because it has no token for a
+    byte.
+    """
     num_scalars: int
     """Unicode scalar values tried."""
     num_scalars_lossless: int
@@ -64,10 +70,12 @@ class Proof(Reading):
     """Documents that no token was counted on."""
 
     def problem(self, corpus: str, *, all_covered: bool = True) -> str | None:
-        """What is wrong with the smaller tokenizer, None if nothing is; `corpus` is the name of the texts.
+        """What is wrong with the smaller tokenizer, None if nothing is; `corpus` is the name of the
+        texts.
 
-        With `all_covered` every document must be identical: the promise when every token that occurs is kept.
-        Without it, as with a frequency budget, only those documents whose tokens are all kept.
+        With `all_covered` every document must be identical: the promise when every token that
+        occurs is kept. Without it, as with a frequency budget, only those documents whose tokens
+        are all kept.
         """
         owed = self.num_documents if all_covered else self.num_covered
         if self.num_identical < owed:
@@ -83,36 +91,52 @@ class Proof(Reading):
 
 
 def prove(
-    source: Path, pruned: Path, keep: Sequence[int], texts: Iterable[str],
-    held_out: Iterable[str] | None = None, scalars: Iterable[int] | None = None,
-) -> Proof:  # fmt: skip
+    source: Path,
+    pruned: Path,
+    keep: Sequence[int],
+    texts: Iterable[str],
+    held_out: Iterable[str] | None = None,
+    scalars: Iterable[int] | None = None,
+) -> Proof:
     """Compare the tokenizer in `pruned` with the one in `source` that it keeps the ids `keep` of.
 
-    Both texts are streamed; `scalars` are the code points to try, by default all assigned characters.
+    Both texts are streamed; `scalars` are the code points to try, by default all assigned
+    characters.
     """
     family = read_vocabulary(source).family
     original, shrunken = load_tokenizer(source), load_tokenizer(pruned)
     data = [_random_bytes(index) for index in range(_NUM_BYTE_STRINGS)]
     returned = sum(
-        through_bytes(shrunken, family, string) in (string, through_bytes(original, family, string)) for string in data
+        through_bytes(shrunken, family, string) in (string, through_bytes(original, family, string))
+        for string in data
     )
     code_points = list(assigned_scalars() if scalars is None else scalars)
     return Proof(
         **vars(read_both(original, shrunken, keep, texts)),
         held_out=None if held_out is None else read_both(original, shrunken, keep, held_out),
-        num_byte_strings=len(data), num_byte_strings_lossless=returned,
-        num_scalars=len(code_points), num_scalars_lossless=_lossless_scalars(original, shrunken, code_points),
-    )  # fmt: skip
+        num_byte_strings=len(data),
+        num_byte_strings_lossless=returned,
+        num_scalars=len(code_points),
+        num_scalars_lossless=_lossless_scalars(original, shrunken, code_points),
+    )
 
 
-def read_both(original: Tokenizer, shrunken: Tokenizer, keep: Sequence[int], texts: Iterable[str]) -> Reading:
-    """Both tokenizers on `texts`, document by document, in batches; `keep` holds the old id of every new one."""
+def read_both(
+    original: Tokenizer, shrunken: Tokenizer, keep: Sequence[int], texts: Iterable[str]
+) -> Reading:
+    """Both tokenizers on `texts`, document by document, in batches; `keep` holds the old id of
+    every new one.
+    """
     new_id = np.full(max([*keep, *original.get_vocab().values()]) + 1, -1)
     new_id[np.asarray(keep)] = np.arange(len(keep))
     documents = covered = identical = lossless = characters = before = after = 0
     for batch in _batches(texts):
-        old = [encoded.ids for encoded in original.encode_batch_fast(batch, add_special_tokens=False)]
-        new = [encoded.ids for encoded in shrunken.encode_batch_fast(batch, add_special_tokens=False)]
+        old = [
+            encoded.ids for encoded in original.encode_batch_fast(batch, add_special_tokens=False)
+        ]
+        new = [
+            encoded.ids for encoded in shrunken.encode_batch_fast(batch, add_special_tokens=False)
+        ]
         expected = [new_id[ids].tolist() for ids in old]
         documents += len(batch)
         characters += sum(map(len, batch))
@@ -122,9 +146,14 @@ def read_both(original: Tokenizer, shrunken: Tokenizer, keep: Sequence[int], tex
         identical += sum(ids == wanted for ids, wanted in zip(new, expected, strict=True))
         lossless += sum(_same_text(original, shrunken, batch, old, new))
     return Reading(
-        num_documents=documents, num_covered=covered, num_identical=identical, num_lossless=lossless,
-        num_characters=characters, num_tokens_before=before, num_tokens_after=after,
-    )  # fmt: skip
+        num_documents=documents,
+        num_covered=covered,
+        num_identical=identical,
+        num_lossless=lossless,
+        num_characters=characters,
+        num_tokens_before=before,
+        num_tokens_after=after,
+    )
 
 
 def all_scalars() -> Iterator[int]:
@@ -135,11 +164,17 @@ def all_scalars() -> Iterator[int]:
 
 def assigned_scalars() -> Iterator[int]:
     """Every scalar value that stands for a character; the rest is private or not in use."""
-    return (value for value in all_scalars() if unicodedata.category(chr(value)) not in ("Cn", "Co"))
+    return (
+        value for value in all_scalars() if unicodedata.category(chr(value)) not in ("Cn", "Co")
+    )
 
 
 def _same_text(
-    original: Tokenizer, shrunken: Tokenizer, texts: list[str], old: list[list[int]], new: list[list[int]]
+    original: Tokenizer,
+    shrunken: Tokenizer,
+    texts: list[str],
+    old: list[list[int]],
+    new: list[list[int]],
 ) -> Iterator[bool]:
     decoded = shrunken.decode_batch(new, skip_special_tokens=False)
     for text, ids, result in zip(texts, old, decoded, strict=True):
@@ -151,15 +186,21 @@ def _lossless_scalars(original: Tokenizer, shrunken: Tokenizer, code_points: lis
     lossless = 0
     texts = ("".join(map(chr, some)) for some in _runs(code_points, _CHARACTERS_PER_TEXT))
     for batch in _batches(texts):
-        old = [encoded.ids for encoded in original.encode_batch_fast(batch, add_special_tokens=False)]
-        new = [encoded.ids for encoded in shrunken.encode_batch_fast(batch, add_special_tokens=False)]
+        old = [
+            encoded.ids for encoded in original.encode_batch_fast(batch, add_special_tokens=False)
+        ]
+        new = [
+            encoded.ids for encoded in shrunken.encode_batch_fast(batch, add_special_tokens=False)
+        ]
         good = _same_text(original, shrunken, batch, old, new)
         lossless += sum(len(text) for text, same in zip(batch, good, strict=True) if same)
     return lossless
 
 
 def _random_bytes(index: int) -> bytes:
-    """A byte string of 1 to 64 bytes; the first 256 hold every byte value once as their first byte."""
+    """A byte string of 1 to 64 bytes; the first 256 hold every byte value once as their first
+    byte.
+    """
     generator = np.random.default_rng((_SEED, index))
     return bytes([index % 256]) + generator.bytes(int(generator.integers(0, 64)))
 

@@ -12,7 +12,12 @@ from tokenizers import Tokenizer
 from flab_deploy.errors import UnsupportedModel
 from flab_deploy.tokenizer.chat_template import chat_texts
 from flab_deploy.tokenizer.derivation import Derivations
-from flab_deploy.tokenizer.files import SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE, load_tokenizer, settings_of
+from flab_deploy.tokenizer.files import (
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_CONFIG_FILE,
+    load_tokenizer,
+    settings_of,
+)
 from flab_deploy.tokenizer.ids import named_ids
 from flab_deploy.tokenizer.vocabulary import BYTE_TOKENS, Vocabulary, read_vocabulary, strings_under
 
@@ -21,7 +26,9 @@ _LITERAL_KEYS = frozenset({"String", "content", "prepend", "replacement"})
 
 
 def required_ids(path: Path) -> list[int]:
-    """Ids that no cut may drop: bytes, special, added and chat-template tokens, with their parts; increasing."""
+    """Ids that no cut may drop: bytes, special, added and chat-template tokens, with their parts;
+    increasing.
+    """
     return sorted(required_tokens(path))
 
 
@@ -34,9 +41,13 @@ def required_tokens(path: Path, derivations: Derivations | None = None) -> dict[
     vocabulary = derivations.vocabulary
     reasons: dict[int, str] = {}
     sources = (
-        _spelling(vocabulary), _markers(vocabulary), _unknown(vocabulary), _added(path, vocabulary),
-        _configured(path, vocabulary), _in_templates(path),
-    )  # fmt: skip
+        _spelling(vocabulary),
+        _markers(vocabulary),
+        _unknown(vocabulary),
+        _added(path, vocabulary),
+        _configured(path, vocabulary),
+        _in_templates(path),
+    )
     for source in sources:
         for token, reason in source:
             reasons.setdefault(token, reason)
@@ -63,7 +74,9 @@ def _markers(vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:
 
     Spelt with bytes they would not be turned back.
     """
-    steps = [vocabulary.description.get(name) for name in ("normalizer", "pre_tokenizer", "decoder")]
+    steps = [
+        vocabulary.description.get(name) for name in ("normalizer", "pre_tokenizer", "decoder")
+    ]
     for character in sorted({c for text in strings_under(steps, _LITERAL_KEYS) for c in text}):
         if character in vocabulary.ids:
             yield vocabulary.ids[character], "a character that the tokenizer puts in or takes out"
@@ -77,8 +90,12 @@ def _unknown(vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:
         if model.get("unk_id") is not None:
             yield int(model["unk_id"]), "the unknown token"
         scores = [score for _, score in model["vocab"]]
-        # The price of an unknown character is the least score minus a constant, so the least score has to stay.
-        yield scores.index(min(scores)), "the piece of least score, which sets the price of unknown characters"
+        # The price of an unknown character is the least score minus a constant, so the least score
+        # has to stay.
+        yield (
+            scores.index(min(scores)),
+            "the piece of least score, which sets the price of unknown characters",
+        )
 
 
 def _added(path: Path, vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:
@@ -91,14 +108,17 @@ def _added(path: Path, vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:
         for role, text in _special_texts(settings_of(path, file)):
             if text not in known:
                 raise UnsupportedModel(
-                    f"{path / file} names the {role} {text!r}, which {vocabulary.file.name} does not have; load the "
+                    f"{path / file} names the {role} {text!r}, which {vocabulary.file.name} "
+                    "does not have; load the "
                     "tokenizer with transformers and save it again"
                 )
             yield known[text], f"the {role}"
 
 
 def _special_texts(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Role and text of the special tokens that a configuration names, plain or as {"content": ...}."""
+    """Role and text of the special tokens that a configuration names, plain or as {"content":
+    ...}.
+    """
     for key, value in settings.items():
         if key in ("additional_special_tokens", "extra_special_tokens"):
             entries = value.values() if isinstance(value, dict) else value or []
@@ -106,7 +126,9 @@ def _special_texts(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:
             entries = [value]
         else:
             continue
-        yield from ((key, str(entry["content"] if isinstance(entry, dict) else entry)) for entry in entries)
+        yield from (
+            (key, str(entry["content"] if isinstance(entry, dict) else entry)) for entry in entries
+        )
 
 
 def _configured(path: Path, vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:

@@ -17,14 +17,19 @@ from flab_deploy.tokenizer.vocabulary import read_vocabulary
 class TokenSelection:
     """The tokens that must stay, found once, and the vocabulary of any larger size around them."""
 
-    def __init__(self, path: Path, counts: NDArray[np.int64], wanted: NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self, path: Path, counts: NDArray[np.int64], wanted: NDArray[np.bool_] | None = None
+    ) -> None:
         """Select for the checkpoint `path` from token counts (V,).
 
         `wanted` (V,) marks the tokens that must stay; without it, all that occur.
         Raises PlanError if `counts` is all zero.
         """
         if not counts.any():
-            raise PlanError("the corpus has none of the tokenizer's tokens; give text that the model is meant to read")
+            raise PlanError(
+                "the corpus has none of the tokenizer's tokens; give text that the model is "
+                "meant to read"
+            )
         vocabulary = read_vocabulary(path)
         self._derivations = Derivations(vocabulary)
         self._counts = counts
@@ -39,13 +44,15 @@ class TokenSelection:
         return len(self._needed)
 
     def choose(self, size: int) -> list[int]:
-        """At most `size` ids to keep, increasing: the needed ones, then others by count and id, each with its parts.
+        """At most `size` ids to keep, increasing: the needed ones, then others by count and id,
+        each with its parts.
 
         Raises PlanError if the needed ones do not fit.
         """
         if self.least > size:
             raise PlanError(
-                f"the corpus needs {self.least} tokens but the budget leaves {size}; give a smaller reduction, "
+                f"the corpus needs {self.least} tokens but the budget leaves {size}; give a "
+                "smaller reduction, "
                 "a smaller corpus or a frequency budget"
             )
         kept = set(self._needed)
@@ -69,12 +76,16 @@ def least_tokens(path: Path, counts: NDArray[np.int64]) -> int:
 
 
 def with_parts(path: Path, wanted: Iterable[int]) -> list[int]:
-    """The ids `wanted`, all required ones and the parts of either, increasing: a list that `shrink` accepts."""
+    """The ids `wanted`, all required ones and the parts of either, increasing: a list that `shrink`
+    accepts.
+    """
     derivations = Derivations(read_vocabulary(path))
     required = set(required_tokens(path, derivations))
     return sorted(required | derivations.closure(wanted, required))
 
 
 def padded_rows(num_tokens: int, multiple: int) -> int:
-    """The least multiple of `multiple` that is at least `num_tokens`: rows of a matrix that hardware likes."""
+    """The least multiple of `multiple` that is at least `num_tokens`: rows of a matrix that
+    hardware likes.
+    """
     return -(-num_tokens // multiple) * multiple

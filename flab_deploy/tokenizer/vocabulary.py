@@ -1,4 +1,6 @@
-"""What a `tokenizer.json` holds: its family, its tokens, its merges; other families are refused with the reason."""
+"""What a `tokenizer.json` holds: its family, its tokens, its merges; other families are refused
+with the reason.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,14 @@ class Vocabulary:
 def read_vocabulary(path: Path) -> Vocabulary:
     """The vocabulary of the checkpoint `path`.
 
-    Raises ArtifactError if it has no `tokenizer.json`, UnsupportedModel if its family cannot be cut without loss.
+    Raises ArtifactError if it has no `tokenizer.json`, UnsupportedModel if its family cannot be cut
+    without loss.
     """
     file = path / TOKENIZER_FILE
     if not file.is_file():
-        raise ArtifactError(f"{path} has no {TOKENIZER_FILE}; save the model with its fast tokenizer first")
+        raise ArtifactError(
+            f"{path} has no {TOKENIZER_FILE}; save the model with its fast tokenizer first"
+        )
     description = settings_of(path, TOKENIZER_FILE)
     family = _family(file, description)
     model = description["model"]
@@ -55,10 +60,16 @@ def read_vocabulary(path: Path) -> Vocabulary:
         ids = dict(model["vocab"])
     _check_bytes(file, family, ids)
     return Vocabulary(
-        file=file, family=family, ids=ids, tokens={index: token for token, index in ids.items()},
-        added={int(entry["id"]): str(entry["content"]) for entry in description.get("added_tokens", [])},
-        merges=_merge_pairs(model), description=description,
-    )  # fmt: skip
+        file=file,
+        family=family,
+        ids=ids,
+        tokens={index: token for token, index in ids.items()},
+        added={
+            int(entry["id"]): str(entry["content"]) for entry in description.get("added_tokens", [])
+        },
+        merges=_merge_pairs(model),
+        description=description,
+    )
 
 
 def strings_under(node: object, keys: frozenset[str]) -> Iterator[str]:
@@ -77,7 +88,9 @@ def strings_under(node: object, keys: frozenset[str]) -> Iterator[str]:
 def _merge_pairs(model: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Merges as pairs, from either format: "a b" or ["a", "b"]."""
     return [
-        (merge[0], merge[1]) if isinstance(merge, list) else (merge.partition(" ")[0], merge.partition(" ")[2])
+        (merge[0], merge[1])
+        if isinstance(merge, list)
+        else (merge.partition(" ")[0], merge.partition(" ")[2])
         for merge in model.get("merges", [])
     ]
 
@@ -90,7 +103,8 @@ def _family(file: Path, description: Mapping[str, Any]) -> Family:
     for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(name):
             raise UnsupportedModel(
-                f"{file} sets {name} to {model[name]!r}, with which a smaller vocabulary would read text differently; "
+                f"{file} sets {name} to {model[name]!r}, with which a smaller vocabulary "
+                "would read text differently; "
                 f"supported: {SUPPORTED_FAMILIES}, without it"
             )
     if model.get("byte_fallback"):
@@ -99,7 +113,8 @@ def _family(file: Path, description: Mapping[str, Any]) -> Family:
     if kind == "BPE" and "ByteLevel" in strings_under(steps, frozenset({"type"})):
         return "byte-level BPE"
     raise UnsupportedModel(
-        f"{file} is {kind} without bytes to fall back on: characters of a dropped token would become unknown; "
+        f"{file} is {kind} without bytes to fall back on: characters of a dropped token would "
+        "become unknown; "
         f"supported: {SUPPORTED_FAMILIES}"
     )
 
@@ -108,6 +123,7 @@ def _check_bytes(file: Path, family: Family, ids: Mapping[str, int]) -> None:
     absent = [token for token in BYTE_TOKENS if token not in ids]
     if family == "byte-fallback Unigram" and absent:
         raise UnsupportedModel(
-            f"{file} lacks {len(absent)} byte tokens, first {absent[0]}: characters of a dropped piece would become "
+            f"{file} lacks {len(absent)} byte tokens, first {absent[0]}: characters of a "
+            "dropped piece would become "
             "unknown; add them before cutting"
         )

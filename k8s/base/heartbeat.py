@@ -1,8 +1,9 @@
 """Liveness of a vLLM server: exit code 0 while it is healthy or idle, 1 when it is down or hung.
 
-/health keeps answering while the engine hangs, and a slow answer may only mean a busy server. So the
-server counts as hung when requests are running and no engine step ended for STALL_S seconds. It uses
-the standard library alone and keeps what it saw last in a file, because every probe is a new process.
+/health keeps answering while the engine hangs, and a slow answer may only mean a busy server. So
+the server counts as hung when requests are running and no engine step ended for STALL_S seconds. It
+uses the standard library alone and keeps what it saw last in a file, because every probe is a new
+process.
 """
 
 import json
@@ -34,7 +35,9 @@ def fetch(path: str) -> str:
 def total(metrics: str, name: str) -> float | None:
     """Sum of a metric over its label sets; None if the page does not have it."""
     values = [
-        float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith((f"{name}{{", f"{name} "))
+        float(line.rsplit(" ", 1)[1])
+        for line in metrics.splitlines()
+        if line.startswith((f"{name}{{", f"{name} "))
     ]
     return sum(values) if values else None
 
@@ -66,7 +69,11 @@ def problem() -> str | None:
     stalled_s = now - (last_progress(steps, now) if running else now)
     if not running:
         STATE.unlink(missing_ok=True)
-    return f"{running:.0f} requests running, no engine step for {stalled_s:.0f} s" if stalled_s >= STALL_S else None
+    return (
+        f"{running:.0f} requests running, no engine step for {stalled_s:.0f} s"
+        if stalled_s >= STALL_S
+        else None
+    )
 
 
 if __name__ == "__main__":

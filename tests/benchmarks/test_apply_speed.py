@@ -1,4 +1,6 @@
-"""Applying a plan to a checkpoint of 7 B shape against `cp` of the same files, interleaved, from a cold page cache."""
+"""Applying a plan to a checkpoint of 7 B shape against `cp` of the same files, interleaved, from a
+cold page cache.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,15 @@ import pytest
 
 from flab_deploy.checkpoint import INDEX, resolve, weight_files
 from flab_deploy.pruning import PrunePlan
-from flab_deploy.pruning.cut import planned_bytes, planned_parameters
+from flab_deploy.pruning.cutting.tensors import planned_bytes, planned_parameters
 from tests.conftest import train_tiny_tokenizer
 from tests.pruning.plans import write_plan
 
 LAYERS, HIDDEN, FFN, VOCABULARY, KEY_VALUE = 32, 4096, 14336, 32768, 1024
-PRUNE = "import sys; from pathlib import Path; from flab_deploy.pruning import prune; prune(*map(Path, sys.argv[1:]))"
+PRUNE = (
+    "import sys; from pathlib import Path; from flab_deploy.pruning import prune; "
+    "prune(*map(Path, sys.argv[1:]))"
+)
 MOST_RSS_BYTES = 1.5e9
 ROUNDS = 2
 SCALE = float(os.environ.get("FLAB_BENCH_SCALE", "1"))
@@ -31,13 +36,25 @@ SCALE = float(os.environ.get("FLAB_BENCH_SCALE", "1"))
 
 def shapes(num_layers: int) -> dict[str, tuple[int, ...]]:
     inside = {
-        "self_attn.q_proj": (HIDDEN, HIDDEN), "self_attn.k_proj": (KEY_VALUE, HIDDEN),
-        "self_attn.v_proj": (KEY_VALUE, HIDDEN), "self_attn.o_proj": (HIDDEN, HIDDEN), "mlp.gate_proj": (FFN, HIDDEN),
-        "mlp.up_proj": (FFN, HIDDEN), "mlp.down_proj": (HIDDEN, FFN), "input_layernorm": (HIDDEN,),
+        "self_attn.q_proj": (HIDDEN, HIDDEN),
+        "self_attn.k_proj": (KEY_VALUE, HIDDEN),
+        "self_attn.v_proj": (KEY_VALUE, HIDDEN),
+        "self_attn.o_proj": (HIDDEN, HIDDEN),
+        "mlp.gate_proj": (FFN, HIDDEN),
+        "mlp.up_proj": (FFN, HIDDEN),
+        "mlp.down_proj": (HIDDEN, FFN),
+        "input_layernorm": (HIDDEN,),
         "post_attention_layernorm": (HIDDEN,),
-    }  # fmt: skip
-    layers = {f"model.layers.{n}.{name}.weight": shape for n in range(num_layers) for name, shape in inside.items()}
-    tables = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN), "lm_head.weight": (VOCABULARY, HIDDEN)}
+    }
+    layers = {
+        f"model.layers.{n}.{name}.weight": shape
+        for n in range(num_layers)
+        for name, shape in inside.items()
+    }
+    tables = {
+        "model.embed_tokens.weight": (VOCABULARY, HIDDEN),
+        "lm_head.weight": (VOCABULARY, HIDDEN),
+    }
     return {**tables, **layers, "model.norm.weight": (HIDDEN,)}
 
 
@@ -58,11 +75,21 @@ def make_checkpoint(folder: Path, num_layers: int) -> None:
     folder.mkdir()
     train_tiny_tokenizer(folder, 700)
     config = {
-        "model_type": "mistral", "architectures": ["MistralForCausalLM"], "vocab_size": VOCABULARY,
-        "hidden_size": HIDDEN, "intermediate_size": FFN, "num_hidden_layers": num_layers, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": False, "eos_token_id": 700,
-        "bos_token_id": None, "dtype": "bfloat16", "sliding_window": None,
-    }  # fmt: skip
+        "model_type": "mistral",
+        "architectures": ["MistralForCausalLM"],
+        "vocab_size": VOCABULARY,
+        "hidden_size": HIDDEN,
+        "intermediate_size": FFN,
+        "num_hidden_layers": num_layers,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": False,
+        "eos_token_id": 700,
+        "bos_token_id": None,
+        "dtype": "bfloat16",
+        "sliding_window": None,
+    }
     (folder / "config.json").write_text(json.dumps(config))
     # Bit patterns of bfloat16 weights between 2^-7 and 2^-5, either sign.
     random = np.random.default_rng(0)
@@ -87,9 +114,14 @@ def plan_of(source: Path, folder: Path, num_layers: int) -> PrunePlan:
     channels = tuple(tuple(np.sort(random.permutation(FFN)[:12_288]).tolist()) for _ in keep)
     (folder / "corpus.jsonl").write_text('{"prompt": "~", "completion": "!"}\n')
     return PrunePlan(
-        source=resolve(source).digest, keep_token_ids=(*range(702), *rest.tolist()), keep_layers=tuple(keep),
-        keep_channels=channels, vocab_multiple=64, corpus=str(folder / "corpus.jsonl"), num_counted=10,
-    )  # fmt: skip
+        source=resolve(source).digest,
+        keep_token_ids=(*range(702), *rest.tolist()),
+        keep_layers=tuple(keep),
+        keep_channels=channels,
+        vocab_multiple=64,
+        corpus=str(folder / "corpus.jsonl"),
+        num_counted=10,
+    )
 
 
 def forget(source: Path) -> None:
@@ -112,7 +144,9 @@ def timed(command: list[str]) -> tuple[float, int]:
 
 @pytest.mark.benchmark
 @pytest.mark.timeout(3600)
-def test_applying_a_plan_to_7b_shape_keeps_up_with_cp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_applying_a_plan_to_7b_shape_keeps_up_with_cp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FLAB_HOME", str(tmp_path / "home"))
     num_layers, source = max(int(LAYERS * SCALE), 2), tmp_path / "source"
     make_checkpoint(source, num_layers)
@@ -123,7 +157,8 @@ def test_applying_a_plan_to_7b_shape_keeps_up_with_cp(tmp_path: Path, monkeypatc
     hashing = time.perf_counter() - started
     write_plan(tmp_path / "plan", plan.as_json())
     script = (
-        "import sys; from pathlib import Path; from flab_deploy.pruning import prune; prune(*map(Path, sys.argv[1:]))"
+        "import sys; from pathlib import Path; from flab_deploy.pruning import prune; "
+        "prune(*map(Path, sys.argv[1:]))"
     )
     copies, cuts, peaks = [], [], []
     for _ in range(ROUNDS):
@@ -132,18 +167,27 @@ def test_applying_a_plan_to_7b_shape_keeps_up_with_cp(tmp_path: Path, monkeypatc
         shutil.rmtree(tmp_path / "copy")
         forget(source)
         seconds, peak = timed(
-            [sys.executable, "-c", script, str(source), str(tmp_path / "plan"), str(tmp_path / "out")]
+            [
+                sys.executable,
+                "-c",
+                script,
+                str(source),
+                str(tmp_path / "plan"),
+                str(tmp_path / "out"),
+            ]
         )
         cuts.append(seconds)
         peaks.append(peak)
         written = sum(file.stat().st_size for file in weight_files(tmp_path / "out"))
         shutil.rmtree(tmp_path / "out")
     ratio = median(copies) / median(cuts)
-    print(  # noqa: T201
+    print(
         f"\napply: source {size / 1e9:.2f} GB in 4 shards, result {written / 1e9:.2f} GB, "
-        f"{planned_parameters(source, plan) / 1e9:.2f} B parameters; cp {[round(s, 1) for s in copies]} s, "
+        f"{planned_parameters(source, plan) / 1e9:.2f} B parameters; cp "
+        f"{[round(s, 1) for s in copies]} s, "
         f"apply {[round(s, 1) for s in cuts]} s (synced), speed {ratio:.2f} of cp, "
-        f"peak RSS {max(peaks) / 1e6:.0f} MB; first digest of the source {hashing:.1f} s, before, remembered"
+        f"peak RSS {max(peaks) / 1e6:.0f} MB; first digest of the source {hashing:.1f} s, "
+        "before, remembered"
     )
     assert 0 <= written - planned_bytes(source, plan) < 1e6
     shutil.rmtree(source)

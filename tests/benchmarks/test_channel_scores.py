@@ -1,4 +1,6 @@
-"""What every score of FFN channels is worth: held-out divergence of the reference model cut by it, uniform width."""
+"""What every score of FFN channels is worth: held-out divergence of the reference model cut by it,
+uniform width.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,20 @@ def batches(seed: str, first: int, count: int, size: int) -> list[Batch]:
 
 
 def scored(model: PreTrainedModel, draw: int) -> dict[str, torch.Tensor]:
-    """Every metric's scores on the draw's own calibration examples, and `kl_taylor` as it would be untempered."""
+    """Every metric's scores on the draw's own calibration examples, and `kl_taylor` as it would be
+    untempered.
+    """
     readers = list(channel_readers(model).values())
     examples = batches("score", NUM_CALIBRATION * draw, NUM_CALIBRATION, 4)
-    found = {metric: unit_scores(model, readers, examples, metric, seed=draw) for metric in UNIT_METRICS}
-    return {**found, "kl_taylor at 1": unit_scores(model, readers, examples, "kl_taylor", seed=draw, temperature=1.0)}
+    found = {
+        metric: unit_scores(model, readers, examples, metric, seed=draw) for metric in UNIT_METRICS
+    }
+    return {
+        **found,
+        "kl_taylor at 1": unit_scores(
+            model, readers, examples, "kl_taylor", seed=draw, temperature=1.0
+        ),
+    }
 
 
 @pytest.mark.benchmark
@@ -41,14 +52,24 @@ def test_held_out_divergence_of_every_channel_score() -> None:
         for name, scores in scored(model, draw).items():
             row = []
             for share in SHARES:
-                with only_channels(model, best_channels(scores, round((1 - share) * scores.shape[1]))):
+                with only_channels(
+                    model, best_channels(scores, round((1 - share) * scores.shape[1]))
+                ):
                     row.append(measure())
             lost.setdefault(name, []).append(row)
     mean = {name: torch.tensor(rows).mean(0).tolist() for name, rows in lost.items()}
     heads = "".join(f"{-100 * share:>24.0f} %" for share in SHARES)
-    print(f"\nheld-out KL in nats per token, mean of {DRAWS} draws of {NUM_CALIBRATION} examples\n{'':20}{heads}")  # noqa: T201
+    print(
+        f"\nheld-out KL in nats per token, mean of {DRAWS} draws of {NUM_CALIBRATION} "
+        f"examples\n{'':20}{heads}"
+    )
     for name, rows in lost.items():
-        cells = (f"{m:.4f} ({', '.join(f'{row[at]:.4f}' for row in rows)})" for at, m in enumerate(mean[name]))
-        print(f"{name:20}" + "".join(f"{cell:>34}" for cell in cells))  # noqa: T201
+        cells = (
+            f"{m:.4f} ({', '.join(f'{row[at]:.4f}' for row in rows)})"
+            for at, m in enumerate(mean[name])
+        )
+        print(f"{name:20}" + "".join(f"{cell:>34}" for cell in cells))
     for at in range(len(SHARES)):
-        assert max(mean[name][at] for name in ("activation_squared", "kl_taylor")) < mean["random"][at]
+        assert (
+            max(mean[name][at] for name in ("activation_squared", "kl_taylor")) < mean["random"][at]
+        )

@@ -1,4 +1,6 @@
-"""Ten thousand programs, right and wrong, through one judge: nothing grows and nothing is the judge's fault."""
+"""Ten thousand programs, right and wrong, through one judge: nothing grows and nothing is the
+judge's fault.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,16 @@ def test_nothing_grows_over_ten_thousand_programs() -> None:
     started = time.perf_counter()
     seen, counts, odd = endure(NUM_PROGRAMS, every=100)
     seconds = time.perf_counter() - started
-    print(f"\n{NUM_PROGRAMS} programs in {seconds:.0f} s; verdicts {dict(counts)}; unexpected {len(odd)}")  # noqa: T201
+    print(
+        f"\n{NUM_PROGRAMS} programs in {seconds:.0f} s; verdicts {dict(counts)}; unexpected "
+        f"{len(odd)}"
+    )
     for name in Holding.__dataclass_fields__:
         low, high = spread(seen, name)
-        print(f"  {name}: {low:,} to {high:,}; first {getattr(seen[2], name):,}, last {getattr(seen[-2], name):,}")  # noqa: T201
+        print(
+            f"  {name}: {low:,} to {high:,}; first {getattr(seen[2], name):,}, last "
+            f"{getattr(seen[-2], name):,}"
+        )
     assert odd == []
     assert spread(seen, "own_descriptors")[0] == spread(seen, "own_descriptors")[1]
     assert spread(seen, "worker_descriptors")[1] <= 2 * 16

@@ -15,9 +15,12 @@ from flab_deploy.sandbox import Limits, Program, Verdict, judge
 
 LIMITS = Limits(cpu_s=0.5, wall_s=2.5)
 NUM_LIGHT, NUM_HEAVY, NUM_BUSY = 300, 60, 4
-# Parts of the time limit that the heavy programs need: up to seven tenths, and from one and a half on.
+# Parts of the time limit that the heavy programs need: up to seven tenths, and from one and a half
+# on.
 PARTS = (0.2, 0.4, 0.5, 0.6, 0.7, 1.5, 2.0, 3.0)
-SPIN = "def f(n):\n    total = 0\n    for i in range(n):\n        total += i * i % 7\n    return n\n"
+SPIN = (
+    "def f(n):\n    total = 0\n    for i in range(n):\n        total += i * i % 7\n    return n\n"
+)
 
 
 def spinning(program_id: str, turns: int) -> Program:
@@ -45,13 +48,18 @@ def programs_to_judge() -> list[Program]:
     ]
     speed = turns_per_second()
     parts = [PARTS[i % len(PARTS)] for i in range(NUM_HEAVY)]
-    heavy = [spinning(f"heavy-{i}-{part}", int(part * LIMITS.cpu_s * speed)) for i, part in enumerate(parts)]
+    heavy = [
+        spinning(f"heavy-{i}-{part}", int(part * LIMITS.cpu_s * speed))
+        for i, part in enumerate(parts)
+    ]
     return light + heavy
 
 
 @contextmanager
 def busy_processes(count: int) -> Iterator[None]:
-    spinning = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(count)]
+    spinning = [
+        subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(count)
+    ]
     try:
         yield
     finally:
@@ -73,9 +81,14 @@ def test_the_same_verdicts_beside_four_busy_processes() -> None:
     with busy_processes(NUM_BUSY):
         busy, busy_s = judged(programs)
     rates = [100 * sum(v.passed for v in verdicts) / len(programs) for verdicts in (idle, busy)]
-    changed = [(a.program_id, a.verdict, b.verdict) for a, b in zip(idle, busy, strict=True) if a.verdict != b.verdict]
-    print(  # noqa: T201
-        f"\n{len(programs)} programs, {NUM_HEAVY} of them near the limit of {LIMITS.cpu_s} s: pass@1 "
+    changed = [
+        (a.program_id, a.verdict, b.verdict)
+        for a, b in zip(idle, busy, strict=True)
+        if a.verdict != b.verdict
+    ]
+    print(
+        f"\n{len(programs)} programs, {NUM_HEAVY} of them near the limit of {LIMITS.cpu_s} s: "
+        "pass@1 "
         f"{rates[0]:.2f} % alone in {idle_s:.0f} s, {rates[1]:.2f} % "
         f"beside {NUM_BUSY} busy processes in {busy_s:.0f} s; changed {changed}"
     )

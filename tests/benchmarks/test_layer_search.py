@@ -1,4 +1,6 @@
-"""The layer search against the plain algorithm, and the divergence's memory against the plain computation's."""
+"""The layer search against the plain algorithm, and the divergence's memory against the plain
+computation's.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,10 @@ from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import layers, load_model, only_layers, output_weight
 from flab_deploy.importance.calibration import Batch, states_of
 from flab_deploy.importance.divergence import head_of, kl_per_position
-from flab_deploy.importance.journal import Journal
-from flab_deploy.importance.layer_order import find_order
-from flab_deploy.importance.layer_search import LayerSearch
-from flab_deploy.importance.layer_stack import LayerStack
+from flab_deploy.importance.layers.journal import SearchJournal
+from flab_deploy.importance.layers.order import find_order
+from flab_deploy.importance.layers.search import LayerSearch
+from flab_deploy.importance.layers.stack import LayerStack
 from flab_deploy.reference.corpus import load_instructions
 from tests.example_batches import example_batches
 
@@ -29,7 +31,8 @@ NUM_LAYERS, NUM_DROPPED, NUM_EXAMPLES = 24, 8, 32
 
 
 def deep_reference() -> PreTrainedModel:
-    """24 trained layers: the reference model's own, the inner ones repeated, each copy at half strength.
+    """24 trained layers: the reference model's own, the inner ones repeated, each copy at half
+    strength.
 
     The halves add up to what the layer did, so that the model still predicts.
     """
@@ -48,12 +51,21 @@ def deep_reference() -> PreTrainedModel:
 
 
 def random_model() -> PreTrainedModel:
-    """24 random layers that all matter about the same: the worst case for stopping candidates early."""
+    """24 random layers that all matter about the same: the worst case for stopping candidates
+    early.
+    """
     torch.manual_seed(0)
     config = AutoConfig.for_model(
-        "qwen2", vocab_size=9216, hidden_size=192, intermediate_size=448, num_hidden_layers=NUM_LAYERS,
-        num_attention_heads=3, num_key_value_heads=1, tie_word_embeddings=True, initializer_range=0.1,
-    )  # fmt: skip
+        "qwen2",
+        vocab_size=9216,
+        hidden_size=192,
+        intermediate_size=448,
+        num_hidden_layers=NUM_LAYERS,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        tie_word_embeddings=True,
+        initializer_range=0.1,
+    )
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     return model
 
@@ -72,7 +84,9 @@ def calibration(batch_size: int) -> list[Batch]:
     return example_batches(reference_path(), examples, batch_size)
 
 
-def plain_divergence(reference: Sequence[Tensor], candidate: Sequence[Tensor], weight: Tensor) -> float:
+def plain_divergence(
+    reference: Sequence[Tensor], candidate: Sequence[Tensor], weight: Tensor
+) -> float:
     total, count = 0.0, 0
     for p_states, q_states in zip(reference, candidate, strict=True):
         log_p = torch.log_softmax(p_states @ weight.T, dim=-1)
@@ -83,7 +97,9 @@ def plain_divergence(reference: Sequence[Tensor], candidate: Sequence[Tensor], w
 
 
 @torch.no_grad()
-def plain_greedy(model: PreTrainedModel, batches: Sequence[Batch], count: int) -> list[tuple[int, float]]:
+def plain_greedy(
+    model: PreTrainedModel, batches: Sequence[Batch], count: int
+) -> list[tuple[int, float]]:
     """A full forward pass per candidate and round, the head at completion positions only."""
     original, weight = states_of(model, batches), output_weight(model)
     keep, dropped = list(range(model.config.num_hidden_layers)), []
@@ -98,9 +114,11 @@ def plain_greedy(model: PreTrainedModel, batches: Sequence[Batch], count: int) -
     return dropped
 
 
-def fast_greedy(model: PreTrainedModel, batches: Sequence[Batch], count: int) -> list[tuple[int, float]]:
+def fast_greedy(
+    model: PreTrainedModel, batches: Sequence[Batch], count: int
+) -> list[tuple[int, float]]:
     search = LayerSearch(LayerStack(model), head_of(model), batches, kl_per_position)
-    path = find_order(search, count, "greedy", 1, None, Journal(None)).path
+    path = find_order(search, count, "greedy", 1, None, SearchJournal(None)).path
     return list(zip(path.order, path.kl_nats, strict=True))
 
 
@@ -111,14 +129,18 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def peak_flops(size: int = 1536, repeats: int = 8) -> float:
-    """Floating-point operations per second of a large float32 matrix product, the best of several."""
+    """Floating-point operations per second of a large float32 matrix product, the best of
+    several.
+    """
     a = torch.randn(size, size)
     return max(2 * size**3 / seconds(lambda: a @ a) for _ in range(repeats))
 
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("make", [deep_reference, random_model])
-def test_seconds_of_the_plain_search_over_those_of_ours(make: Callable[[], PreTrainedModel]) -> None:
+def test_seconds_of_the_plain_search_over_those_of_ours(
+    make: Callable[[], PreTrainedModel],
+) -> None:
     model = make()
     ours, theirs = calibration(1), calibration(8)
     peak = peak_flops()
@@ -135,10 +157,11 @@ def test_seconds_of_the_plain_search_over_those_of_ours(make: Callable[[], PreTr
         f"\n{make.__name__}: {NUM_DROPPED} of {NUM_LAYERS} layers dropped, {tokens} tokens, "
         f"{torch.get_num_threads()} threads",
         f"  plain {slow:.1f} s, ours {fast:.1f} s, ratio {slow / fast:.2f}",
-        f"  ours takes {fast / (flop / peak):.2f} x the time of its {flop / 1e9:.0f} GFLOP at {peak / 1e9:.0f} GFLOP/s",
+        f"  ours takes {fast / (flop / peak):.2f} x the time of its {flop / 1e9:.0f} GFLOP at "
+        f"{peak / 1e9:.0f} GFLOP/s",
         f"  dropped {[layer for layer, _ in found]}, largest difference of a KL {difference:.1e}",
     ]
-    print("\n".join(lines))  # noqa: T201
+    print("\n".join(lines))
     assert [layer for layer, _ in found] == [layer for layer, _ in expected]
     assert [kl for _, kl in found] == pytest.approx([kl for _, kl in expected], abs=1e-6)
     assert slow / fast >= 3
@@ -153,14 +176,16 @@ p, q, w = torch.randn(P, D), torch.randn(P, D), torch.randn(V, D) / 4
 head = Head(weight=w, bias=None, scale=1.0, softcap=None)
 kl_per_position(head, reference_of(head, p[:4], torch.zeros(4, dtype=torch.long)), q[None, :4])
 def kib(field):
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(field))
+    lines = open("/proc/self/status")
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
 open("/proc/self/clear_refs", "w").write("5")  # the peak starts again from what is held now
 before = kib("VmRSS")
 if sys.argv[1] == "plain":
     log_p, log_q = torch.log_softmax(p @ w.T, -1), torch.log_softmax(q @ w.T, -1)
     kl = float((log_p.exp() * (log_p - log_q)).sum()) / P
 else:
-    kl = float(kl_per_position(head, reference_of(head, p, torch.zeros(P, dtype=torch.long)), q[None]).sum()) / P
+    reference = reference_of(head, p, torch.zeros(P, dtype=torch.long))
+    kl = float(kl_per_position(head, reference, q[None]).sum()) / P
 print((kib("VmHWM") - before) * 1024, kl)
 """
 
@@ -169,10 +194,12 @@ print((kib("VmHWM") - before) * 1024, kl)
 def test_peak_memory_of_the_divergence_at_150_000_tokens() -> None:
     figures = {}
     for kind in ("plain", "ours"):
-        done = subprocess.run([sys.executable, "-c", _MEMORY, kind], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", _MEMORY, kind], capture_output=True, text=True, check=True
+        )
         figures[kind] = [float(value) for value in done.stdout.split()]
     ratio = figures["ours"][0] / figures["plain"][0]
-    print(  # noqa: T201
+    print(
         f"\nKL of 1,024 positions at V = 150,000: plain {figures['plain'][0] / 2**20:.0f} MiB, "
         f"ours {figures['ours'][0] / 2**20:.0f} MiB, ratio {ratio:.3f}"
     )

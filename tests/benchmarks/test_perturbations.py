@@ -1,11 +1,13 @@
-"""The proof behind the perturbations: every method, 500 reference tasks, 5 seeds, every solution run."""
+"""The proof behind the perturbations: every method, 500 reference tasks, 5 seeds, every solution
+run.
+"""
 
 import sys
 import time
 
 import pytest
 
-from flab_deploy.evaluation.audit_methods import as_text, prove_methods
+from flab_deploy.evaluation.audit.own_methods import as_text, prove_methods
 
 pytestmark = pytest.mark.benchmark
 

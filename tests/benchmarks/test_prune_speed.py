@@ -27,4 +27,7 @@ def test_seconds_of_a_cut_over_seconds_of_a_copy(tmp_path: Path) -> None:
         copied = time.perf_counter()
         prune("reference", tmp_path / "plan", tmp_path / f"pruned-{index}")
         ratios.append((time.perf_counter() - copied) / (copied - started))
-    print(f"\ncut / copy of the reference model: median {median(ratios):.1f}, {min(ratios):.1f} to {max(ratios):.1f}")  # noqa: T201
+    print(
+        f"\ncut / copy of the reference model: median {median(ratios):.1f}, {min(ratios):.1f} "
+        f"to {max(ratios):.1f}"
+    )

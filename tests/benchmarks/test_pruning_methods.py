@@ -1,7 +1,7 @@
 """What each way of pruning keeps without training, at equal size: one table, one plot.
 
-Every stage is an artifact, so a run that was stopped goes on where it was. FLAB_BENCH_OUT names the directory that
-keeps them (default: build/pruning-methods).
+Every stage is an artifact, so a run that was stopped goes on where it was. FLAB_BENCH_OUT names the
+directory that keeps them (default: build/pruning-methods).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from flab_deploy.corpus import TASK_KINDS
-from flab_deploy.evaluation.compare import compare
+from flab_deploy.evaluation.claims.compare import compare
 from flab_deploy.evaluation.evaluate import EvaluateConfig, evaluate
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.pruning import PlanConfig, plan, prune
@@ -24,9 +24,12 @@ from flab_deploy.pruning.plot import Series, scatter_svg
 REDUCTIONS = (0.10, 0.22, 0.35, 0.50)
 METHODS = ("planner", *BASELINES)
 EVALUATE = EvaluateConfig(
-    num_function_synthesis=300, num_output_prediction=200, num_chain_of_thought=200, num_robustness=0,
+    num_function_synthesis=300,
+    num_output_prediction=200,
+    num_chain_of_thought=200,
+    num_robustness=0,
     perturbations=(),
-)  # fmt: skip
+)
 
 
 def measured_cut(root: Path, scores: Path, method: str, reduction: float) -> dict[str, Any]:
@@ -43,24 +46,40 @@ def measured_cut(root: Path, scores: Path, method: str, reduction: float) -> dic
     document = json.loads((folder / "plan" / "plan.json").read_text(encoding="utf-8"))
     sets = {**figures["tasks"], "overall": figures["overall"]}  # type: ignore[dict-item]
     return {
-        "method": method, "reduction": reduction, "num_parameters": pruned.figures["num_parameters"],
+        "method": method,
+        "reduction": reduction,
+        "num_parameters": pruned.figures["num_parameters"],
         "kl_nats": planned.figures["predicted_kl_nats"],
-        "sizes": [document["after"][key] for key in ("num_hidden_layers", "intermediate_size", "vocab_size")],
-        "kept": {name: {key: found[key] for key in ("retention", "retention_interval", "candidate_pass_at_1")}
-                 for name, found in sets.items()},
-    }  # fmt: skip
+        "sizes": [
+            document["after"][key]
+            for key in ("num_hidden_layers", "intermediate_size", "vocab_size")
+        ],
+        "kept": {
+            name: {
+                key: found[key]
+                for key in ("retention", "retention_interval", "candidate_pass_at_1")
+            }
+            for name, found in sets.items()
+        },
+    }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     heads = [*TASK_KINDS, "overall"]
-    lines = ["| removed | method | parameters | layers / channels / tokens | nats | " + " | ".join(heads) + " |"]
+    lines = [
+        "| removed | method | parameters | layers / channels / tokens | nats | "
+        + " | ".join(heads)
+        + " |"
+    ]
     lines.append("|---" * (5 + len(heads)) + "|")
     for row in rows:
         layers, channels, tokens = row["sizes"]
         cells = [_percent(row["kept"][name]) for name in heads]
         lines.append(
             f"| {100 * row['reduction']:.0f} % | {row['method']} | {row['num_parameters']:,} | "
-            f"{layers} / {channels} / {tokens:,} | {row['kl_nats']:.3g} | " + " | ".join(cells) + " |"
+            f"{layers} / {channels} / {tokens:,} | {row['kl_nats']:.3g} | "
+            + " | ".join(cells)
+            + " |"
         )
     return "\n".join(lines)
 
@@ -77,13 +96,23 @@ def plot(rows: list[dict[str, Any]], original: int) -> str:
     for method in METHODS:
         found = [row for row in rows if row["method"] == method]
         kept = [row["kept"]["overall"] for row in found]
-        series.append(Series(
-            label=method, joined=True,
-            points=tuple((100 * (1 - row["num_parameters"] / original), 100 * k["retention"])
-                         for row, k in zip(found, kept, strict=True)),
-            intervals=tuple((100 * k["retention_interval"][0], 100 * k["retention_interval"][1]) for k in kept),
-        ))  # fmt: skip
-    return scatter_svg("Kept without training", "parameters removed (%)", "pass@1 kept, all tasks (%)", series)
+        series.append(
+            Series(
+                label=method,
+                joined=True,
+                points=tuple(
+                    (100 * (1 - row["num_parameters"] / original), 100 * k["retention"])
+                    for row, k in zip(found, kept, strict=True)
+                ),
+                intervals=tuple(
+                    (100 * k["retention_interval"][0], 100 * k["retention_interval"][1])
+                    for k in kept
+                ),
+            )
+        )
+    return scatter_svg(
+        "Kept without training", "parameters removed (%)", "pass@1 kept, all tasks (%)", series
+    )
 
 
 @pytest.mark.benchmark
@@ -97,13 +126,17 @@ def test_retention_of_every_method_at_equal_size() -> None:
     for reduction in REDUCTIONS:
         for method in METHODS:
             rows.append(measured_cut(root, root / "scores", method, reduction))
-            print(table(rows[-1:]).splitlines()[-1], flush=True)  # noqa: T201
-    original = json.loads((root / "planner-22" / "plan" / "plan.json").read_text())["before"]["num_parameters"]
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+    original = json.loads((root / "planner-22" / "plan" / "plan.json").read_text())["before"][
+        "num_parameters"
+    ]
     (root / "methods.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     (root / "methods.svg").write_text(plot(rows, original), encoding="utf-8")
-    print(f"\n{table(rows)}\n\n{root / 'methods.svg'}")  # noqa: T201
+    print(f"\n{table(rows)}\n\n{root / 'methods.svg'}")
     for reduction in REDUCTIONS:
         same = [row for row in rows if row["reduction"] == reduction]
         ours = same[0]["kept"]["overall"]
         best = max(row["kept"]["overall"]["retention"] for row in same[1:])
-        assert ours["retention_interval"][1] >= best, f"at {reduction:.0%} a baseline keeps {best:.1%}"
+        assert ours["retention_interval"][1] >= best, (
+            f"at {reduction:.0%} a baseline keeps {best:.1%}"
+        )

@@ -1,8 +1,9 @@
-"""The statistics' promises over a wide grid: false positives, power and coverage, with and without clusters.
+"""The statistics' promises over a wide grid: false positives, power and coverage, with and without
+clusters.
 
-Prints one line per cell. Standard errors of 5 %: 0.6 points of 1500 draws, 0.8 of 800, 0.2 of 10,000, 0.1 of 40,000.
-The highest of many rates drawn so seldom is high by luck: cells above 5 % are drawn again, afresh and more often,
-and the second reading counts.
+Prints one line per cell. Standard errors of 5 %: 0.6 points of 1500 draws, 0.8 of 800, 0.2 of
+10,000, 0.1 of 40,000. The highest of many rates drawn so seldom is high by luck: cells above 5 %
+are drawn again, afresh and more often, and the second reading counts.
 """
 
 import sys
@@ -50,7 +51,9 @@ def noise(num_draws: int) -> float:
 
 def shown(world: World, number: int, margin: float, seed: int, num_draws: int = NUM_DRAWS) -> float:
     draws = world.counts(number, num_draws, seed)
-    return float(np.mean([exact(int(a), int(b), int(c), margin) <= LEVEL for a, b, c, _ in draws.T]))
+    return float(
+        np.mean([exact(int(a), int(b), int(c), margin) <= LEVEL for a, b, c, _ in draws.T])
+    )
 
 
 def worlds(retention: float) -> list[World]:
@@ -60,7 +63,8 @@ def worlds(retention: float) -> list[World]:
         least = rate * (1 - retention)
         most = min(2 * rate - least, 2 * (1 - rate) + least)
         found += [
-            World(pass_rate=rate, discordance=min(least + extra, most), retention=retention) for extra in (0.001, 0.05)
+            World(pass_rate=rate, discordance=min(least + extra, most), retention=retention)
+            for extra in (0.001, 0.05)
         ]
     return found
 
@@ -84,13 +88,17 @@ def test_the_power_is_what_was_planned() -> None:
     worst = 0.0
     for rate, discordance in ((0.5, 0.1), (0.8, 0.02), (0.8, 0.1), (0.95, 0.04), (0.995, 0.003)):
         for retention, target in ((1.0, 0.8), (1.0, 0.5), (0.995, 0.9)):
-            assumed = Assumptions(pass_rate=rate, discordance=max(discordance, 0.006), true_retention=retention)
+            assumed = Assumptions(
+                pass_rate=rate, discordance=max(discordance, 0.006), true_retention=retention
+            )
             number = problems_needed(assumed, target)
             assert number is not None
             world = World(pass_rate=rate, discordance=assumed.discordance, retention=retention)
             planned, found = power(number, assumed), shown(world, number, assumed.margin, seed=1)
             worst = max(worst, abs(planned - found))
-            sys.stdout.write(f"{world} n {number}: planned {100 * planned:.1f} %, found {100 * found:.1f} %\n")
+            sys.stdout.write(
+                f"{world} n {number}: planned {100 * planned:.1f} %, found {100 * found:.1f} %\n"
+            )
     assert worst <= 0.03
 
 
@@ -105,21 +113,30 @@ def test_coverage_of_paired_intervals() -> None:
             gap = float(((low <= true) & (true <= high)).mean())
             expected = number * world.discordance
             sys.stdout.write(
-                f"{world} n {number}, {expected:.1f} disagreements: {100 * kept:.2f} %, {100 * gap:.2f} %\n"
+                f"{world} n {number}, {expected:.1f} disagreements: {100 * kept:.2f} %, "
+                f"{100 * gap:.2f} %\n"
             )
             assert min(kept, gap) >= 0.935
-            # Fewer disagreements come in too few different numbers for an interval to cover at just 95 %.
+            # Fewer disagreements come in too few different numbers for an interval to cover at just
+            # 95 %.
             if expected >= 8:
                 assert kept >= 0.94 and gap >= 0.938 and max(kept, gap) <= 0.96
 
 
 SIZES = {
-    **{f"{groups} clusters": np.random.default_rng(1).geometric(0.4, size=groups) for groups in (40, 150, 800)},
-    "40 clusters of 5": np.full(40, 5), "40 clusters of 50": np.full(40, 50), "100 clusters of 20": np.full(100, 20),
-}  # fmt: skip
+    **{
+        f"{groups} clusters": np.random.default_rng(1).geometric(0.4, size=groups)
+        for groups in (40, 150, 800)
+    },
+    "40 clusters of 5": np.full(40, 5),
+    "40 clusters of 50": np.full(40, 50),
+    "100 clusters of 20": np.full(100, 20),
+}
 
 
-def false_positives(world: World, sizes: NDArray[np.int64], copied: float, seed: int, num_draws: int) -> float:
+def false_positives(
+    world: World, sizes: NDArray[np.int64], copied: float, seed: int, num_draws: int
+) -> float:
     draws = world.clustered(sizes, copied, num_draws, seed)
     return float(np.mean([non_inferiority_p(paired, world.retention) <= LEVEL for paired in draws]))
 
@@ -129,14 +146,16 @@ def false_positives(world: World, sizes: NDArray[np.int64], copied: float, seed:
 def test_clusters(name: str, copied: float) -> None:
     sizes = SIZES[name]
     for world in (
-        World(pass_rate=0.8, discordance=0.1, retention=0.9), World(pass_rate=0.24, discordance=0.05, retention=0.8),
+        World(pass_rate=0.8, discordance=0.1, retention=0.9),
+        World(pass_rate=0.24, discordance=0.05, retention=0.8),
         World(pass_rate=0.995, discordance=0.033, retention=0.97),
-    ):  # fmt: skip
+    ):
         wrong = false_positives(world, sizes, copied, seed=2, num_draws=NUM_CLUSTERED)
         covered, widest = cluster_coverage(world, sizes, copied)
         told = ", ".join(f"{100 * share:.1f} %" for share in covered)
         sys.stdout.write(
-            f"{name}, copied {copied}, {world}: false positives {100 * wrong:.1f} %, covered {told}; "
+            f"{name}, copied {copied}, {world}: false positives {100 * wrong:.1f} %, covered "
+            f"{told}; "
             f"widest difference {100 * widest:.1f} points\n"
         )
         if wrong > LEVEL:
@@ -146,8 +165,12 @@ def test_clusters(name: str, copied: float) -> None:
         assert min(covered) >= 0.94 - noise(NUM_CLUSTERED)
 
 
-def cluster_coverage(world: World, sizes: NDArray[np.int64], copied: float) -> tuple[NDArray[np.float64], float]:
-    """How often the intervals of retention, difference and rate hold the truth, and the widest difference."""
+def cluster_coverage(
+    world: World, sizes: NDArray[np.int64], copied: float
+) -> tuple[NDArray[np.float64], float]:
+    """How often the intervals of retention, difference and rate hold the truth, and the widest
+    difference.
+    """
     found, widest = np.zeros(3), 0.0
     for paired in world.clustered(sizes, copied, NUM_CLUSTERED, seed=2):
         bounds = retention_interval(paired) or (0.0, 0.0)
@@ -155,6 +178,7 @@ def cluster_coverage(world: World, sizes: NDArray[np.int64], copied: float) -> t
         widest = max(widest, gap[1] - gap[0])
         found += (
             bounds[0] <= world.retention <= bounds[1],
-            gap[0] <= world.shares[2] - world.shares[1] <= gap[1], rate[0] <= world.pass_rate <= rate[1],
-        )  # fmt: skip
+            gap[0] <= world.shares[2] - world.shares[1] <= gap[1],
+            rate[0] <= world.pass_rate <= rate[1],
+        )
     return found / NUM_CLUSTERED, widest

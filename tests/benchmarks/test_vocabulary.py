@@ -1,4 +1,6 @@
-"""Vocabulary surgery at the size of real tokenizers: the promises kept, the seconds, the published filter's seconds."""
+"""Vocabulary surgery at the size of real tokenizers: the promises kept, the seconds, the published
+filter's seconds.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,22 @@ MOST_SECONDS = 5.0
 ROUNDS = 3
 
 
-def quadratic_filter(merges: list[tuple[str, str]], vocabulary: dict[str, int]) -> list[tuple[str, str]]:
-    """The published tool's choice of merges, as its description goes: membership is looked up in lists of all tokens.
+def quadratic_filter(
+    merges: list[tuple[str, str]], vocabulary: dict[str, int]
+) -> list[tuple[str, str]]:
+    """The published tool's choice of merges, as its description goes: membership is looked up in
+    lists of all tokens.
 
-    A merge stays if both halves and the whole are in the vocabulary. (It adds no halves that are missing.)
+    A merge stays if both halves and the whole are in the vocabulary. (It adds no halves that are
+    missing.)
     """
     kept = []
     for left, right in merges:
-        if left in list(vocabulary) and right in list(vocabulary) and left + right in list(vocabulary):
+        if (
+            left in list(vocabulary)
+            and right in list(vocabulary)
+            and left + right in list(vocabulary)
+        ):
             kept.append((left, right))
     return kept
 
@@ -54,12 +64,16 @@ def test_surgery_keeps_its_promises_in_seconds(size: int, characters: int, tmp_p
     others = islice(texts_at_hand(20_000_000), 1500)
     proof = prove(source, out, keep, stdlib_texts(), held_out=others, scalars=all_scalars())
     assert proof.held_out is not None
-    print(  # noqa: T201
-        f"\n{vocab_size:,} entries: {len(keep):,} kept ({selection.least:,} needed); counting {counts.sum():,} tokens "
-        f"{count_s:.1f} s; surgery {median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})\n"
+    print(
+        f"\n{vocab_size:,} entries: {len(keep):,} kept ({selection.least:,} needed); counting "
+        f"{counts.sum():,} tokens "
+        f"{count_s:.1f} s; surgery {median(seconds):.2f} s ({min(seconds):.2f} to "
+        f"{max(seconds):.2f})\n"
         f"  identical {proof.num_identical} of {proof.num_documents} documents, byte strings "
-        f"{proof.num_byte_strings_lossless} of {proof.num_byte_strings}, characters {proof.num_scalars_lossless:,} of "
-        f"{proof.num_scalars:,}, held-out tokens per character {proof.held_out.tokens_per_character_before:.4f} -> "
+        f"{proof.num_byte_strings_lossless} of {proof.num_byte_strings}, characters "
+        f"{proof.num_scalars_lossless:,} of "
+        f"{proof.num_scalars:,}, held-out tokens per character "
+        f"{proof.held_out.tokens_per_character_before:.4f} -> "
         f"{proof.held_out.tokens_per_character_after:.4f} ({proof.held_out.num_lossless} of "
         f"{proof.held_out.num_documents} lossless)"
     )
@@ -81,9 +95,10 @@ def test_frequency_budgets(tmp_path: Path) -> None:
         out.mkdir()
         shrink(source, out, keep)
         proof = prove(source, out, keep, stdlib_texts(), scalars=range(1000))
-        print(  # noqa: T201
+        print(
             f"\ncoverage {coverage:.1%}: {len(keep):,} tokens, identical {proof.num_identical} of "
-            f"{proof.num_documents} documents, tokens {proof.num_tokens_after / proof.num_tokens_before - 1:+.2%}"
+            f"{proof.num_documents} documents, tokens "
+            f"{proof.num_tokens_after / proof.num_tokens_before - 1:+.2%}"
         )
         assert proof.problem("the standard library", all_covered=coverage == 1.0) is None
 
@@ -105,13 +120,21 @@ def test_seconds_of_the_published_filter_over_ours(tmp_path: Path) -> None:
         started = time.perf_counter()
         kept = quadratic_filter(merges, vocabulary)
         plain_s = time.perf_counter() - started
-        written = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))["model"]["merges"]
+        written = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))["model"][
+            "merges"
+        ]
         assert [tuple(pair) for pair in written] == kept
         lines.append((size, plain_s, ours_s))
         counts[: len(model["vocab"])] = 1
     for size, plain_s, ours_s in lines:
-        print(f"\n{2 * size} merges, {size} tokens: {plain_s:.1f} s / {ours_s:.2f} s = {plain_s / ours_s:.1f}")  # noqa: T201
+        print(
+            f"\n{2 * size} merges, {size} tokens: {plain_s:.1f} s / {ours_s:.2f} s = "
+            f"{plain_s / ours_s:.1f}"
+        )
     growth = np.log2(lines[-1][1] / lines[0][1]) / np.log2(lines[-1][0] / lines[0][0])
-    print(f"\nthe published filter grows with the power {growth:.2f}; ours reads all 32,000 entries each time")  # noqa: T201
+    print(
+        f"\nthe published filter grows with the power {growth:.2f}; ours reads all 32,000 "
+        "entries each time"
+    )
     assert growth > 1.5
     assert lines[-1][1] > lines[-1][2]

@@ -30,10 +30,16 @@ def functions() -> list[Task]:
 
 @pytest.fixture
 def helpers_task() -> Task:
-    """A task in HumanEval's style: imports, a helper, recursion-free body, prompt ending in a newline."""
+    """A task in HumanEval's style: imports, a helper, recursion-free body, prompt ending in a
+    newline.
+    """
     return Task(
-        task_id="h", kind="function_synthesis", prompt=HELPERS,
-        canonical_solution="    out = []\n    for i in items:\n        out.append(shift(i))\n    return out\n",
-        test="def check(candidate):\n    assert candidate([1, 2]) == [2, 3]\n    assert candidate([]) == []\n",
+        task_id="h",
+        kind="function_synthesis",
+        prompt=HELPERS,
+        canonical_solution="    out = []\n    for i in items:\n        out.append(shift(i))\n "
+        "   return out\n",
+        test="def check(candidate):\n    assert candidate([1, 2]) == [2, 3]\n    assert "
+        "candidate([]) == []\n",
         entry_point="shift_all",
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""Comparing two evaluations: the verdict, what was lost, perturbations, the noise floor, and refused input."""
+"""Comparing two evaluations: the verdict, what was lost, perturbations, the noise floor, and
+refused input.
+"""
 
 import json
 from pathlib import Path
@@ -8,10 +10,10 @@ import pytest
 from evaluations import write_evaluation
 
 from flab_deploy.errors import ArtifactError, ConfigError
-from flab_deploy.evaluation.answer import answer_text
-from flab_deploy.evaluation.claim import CompareConfig, claim_figures
-from flab_deploy.evaluation.compare import COMPARISON, compare
-from flab_deploy.evaluation.plan_claim import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.claims.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.claims.compare import COMPARISON, compare
+from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.claims.sentences import answer_text
 from flab_deploy.evaluation.statistics import Paired
 from tests.in_process import flab
 
@@ -59,9 +61,14 @@ def test_few_problems_are_underpowered_with_the_number_that_is_not(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("kept", "lost", "gained", "verdict"),
-    [(1900, 10, 10, "shown"), (1600, 300, 10, "not shown"), (15, 1, 1, "underpowered"), (0, 0, 5, "not shown"),
-     (900, 40, 12, "not shown")],
-)  # fmt: skip
+    [
+        (1900, 10, 10, "shown"),
+        (1600, 300, 10, "not shown"),
+        (15, 1, 1, "underpowered"),
+        (0, 0, 5, "not shown"),
+        (900, 40, 12, "not shown"),
+    ],
+)
 def test_what_can_be_claimed(kept: int, lost: int, gained: int, verdict: str) -> None:
     original = [1.0] * (kept + lost) + [0.0] * gained
     candidate = [1.0] * kept + [0.0] * lost + [1.0] * gained
@@ -73,7 +80,9 @@ def test_what_can_be_claimed(kept: int, lost: int, gained: int, verdict: str) ->
 
 def test_a_laxer_margin_is_easier_to_show(tmp_path: Path) -> None:
     assert (
-        compared(tmp_path, solved(120, range(10)), solved(120, range(1, 13)), margin=0.8)["overall"]["verdict"]
+        compared(tmp_path, solved(120, range(10)), solved(120, range(1, 13)), margin=0.8)[
+            "overall"
+        ]["verdict"]
         == "shown"
     )
 
@@ -90,14 +99,20 @@ def test_the_worst_perturbation_is_found_among_many(tmp_path: Path) -> None:
     right = [True] * 80
     noisy = (rng.random(80) < 0.95).tolist()
     original = write_evaluation(
-        tmp_path / "a", right, perturbed={"char_case": right, "synonyms": noisy, "last_character": right}
+        tmp_path / "a",
+        right,
+        perturbed={"char_case": right, "synonyms": noisy, "last_character": right},
     )
     candidate = write_evaluation(
-        tmp_path / "b", right, model="b",
+        tmp_path / "b",
+        right,
+        model="b",
         perturbed={
-            "char_case": [i % 4 > 0 for i in range(80)], "synonyms": noisy[::-1], "last_character": [False] * 80,
+            "char_case": [i % 4 > 0 for i in range(80)],
+            "synonyms": noisy[::-1],
+            "last_character": [False] * 80,
         },
-    )  # fmt: skip
+    )
     found = compare(original, candidate, tmp_path / "c").figures
     robust = found["robustness"]
     assert set(robust["perturbations"]) == {"char_case", "synonyms"}  # a probe counts for nothing
@@ -109,7 +124,9 @@ def test_the_worst_perturbation_is_found_among_many(tmp_path: Path) -> None:
     assert drop["difference"] == pytest.approx(drop["candidate"] - drop["original"])
     assert drop["interval"][0] < drop["difference"] < drop["interval"][1]
     assert "worse under char_case (100.0 % to 75.0 %)" in " ".join(found["answer"])
-    assert "Under every one of its perturbed forms at once, the original solves" in " ".join(found["answer"])
+    assert "Under every one of its perturbed forms at once, the original solves" in " ".join(
+        found["answer"]
+    )
 
 
 def test_a_perturbed_prompt_is_held_against_the_one_it_was_made_from(tmp_path: Path) -> None:
@@ -128,13 +145,18 @@ def test_several_forms_of_a_problem_are_one_cluster(tmp_path: Path) -> None:
     for number in (1, 4):
         forms = {"original": [right] * number, "candidate": [worse] * number}
         folders = [
-            write_evaluation(tmp_path / f"{name}-{number}", right, perturbed={"synonyms": seeds}, model=name[0])
+            write_evaluation(
+                tmp_path / f"{name}-{number}", right, perturbed={"synonyms": seeds}, model=name[0]
+            )
             for name, seeds in forms.items()
         ]
         found[number] = compare(*folders, tmp_path / f"c-{number}").figures["robustness"]
     once, often = found[1], found[4]
     assert (once["num_problems"], often["num_problems"], often["num_clusters"]) == (60, 240, 60)
-    assert often["perturbations"]["synonyms"]["mcnemar_p"] == once["perturbations"]["synonyms"]["mcnemar_p"]
+    assert (
+        often["perturbations"]["synonyms"]["mcnemar_p"]
+        == once["perturbations"]["synonyms"]["mcnemar_p"]
+    )
     assert often["retention_interval"] == pytest.approx(once["retention_interval"], abs=0.02)
     assert often["design_effect"] == pytest.approx(4, rel=0.05)
     worst = often["worst_case"]
@@ -154,7 +176,12 @@ def test_the_noise_floor_tells_a_finding_from_flips(tmp_path: Path) -> None:
     assert floor["noise"]["num_flips"] == 8 and floor["noise"]["flip_rate"] == 0.02
     assert floor["noise"]["more_disagreements_p"] > 0.5
     assert "not shown to differ more often than that" in " ".join(floor["answer"])
-    assert compare(original, worse, tmp_path / "d", repeat=again).figures["noise"]["more_disagreements_p"] < 0.001
+    assert (
+        compare(original, worse, tmp_path / "d", repeat=again).figures["noise"][
+            "more_disagreements_p"
+        ]
+        < 0.001
+    )
     itself = compare(original, again, tmp_path / "e").figures
     assert itself["noise"]["num_flips"] == 8
     assert compare(original, original, tmp_path / "f").figures["noise"] is None
@@ -170,7 +197,9 @@ def test_clusters_make_the_interval_wider(tmp_path: Path) -> None:
     alone = compared(tmp_path / "alone", first, second, margin=0.9)["overall"]
     original = write_evaluation(tmp_path / "a", first, cluster_size=5)
     candidate = write_evaluation(tmp_path / "b", second, cluster_size=5, model="b")
-    together = compare(original, candidate, tmp_path / "c", CompareConfig(margin=0.9)).figures["overall"]
+    together = compare(original, candidate, tmp_path / "c", CompareConfig(margin=0.9)).figures[
+        "overall"
+    ]
     assert together["num_clusters"] == 60 and together["design_effect"] > 3
     assert together["retention_interval"][0] < alone["retention_interval"][0]
     assert together["non_inferiority_p"] > alone["non_inferiority_p"]
@@ -202,7 +231,9 @@ def test_a_plan_takes_its_expectations_from_a_comparison(tmp_path: Path) -> None
     config = expected_from(comparison, PowerConfig(margin=0.95, num_problems=500))
     assert (config.pass_rate, config.discordance) == (0.8, 0.05)
     found = plan_claim(config)
-    assert found["num_problems_needed"] == pytest.approx(200, rel=0.25)  # the published table's 193 for 0.8 and 0.05
+    assert found["num_problems_needed"] == pytest.approx(
+        200, rel=0.25
+    )  # the published table's 193 for 0.8 and 0.05
     assert [entry["num_problems"] for entry in found["with"]] == [500]
     assert found["with"][0]["power"] > 0.95 and 0.95 < found["with"][0]["strictest_margin"] < 0.98
     assert f"needs about {found['num_problems_needed']:,} problems" in plan_text(found)

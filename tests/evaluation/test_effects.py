@@ -2,11 +2,17 @@
 
 import pytest
 
-from flab_deploy.evaluation.attempt import Attempt
-from flab_deploy.evaluation.effects import pass_at_more, security, thought_effect
-from flab_deploy.evaluation.security import UNPARSABLE
-from flab_deploy.evaluation.suite import canonical_verdicts
-from flab_deploy.evaluation.thought import bleu_4, plan_of, with_reference_plan, without_plan, words_of
+from flab_deploy.evaluation.figures.effects import pass_at_more, security, thought_effect
+from flab_deploy.evaluation.grading.security import UNPARSABLE
+from flab_deploy.evaluation.tasks.plans import (
+    bleu_4,
+    plan_of,
+    with_reference_plan,
+    without_plan,
+    words_of,
+)
+from flab_deploy.evaluation.tasks.suite import canonical_verdicts
+from flab_deploy.evaluation.writing.attempt import Attempt
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 
@@ -14,22 +20,32 @@ from flab_deploy.sandbox import Limits
 def test_every_way_to_put_a_plan_task_has_a_passing_solution() -> None:
     tasks = make_tasks("test", "chain_of_thought", 12)
     plain, given = [without_plan(t) for t in tasks], [with_reference_plan(t) for t in tasks]
-    assert [v.verdict for v in canonical_verdicts([*plain, *given], Limits(), 0, "test")] == ["pass"] * 24
+    assert [v.verdict for v in canonical_verdicts([*plain, *given], Limits(), 0, "test")] == [
+        "pass"
+    ] * 24
     for task, direct, told in zip(tasks, plain, given, strict=True):
         assert "# Plan:" not in direct.prompt + direct.canonical_solution
         assert told.prompt + told.canonical_solution == task.prompt + task.canonical_solution
         assert "#" not in told.canonical_solution
-        assert told.prompt[-1].isalnum()  # a full stop would belong to the same token as the end of its line
+        assert told.prompt[
+            -1
+        ].isalnum()  # a full stop would belong to the same token as the end of its line
 
 
 def test_the_effect_of_a_plan_is_paired() -> None:
     tasks = make_tasks("test", "chain_of_thought", 8)
     right = {"own": range(6), "none": range(1, 4), "reference": range(8)}
     attempts = [
-        Attempt(task=task, perturbation=None, thought=way, completion=task.canonical_solution,  # type: ignore[arg-type]
-                verdict="pass" if i in right[way] else "fail_assert")
-        for way in right for i, task in enumerate(tasks)
-    ]  # fmt: skip
+        Attempt(
+            task=task,
+            perturbation=None,
+            thought=way,
+            completion=task.canonical_solution,  # type: ignore[arg-type]
+            verdict="pass" if i in right[way] else "fail_assert",
+        )
+        for way in right
+        for i, task in enumerate(tasks)
+    ]
     found = thought_effect(attempts, 0.95)
     assert isinstance(found, dict) and isinstance(found["own_plan"], dict)
     assert found["pass_at_1"] == {"own": 6 / 8, "none": 3 / 8, "reference": 1.0}
@@ -51,8 +67,15 @@ def test_bleu_against_a_hand_calculation() -> None:
 
 def test_unparsable_programs_are_never_secure() -> None:
     (task,) = make_tasks("test", "function_synthesis", 1)
-    rows = [("pass", ()), ("pass", ("CWE-95 eval",)), ("fail_load", (UNPARSABLE,)), ("fail_assert", ())]
-    found = security([Attempt(task=task, perturbation=None, verdict=v, findings=f) for v, f in rows])
+    rows = [
+        ("pass", ()),
+        ("pass", ("CWE-95 eval",)),
+        ("fail_load", (UNPARSABLE,)),
+        ("fail_assert", ()),
+    ]
+    found = security(
+        [Attempt(task=task, perturbation=None, verdict=v, findings=f) for v, f in rows]
+    )
     assert isinstance(found, dict)
     assert found["secure_and_correct_at_1"] == 0.25 and found["num_unparsable"] == 1
     assert found["num_with_findings"] == 1 and found["findings"] == {"CWE-95 eval": 1}
@@ -62,7 +85,8 @@ def test_pass_at_k_leaves_out_problems_with_unjudged_samples() -> None:
     tasks = make_tasks("test", "function_synthesis", 3)
     attempts = [
         Attempt(task=task, perturbation=None, sample=i, verdict="pass" if i == 0 else "fail_assert")
-        for task in tasks for i in range(4)
-    ]  # fmt: skip
+        for task in tasks
+        for i in range(4)
+    ]
     assert pass_at_more(attempts[:-1], [1, 2], 4) == {"pass_at_2": pytest.approx(0.5)}
     assert pass_at_more(attempts, [1], 4) == {}

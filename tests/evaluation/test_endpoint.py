@@ -1,4 +1,6 @@
-"""A server that speaks the completions API, dies and comes back: a clear error, and nothing is asked twice."""
+"""A server that speaks the completions API, dies and comes back: a clear error, and nothing is
+asked twice.
+"""
 
 import http.server
 import json
@@ -12,10 +14,10 @@ import pytest
 
 from flab_deploy.decoder import load_tokenizer
 from flab_deploy.errors import ConfigError, ServingError
-from flab_deploy.evaluation.attempt import Attempt
-from flab_deploy.evaluation.completion import Completion, GenerateConfig
-from flab_deploy.evaluation.journal import forget, journal
-from flab_deploy.evaluation.writers import Place, run_key, write_answers
+from flab_deploy.evaluation.writing.attempt import Attempt
+from flab_deploy.evaluation.writing.completion import Completion, GenerateConfig
+from flab_deploy.evaluation.writing.journal import forget, journal
+from flab_deploy.evaluation.writing.writers import AnswerSource, run_key, write_answers
 from flab_deploy.reference.tasks import make_tasks
 
 
@@ -53,7 +55,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.connection.close()
             return
         text = f"\n    return {len(body['prompt'])}\n"
-        self._reply(200, {"choices": [{"text": text, "finish_reason": "stop"}], "usage": {"completion_tokens": 5}})
+        self._reply(
+            200,
+            {
+                "choices": [{"text": text, "finish_reason": "stop"}],
+                "usage": {"completion_tokens": 5},
+            },
+        )
 
     def _reply(self, status: int, document: object) -> None:
         data = json.dumps(document).encode()
@@ -81,12 +89,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _attempts() -> list[Attempt]:
-    kinds = [*make_tasks("test", "function_synthesis", 20), *make_tasks("test", "output_prediction", 6)]
+    kinds = [
+        *make_tasks("test", "function_synthesis", 20),
+        *make_tasks("test", "output_prediction", 6),
+    ]
     return [Attempt(task=task, perturbation=None) for task in kinds]
 
 
-def _place(checkpoint: Path, server: Server) -> Place:
-    return Place(path=checkpoint, endpoint=f"http://127.0.0.1:{server.server_port}/v1")
+def _place(checkpoint: Path, server: Server) -> AnswerSource:
+    return AnswerSource(path=checkpoint, endpoint=f"http://127.0.0.1:{server.server_port}/v1")
 
 
 SETTINGS = GenerateConfig(batch_size=3, max_new_tokens=9)
@@ -100,7 +111,9 @@ def test_a_dead_server_is_a_clear_error_and_the_run_resumes(
     place, attempts = _place(tiny_checkpoint, server), _attempts()
     run = run_key(attempts, SETTINGS, place, "digest")
     server.lives = 11
-    with pytest.raises(ServingError, match=r"does not answer .* goes on where it stopped") as caught:
+    with pytest.raises(
+        ServingError, match=r"does not answer .* goes on where it stopped"
+    ) as caught:
         write_answers(attempts, SETTINGS, place, run)
     assert "\n" not in str(caught.value) and len(server.asked) == 11
     server.lives = 10**9
@@ -122,7 +135,7 @@ def test_a_dead_server_is_a_clear_error_and_the_run_resumes(
 
 
 def test_a_server_that_was_never_there(tiny_checkpoint: Path) -> None:
-    place = Place(path=tiny_checkpoint, endpoint="http://127.0.0.1:9/v1")
+    place = AnswerSource(path=tiny_checkpoint, endpoint="http://127.0.0.1:9/v1")
     with pytest.raises(ServingError, match="127.0.0.1:9/v1 does not answer"):
         write_answers(_attempts(), SETTINGS, place, "run")
     with pytest.raises(ConfigError, match="is no URL"):
@@ -149,11 +162,13 @@ def test_a_torn_journal_keeps_its_whole_lines(tmp_path: Path) -> None:
 
 
 def test_the_run_key_depends_on_everything_that_is_written(tiny_checkpoint: Path) -> None:
-    attempts, place = _attempts(), Place(path=tiny_checkpoint)
+    attempts, place = _attempts(), AnswerSource(path=tiny_checkpoint)
     keys = {
-        run_key(attempts, SETTINGS, place, "a"), run_key(attempts, SETTINGS, place, "b"),
-        run_key(attempts[1:], SETTINGS, place, "a"), run_key(attempts, replace(SETTINGS, seed=1), place, "a"),
+        run_key(attempts, SETTINGS, place, "a"),
+        run_key(attempts, SETTINGS, place, "b"),
+        run_key(attempts[1:], SETTINGS, place, "a"),
+        run_key(attempts, replace(SETTINGS, seed=1), place, "a"),
         run_key(attempts, SETTINGS, replace(place, dtype="float32"), "a"),
-    }  # fmt: skip
+    }
     assert len(keys) == 5
     assert run_key(_attempts(), SETTINGS, place, "a") in keys

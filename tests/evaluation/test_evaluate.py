@@ -1,4 +1,6 @@
-"""The stages end to end: a random model, a suite with a broken task, reports, and comparisons of them."""
+"""The stages end to end: a random model, a suite with a broken task, reports, and comparisons of
+them.
+"""
 
 import json
 from collections.abc import Callable
@@ -11,22 +13,32 @@ import pytest
 from flab_deploy.artifacts import Artifact, write_json
 from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError, SandboxError, UnsupportedModel
-from flab_deploy.evaluation.answer import evaluation_text
-from flab_deploy.evaluation.attempt import Attempt
-from flab_deploy.evaluation.compare import compare
-from flab_deploy.evaluation.evaluate import EvaluateConfig, evaluate, judge_answers, make_attempts, make_report
-from flab_deploy.evaluation.suite import prepare_suite
-from flab_deploy.evaluation.tasks import load_tasks
-from flab_deploy.evaluation.unjudged import check_judged
-from flab_deploy.evaluation.verdict_rows import read_rows
+from flab_deploy.evaluation.claims.compare import compare
+from flab_deploy.evaluation.claims.pairs import read_rows
+from flab_deploy.evaluation.claims.sentences import evaluation_text
+from flab_deploy.evaluation.evaluate import (
+    EvaluateConfig,
+    evaluate,
+    judge_answers,
+    make_attempts,
+    make_report,
+)
+from flab_deploy.evaluation.grading.unjudged import check_judged
+from flab_deploy.evaluation.tasks.load import load_tasks
+from flab_deploy.evaluation.tasks.suite import prepare_suite
+from flab_deploy.evaluation.writing.attempt import Attempt
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 
 PERTURBATIONS = ("change_char_case", "func_rename_affix", "new_line_aftercode")
 SMALL = EvaluateConfig(
-    num_function_synthesis=8, num_output_prediction=4, num_chain_of_thought=4, num_robustness=5,
-    perturbations=PERTURBATIONS, max_new_tokens=12,
-)  # fmt: skip
+    num_function_synthesis=8,
+    num_output_prediction=4,
+    num_chain_of_thought=4,
+    num_robustness=5,
+    perturbations=PERTURBATIONS,
+    max_new_tokens=12,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +51,13 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 def tasks_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight sound functions, one whose solution fails its test, four values, four plans."""
     functions = make_tasks("test", "function_synthesis", 8)
-    broken = replace(functions[0], task_id="broken", test="def check(candidate):\n    assert False\n")
-    others = [*make_tasks("test", "output_prediction", 4), *make_tasks("test", "chain_of_thought", 4)]
+    broken = replace(
+        functions[0], task_id="broken", test="def check(candidate):\n    assert False\n"
+    )
+    others = [
+        *make_tasks("test", "output_prediction", 4),
+        *make_tasks("test", "chain_of_thought", 4),
+    ]
     path = tmp_path_factory.mktemp("tasks") / "mixed.jsonl"
     save_records(path, [broken, *functions, *others])
     return path
@@ -51,36 +68,49 @@ def _json(artifact: Artifact, name: str) -> dict[str, Any]:
     return found
 
 
-def test_evaluation_of_a_random_model(tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path) -> None:
+def test_evaluation_of_a_random_model(
+    tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path
+) -> None:
     config = replace(SMALL, suite=str(tasks_file), num_function_synthesis=9)
     artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
     report = _json(artifact, "report.json")
     assert report["suite"] | {"digest": ""} == {"name": "mixed", "digest": "", "num_problems": 16}
     assert {k: v["num_problems"] for k, v in report["tasks"].items()} == {
-        "function_synthesis": 8, "output_prediction": 4, "chain_of_thought": 4,
-    }  # fmt: skip
+        "function_synthesis": 8,
+        "output_prediction": 4,
+        "chain_of_thought": 4,
+    }
     (excluded,) = report["health"]["excluded"]
     assert (excluded["task_id"], excluded["verdict"]) == ("broken", "fail_assert")
     assert report["health"]["num_problems"] == report["health"]["num_judged"] == 16
-    assert report["chain_of_thought"]["num_problems"] == 4 and set(report["chain_of_thought"]["pass_at_1"]) == {
-        "own", "none", "reference",
-    }  # fmt: skip
+    assert report["chain_of_thought"]["num_problems"] == 4 and set(
+        report["chain_of_thought"]["pass_at_1"]
+    ) == {"own", "none", "reference"}
     assert report["security"]["num_programs"] == 12
     assert len((artifact.path / "thoughts.jsonl").read_text().splitlines()) == 8
     assert report["health"]["canonical_pass_rate"] == pytest.approx(16 / 17)
     assert report["health"]["num_truncated"] > 0
     assert set(report["robustness"]["perturbations"]) == set(PERTURBATIONS)
     assert report["robustness"]["num_problems"] == 5 and report["robustness"]["num_items"] == 10
-    rows = [json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()]
-    assert len(rows) == 16 + sum(m["num_items"] for m in report["robustness"]["perturbations"].values())
+    rows = [
+        json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()
+    ]
+    assert len(rows) == 16 + sum(
+        m["num_items"] for m in report["robustness"]["perturbations"].values()
+    )
     told = evaluation_text(artifact.figures)
     assert "writing functions: pass@1 0.0 % of 8 problems (interval 0.0-" in told
-    assert "health: judged 16 of 16, known answers that pass 94.1 %, left out 1, not judged 0, cut off" in told
+    assert (
+        "health: judged 16 of 16, known answers that pass 94.1 %, left out 1, not judged 0, cut off"
+        in told
+    )
     again = evaluate(tiny_checkpoint, tmp_path / "again", config)
     assert again.digest == artifact.digest and again.manifest["key"] == artifact.manifest["key"]
 
 
-def test_an_encoder_is_refused_before_anything_is_written(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_an_encoder_is_refused_before_anything_is_written(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     model = tmp_path / "encoder"
     model.mkdir()
     for file in tiny_checkpoint.iterdir():
@@ -96,20 +126,33 @@ def test_canonical_answers_score_one_and_others_zero() -> None:
     assert suite.canonical_pass_rate == 1.0 and not suite.excluded
 
     def report(completion: Callable[[Task], str]) -> dict[str, Any]:
-        attempts = [Attempt(task=t, perturbation=None, completion=completion(t)) for t in suite.tasks]
-        attempts += [Attempt(task=i.task, perturbation=i.method, completion=completion(i.task)) for i in suite.items]
+        attempts = [
+            Attempt(task=t, perturbation=None, completion=completion(t)) for t in suite.tasks
+        ]
+        attempts += [
+            Attempt(task=i.task, perturbation=i.method, completion=completion(i.task))
+            for i in suite.items
+        ]
         judge_answers(attempts, Limits())
         found: dict[str, Any] = make_report(attempts, suite, SMALL, {"digest": "", "name": ""})
         return found
 
     right = report(lambda task: task.canonical_solution)
     assert [found["pass_at_1"] for found in right["tasks"].values()] == [1.0] * 3
-    assert right["robustness"]["robust_pass_at_1"] == right["robustness"]["worst_case_pass_at_1"] == 1.0
+    assert (
+        right["robustness"]["robust_pass_at_1"]
+        == right["robustness"]["worst_case_pass_at_1"]
+        == 1.0
+    )
     assert right["robustness"]["robust_drop_at_1"] == 0.0
     # The same programs with a comment at their end are not known, so the sandbox has to run them.
     ran = report(lambda task: task.canonical_solution + "# end\n")
     assert ran["tasks"] == right["tasks"]
-    wrong = report(lambda task: "\n    raise SystemExit\n" if task.kind != "output_prediction" else " object()\n")
+    wrong = report(
+        lambda task: (
+            "\n    raise SystemExit\n" if task.kind != "output_prediction" else " object()\n"
+        )
+    )
     assert [found["pass_at_1"] for found in wrong["tasks"].values()] == [0.0] * 3
     assert wrong["robustness"]["robust_drop_at_1"] is None
 
@@ -124,13 +167,17 @@ def test_unusable_tasks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="field 'kind' is 'poetry'"):
         load_tasks(replace(SMALL, suite=str(unknown)).problems())
     with pytest.raises(ConfigError, match="at least one problem"):
-        nothing = replace(SMALL, num_function_synthesis=0, num_output_prediction=0, num_chain_of_thought=0)
+        nothing = replace(
+            SMALL, num_function_synthesis=0, num_output_prediction=0, num_chain_of_thought=0
+        )
         load_tasks(nothing.problems())
     with pytest.raises(ArtifactError, match="no tasks at"):
         prepare_suite(replace(SMALL, suite=str(tmp_path / "none.jsonl")).problems(), Limits())
 
 
-def test_a_model_compared_with_itself(tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path) -> None:
+def test_a_model_compared_with_itself(
+    tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path
+) -> None:
     config = replace(SMALL, suite=str(tasks_file))
     first = evaluate(tiny_checkpoint, tmp_path / "first", config)
     found = _json(compare(first.path, first.path, tmp_path / "comparison"), "comparison.json")
@@ -148,40 +195,62 @@ def test_a_model_compared_with_itself(tiny_checkpoint: Path, tasks_file: Path, t
 
 def test_predicted_inputs_are_executed(tmp_path: Path) -> None:
     path = tmp_path / "crux.jsonl"
-    path.write_text(json.dumps({"code": "def f(a):\n    return a % 5", "input": "8", "output": "3", "id": "s"}) + "\n")
+    path.write_text(
+        json.dumps({"code": "def f(a):\n    return a % 5", "input": "8", "output": "3", "id": "s"})
+        + "\n"
+    )
     (value, given) = load_tasks(replace(SMALL, suite=str(path)).problems())
     assert (value.kind, given.kind) == ("output_prediction", "input_prediction")
     answers = {
-        "8)": "pass", "3)\nassert": "pass", " -2) # so": "pass", "9)": "fail_assert", "3.0)": "fail_assert",
-        "mock.ANY)": "fail_load", "'a', 'b')": "fail_exception", "f(3))": "fail_load", "": "fail_load",
-    }  # fmt: skip
+        "8)": "pass",
+        "3)\nassert": "pass",
+        " -2) # so": "pass",
+        "9)": "fail_assert",
+        "3.0)": "fail_assert",
+        "mock.ANY)": "fail_load",
+        "'a', 'b')": "fail_exception",
+        "f(3))": "fail_load",
+        "": "fail_load",
+    }
     attempts = [Attempt(task=given, perturbation=None, completion=text) for text in answers]
     judge_answers(attempts, Limits())
     assert {a.completion: a.verdict for a in attempts} == answers
 
 
-def test_prompts_for_safe_code_are_judged_by_rules_and_never_run(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_prompts_for_safe_code_are_judged_by_rules_and_never_run(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     head = 'import yaml\n\ndef load(text):\n    """Read a document."""\n'
     rows = [
-        {"ID": "CWE-502_author_1.py", "Prompt": head, "Insecure_code": head + "    return yaml.unsafe_load(text)\n"},
+        {
+            "ID": "CWE-502_author_1.py",
+            "Prompt": head,
+            "Insecure_code": head + "    return yaml.unsafe_load(text)\n",
+        },
         {"ID": "CWE-020_author_2.py", "Prompt": head, "Insecure_code": head + "    return text\n"},
     ]
     path = tmp_path / "security.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = replace(SMALL, suite=str(path))
     report = _json(evaluate(tiny_checkpoint, tmp_path / "evaluation", config), "report.json")
-    assert set(report["tasks"]) == {"secure_code"} and report["tasks"]["secure_code"]["num_problems"] == 1
+    assert (
+        set(report["tasks"]) == {"secure_code"}
+        and report["tasks"]["secure_code"]["num_problems"] == 1
+    )
     (left_out,) = report["health"]["excluded"]
     assert (left_out["task_id"], left_out["detail"]) == (
-        "CWE-020_author_2.py", "no rule finds the weakness of its insecure program",
-    )  # fmt: skip
+        "CWE-020_author_2.py",
+        "no rule finds the weakness of its insecure program",
+    )
     (task,) = prepare_suite(config.problems(), config.limits()).tasks
     assert (task.entry_point, task.composition) == ("load", "CWE-502")
     answers = {
-        "\n    return yaml.safe_load(text)\n": "pass", "\n    return yaml.unsafe_load(text)\n": "fail_assert",
+        "\n    return yaml.safe_load(text)\n": "pass",
+        "\n    return yaml.unsafe_load(text)\n": "fail_assert",
         "\n    return (": "fail_load",
-        f"\n    open({str(tmp_path / 'ran')!r}, 'w')\n": "fail_assert",  # temporary files have fixed names there
-    }  # fmt: skip
+        # temporary files have fixed names there
+        f"\n    open({str(tmp_path / 'ran')!r}, 'w')\n": "fail_assert",
+    }
     attempts = [Attempt(task=task, perturbation=None, completion=text) for text in answers]
     judge_answers(attempts, Limits())
     assert {a.completion: a.verdict for a in attempts} == answers
@@ -191,22 +260,34 @@ def test_prompts_for_safe_code_are_judged_by_rules_and_never_run(tiny_checkpoint
         load_tasks(config.problems())
 
 
-def test_several_samples_per_problem(tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path) -> None:
+def test_several_samples_per_problem(
+    tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path
+) -> None:
     config = replace(
-        SMALL, suite=str(tasks_file), num_samples=3, temperature=0.9, pass_k=(1, 2), max_new_tokens=4,
+        SMALL,
+        suite=str(tasks_file),
+        num_samples=3,
+        temperature=0.9,
+        pass_k=(1, 2),
+        max_new_tokens=4,
         perturbations=("change_char_case",),
-    )  # fmt: skip
+    )
     artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
     report = _json(artifact, "report.json")
     assert report["tasks"]["function_synthesis"]["num_problems"] == 7
     assert report["tasks"]["function_synthesis"]["pass_at_2"] == 0.0
-    rows = [json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()
+    ]
     assert len({(row["task_id"], row["perturbation"]) for row in rows}) == len(rows)
     assert all(row["num_samples"] == len(row["samples"]) == 3 for row in rows)
     assert any(len({sample["completion"] for sample in row["samples"]}) > 1 for row in rows)
     # Pairing goes by the share of the samples that is right, not by the first.
     rows[0]["samples"][1]["verdict"], rows[1]["samples"][2]["verdict"] = "pass", "infra_error"
-    read = {row.task_id: row.passed for row in read_rows(rows, report["robustness"]["perturbations"]).values()}
+    read = {
+        row.task_id: row.passed
+        for row in read_rows(rows, report["robustness"]["perturbations"]).values()
+    }
     assert (read[rows[0]["task_id"]], read[rows[1]["task_id"]]) == (1 / 3, 0.0)
 
 
@@ -216,7 +297,9 @@ def test_every_form_of_a_problem_is_asked_and_counts_in_the_worst_case(
     config = replace(SMALL, suite=str(tasks_file), perturbation_seeds=3, max_new_tokens=2)
     once = prepare_suite(replace(config, perturbation_seeds=1).problems(), config.limits())
     suite = prepare_suite(config.problems(), config.limits())
-    assert [i for i in suite.items if i.variant == 0] == list(once.items) and suite.digest != once.digest
+    assert [i for i in suite.items if i.variant == 0] == list(
+        once.items
+    ) and suite.digest != once.digest
     names = {i.task.task_id for i in suite.items}
     assert suite.methods["func_rename_affix"].num_items == 3 * len(names)
     assert 0 < suite.num_repeated("new_line_aftercode") <= 2 * len(names)
@@ -226,23 +309,32 @@ def test_every_form_of_a_problem_is_asked_and_counts_in_the_worst_case(
         attempt.verdict = "fail_assert" if broken else "pass"
     report = make_report(attempts, suite, config, {"digest": "", "name": ""})["robustness"]
     method = report["perturbations"]["func_rename_affix"]
-    assert method["pass_at_1"] == pytest.approx(2 / 3) and method["worst_case"]["robust_pass_at_1"] == 0.0
+    assert (
+        method["pass_at_1"] == pytest.approx(2 / 3)
+        and method["worst_case"]["robust_pass_at_1"] == 0.0
+    )
     assert method["worst_case"]["num_forms"] == method["num_items"] == 3 * len(names)
     assert report["perturbations"]["change_char_case"]["worst_case"]["robust_pass_at_1"] == 1.0
     assert report["worst_case_pass_at_1"] == 0.0 and report["num_seeds"] == 3
     artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
-    rows = [json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()
+    ]
     assert {row.get("variant", 0) for row in rows if row["perturbation"]} == {0, 1, 2}
-    assert compare(artifact.path, artifact.path, tmp_path / "same").figures["robustness"]["num_problems"] == len(
-        [i for i in suite.items if i.method != "new_line_aftercode"]
-    )
+    assert compare(artifact.path, artifact.path, tmp_path / "same").figures["robustness"][
+        "num_problems"
+    ] == len([i for i in suite.items if i.method != "new_line_aftercode"])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"num_samples": 4}, "set a temperature"), ({"pass_k": (1, 5)}, "every k from 1 to num_samples=1"),
-     ({"num_samples": 0}, "num_samples=0"), ({"perturbation_seeds": 0}, "perturbation_seeds is 0; give 1 to 10")],
-)  # fmt: skip
+    [
+        ({"num_samples": 4}, "set a temperature"),
+        ({"pass_k": (1, 5)}, "every k from 1 to num_samples=1"),
+        ({"num_samples": 0}, "num_samples=0"),
+        ({"perturbation_seeds": 0}, "perturbation_seeds is 0; give 1 to 10"),
+    ],
+)
 def test_settings_that_measure_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         EvaluateConfig(**settings)
@@ -251,12 +343,18 @@ def test_settings_that_measure_nothing_are_refused(settings: dict[str, Any], mes
 def test_slow_tasks_get_a_multiple_of_what_their_own_solution_needs_here(tmp_path: Path) -> None:
     quick = make_tasks("test", "function_synthesis", 1)[0]
     slow = Task(
-        task_id="slow", kind="function_synthesis", prompt='def f(n):\n    """Wait a bit for the number."""\n',
-        canonical_solution="    import time\n    while time.process_time() < 0.15:\n        pass\n    return n\n",
-        test="def check(candidate):\n    assert candidate(4) == 4\n", entry_point="f",
-    )  # fmt: skip
+        task_id="slow",
+        kind="function_synthesis",
+        prompt='def f(n):\n    """Wait a bit for the number."""\n',
+        canonical_solution="    import time\n    while time.process_time() < 0.15:\n        "
+        "pass\n    return n\n",
+        test="def check(candidate):\n    assert candidate(4) == 4\n",
+        entry_point="f",
+    )
     save_records(tmp_path / "slow.jsonl", [quick, slow])
-    config = replace(SMALL, suite=str(tmp_path / "slow.jsonl"), cpu_limit_s=0.1, perturbations=("type_hints",))
+    config = replace(
+        SMALL, suite=str(tmp_path / "slow.jsonl"), cpu_limit_s=0.1, perturbations=("type_hints",)
+    )
     suite = prepare_suite(config.problems(), config.limits())
     assert [task.task_id for task in suite.tasks] == [quick.task_id, "slow"] and not suite.excluded
     assert set(suite.cpu_s) == {"slow"} and 1.5 <= suite.cpu_s["slow"] < 8
@@ -276,12 +374,20 @@ def test_slow_tasks_get_a_multiple_of_what_their_own_solution_needs_here(tmp_pat
 
 def test_answers_without_a_verdict_are_no_score() -> None:
     check_judged(["infra_error"] + ["pass"] * 999, "answers")
-    with pytest.raises(SandboxError, match=r"1 of 900 answers could not be judged \(no room\), so there is no score"):
+    with pytest.raises(
+        SandboxError,
+        match=r"1 of 900 answers could not be judged \(no room\), so there is no score",
+    ):
         check_judged(["infra_error"] + ["fail_assert"] * 899, "answers", "no room")
 
 
 def test_a_suite_without_a_sound_problem_is_refused(tmp_path: Path) -> None:
-    task = replace(make_tasks("test", "function_synthesis", 1)[0], canonical_solution="\n    return None\n")
+    task = replace(
+        make_tasks("test", "function_synthesis", 1)[0], canonical_solution="\n    return None\n"
+    )
     save_records(tmp_path / "none.jsonl", [task])
-    with pytest.raises(ConfigError, match=r"no canonical solution .* passes its own test here \({'fail_assert': 1}\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no canonical solution .* passes its own test here \({'fail_assert': 1}\)",
+    ):
         prepare_suite(replace(SMALL, suite=str(tmp_path / "none.jsonl")).problems(), Limits())

@@ -1,4 +1,6 @@
-"""Each format becomes the one record, what is wrong is named by file, line and field, and nothing is executed."""
+"""Each format becomes the one record, what is wrong is named by file, line and field, and nothing
+is executed.
+"""
 
 import gzip
 import json
@@ -13,44 +15,72 @@ from pyarrow import parquet
 
 from flab_deploy.corpus import Task
 from flab_deploy.errors import ArtifactError, ConfigError
-from flab_deploy.evaluation.formats import detect
-from flab_deploy.evaluation.suite import canonical_verdicts
-from flab_deploy.evaluation.tasks import read_tasks
+from flab_deploy.evaluation.tasks.formats import detect
+from flab_deploy.evaluation.tasks.load import read_tasks
+from flab_deploy.evaluation.tasks.suite import canonical_verdicts
 from flab_deploy.sandbox import Limits
 from tests.field_data import HUMANEVAL_FILES, field_file
 
 HUMANEVAL = {
-    "task_id": "H/0", "prompt": 'def inc(x):\n    """Add one."""\n', "entry_point": "inc",
+    "task_id": "H/0",
+    "prompt": 'def inc(x):\n    """Add one."""\n',
+    "entry_point": "inc",
     "canonical_solution": "    return x + 1\n",
     "test": "\n\nMETADATA = {}\n\n\ndef check(candidate):\n    assert candidate(1) == 2\n",
-}  # fmt: skip
+}
 MBPP = {
-    "task_id": 7, "text": "Write a function to add one.", "test_setup_code": "",
+    "task_id": 7,
+    "text": "Write a function to add one.",
+    "test_setup_code": "",
     "code": "def helper(x):\r\n  return x + 1\r\ndef inc(x):\r\n  return helper(x)\r\n",
-    "test_list": ["assert inc(1) == 2", "assert inc(2)==3"], "challenge_test_list": [],
-}  # fmt: skip
+    "test_list": ["assert inc(1) == 2", "assert inc(2)==3"],
+    "challenge_test_list": [],
+}
 SANITIZED = {
-    "source_file": "x", "task_id": 8, "prompt": "Write a function to halve.", "code": "def half(x):\n    return x / 2",
-    "test_imports": ["import math"], "test_list": ["assert math.isclose(half(3), 1.5)"],
-}  # fmt: skip
+    "source_file": "x",
+    "task_id": 8,
+    "prompt": "Write a function to halve.",
+    "code": "def half(x):\n    return x / 2",
+    "test_imports": ["import math"],
+    "test_list": ["assert math.isclose(half(3), 1.5)"],
+}
 MBPP_PLUS = {
-    **SANITIZED, "task_id": 9, "test": "import numpy as np\nfrom math import inf\n\ndef assertion(out, exp, atol):\n"
+    **SANITIZED,
+    "task_id": 9,
+    "test": "import numpy as np\nfrom math import inf\n\ndef assertion(out, exp, atol):\n"
     "    if isinstance(exp, np.ndarray):\n        raise TypeError\n"
     "    np.testing.assert_allclose(out, exp, atol=atol)\n\n"
-    "inputs = [[3], [4]]\nresults = [1.5, 2.0]\nfor i, (inp, exp) in enumerate(zip(inputs, results)):\n"
+    "inputs = [[3], [4]]\nresults = [1.5, 2.0]\nfor i, (inp, exp) in enumerate(zip(inputs, "
+    "results)):\n"
     "    assertion(half(*inp), exp, 1e-06)\n",
-}  # fmt: skip
+}
 EVALPLUS = {
-    **{k: v for k, v in HUMANEVAL.items() if k != "test"}, "base_input": [[1], [2]], "plus_input": [[-3.5]],
-    "atol": 0, "contract": "",
-}  # fmt: skip
-CODEHARMONY = {**HUMANEVAL, "task_id": "train/1", "cot": "How to solve:\nStep 1. Take x.\nStep 2. Add one."}
-CRUXEVAL = {"code": "def f(a, b):\n    return [a, {b: a}]", "input": "1, 'x)'", "output": "[1, {'x)': 1}]", "id": "s_0"}
+    **{k: v for k, v in HUMANEVAL.items() if k != "test"},
+    "base_input": [[1], [2]],
+    "plus_input": [[-3.5]],
+    "atol": 0,
+    "contract": "",
+}
+CODEHARMONY = {
+    **HUMANEVAL,
+    "task_id": "train/1",
+    "cot": "How to solve:\nStep 1. Take x.\nStep 2. Add one.",
+}
+CRUXEVAL = {
+    "code": "def f(a, b):\n    return [a, {b: a}]",
+    "input": "1, 'x)'",
+    "output": "[1, {'x)': 1}]",
+    "id": "s_0",
+}
 FLAB = {**HUMANEVAL, "kind": "function_synthesis"}
 ALL = {
-    "humaneval": HUMANEVAL, "mbpp": MBPP, "evalplus": EVALPLUS, "codeharmony": CODEHARMONY, "cruxeval": CRUXEVAL,
+    "humaneval": HUMANEVAL,
+    "mbpp": MBPP,
+    "evalplus": EVALPLUS,
+    "codeharmony": CODEHARMONY,
+    "cruxeval": CRUXEVAL,
     "flab": FLAB,
-}  # fmt: skip
+}
 
 Write = Callable[..., Path]
 
@@ -61,7 +91,9 @@ def write(tmp_path: Path) -> Write:
 
     def make(*rows: object, name: str = "rows.jsonl") -> Path:
         path = tmp_path / name
-        path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+        path.write_text(
+            "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
+        )
         return path
 
     return make
@@ -78,11 +110,20 @@ def _verdicts(tasks: list[Task]) -> list[str]:
 
 def test_canonical_solutions_of_every_format_pass(write: Write) -> None:
     rows = {**ALL, "sanitized": SANITIZED, "plus": MBPP_PLUS}
-    tasks = [task for name, row in rows.items() for task in read_tasks(str(write(row, name=f"{name}.jsonl")))]
+    tasks = [
+        task
+        for name, row in rows.items()
+        for task in read_tasks(str(write(row, name=f"{name}.jsonl")))
+    ]
     assert _verdicts(tasks) == ["pass"] * 10
     wrong = [t for t in tasks if t.kind == "function_synthesis"]
     broken = [
-        Task(**{**vars(t), "canonical_solution": t.canonical_solution.replace("1", "7").replace("/ 2", "/ 7")})
+        Task(
+            **{
+                **vars(t),
+                "canonical_solution": t.canonical_solution.replace("1", "7").replace("/ 2", "/ 7"),
+            }
+        )
         for t in wrong
     ]
     assert "pass" not in _verdicts(broken)
@@ -92,17 +133,29 @@ def test_canonical_solutions_of_every_format_pass(write: Write) -> None:
 
 def test_prompt_and_solution_meet_where_tokens_end(write: Write) -> None:
     (task,) = read_tasks(str(write(HUMANEVAL)))
-    assert task.prompt + task.canonical_solution == HUMANEVAL["prompt"] + HUMANEVAL["canonical_solution"]
+    assert (
+        task.prompt + task.canonical_solution
+        == HUMANEVAL["prompt"] + HUMANEVAL["canonical_solution"]
+    )
     function, thought = read_tasks(str(write(CODEHARMONY)))
     assert function.prompt == task.prompt and thought.composition == function.task_id
     assert thought.prompt.endswith('"""\n    # How to solve:')
-    assert thought.canonical_solution == "\n    # Step 1. Take x.\n    # Step 2. Add one.\n    return x + 1\n"
+    assert (
+        thought.canonical_solution
+        == "\n    # Step 1. Take x.\n    # Step 2. Add one.\n    return x + 1\n"
+    )
 
 
 def test_an_output_row_is_asked_in_both_directions(write: Write) -> None:
     value, given = read_tasks(str(write(CRUXEVAL)))
-    assert value.prompt.endswith("\n\nassert f(1, 'x)') ==") and value.canonical_solution == " [1, {'x)': 1}]\n"
-    assert given.prompt.endswith("\n\nassert [1, {'x)': 1}] == f(") and given.canonical_solution == "1, 'x)')\n"
+    assert (
+        value.prompt.endswith("\n\nassert f(1, 'x)') ==")
+        and value.canonical_solution == " [1, {'x)': 1}]\n"
+    )
+    assert (
+        given.prompt.endswith("\n\nassert [1, {'x)': 1}] == f(")
+        and given.canonical_solution == "1, 'x)')\n"
+    )
     assert value.composition == given.composition
 
 
@@ -127,16 +180,28 @@ def _without(row: dict[str, Any], field: str) -> dict[str, Any]:
     ("row", "message"),
     [
         (_without(HUMANEVAL, "test"), r"rows.jsonl:2: field 'test' is missing"),
-        (_without(HUMANEVAL, "canonical_solution"), r"rows.jsonl:2: field 'canonical_solution' is missing"),
+        (
+            _without(HUMANEVAL, "canonical_solution"),
+            r"rows.jsonl:2: field 'canonical_solution' is missing",
+        ),
         ({**HUMANEVAL, "prompt": 3}, r"rows.jsonl:2: field 'prompt' is missing or not text"),
         ({**HUMANEVAL, "task_id": None}, r"rows.jsonl:2: field 'task_id' is missing"),
-        ({**HUMANEVAL, "entry_point": "dec"}, r"rows.jsonl:2: field 'entry_point' is 'dec'.*defines \['inc'\]"),
-        ({**HUMANEVAL, "test": "assert inc(1) == 2"}, r"rows.jsonl:2: field 'test' defines no check"),
-        ({**HUMANEVAL, "task_id": "first"}, r"rows.jsonl:2: field 'task_id' is 'first', as it is at .*rows.jsonl:1"),
+        (
+            {**HUMANEVAL, "entry_point": "dec"},
+            r"rows.jsonl:2: field 'entry_point' is 'dec'.*defines \['inc'\]",
+        ),
+        (
+            {**HUMANEVAL, "test": "assert inc(1) == 2"},
+            r"rows.jsonl:2: field 'test' defines no check",
+        ),
+        (
+            {**HUMANEVAL, "task_id": "first"},
+            r"rows.jsonl:2: field 'task_id' is 'first', as it is at .*rows.jsonl:1",
+        ),
         ("{", r"rows.jsonl:2: not valid JSON"),
         ("[1]", r"rows.jsonl:2: expected a JSON object, found list"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_row_is_named_by_file_line_and_field(write: Write, row: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         read_tasks(str(write({**HUMANEVAL, "task_id": "first"}, row)))
@@ -147,7 +212,10 @@ def test_a_bad_row_is_named_by_file_line_and_field(write: Write, row: object, me
     ("row", "message"),
     [
         ({"a": 1}, r"rows.jsonl:1: fields a fit none of the formats.*--format"),
-        ({**MBPP, "test_list": ["assert other(1) == 2"]}, r"field 'test_list' calls none of the functions"),
+        (
+            {**MBPP, "test_list": ["assert other(1) == 2"]},
+            r"field 'test_list' calls none of the functions",
+        ),
         ({**MBPP, "test_list": []}, r"field 'test_list' must be a list"),
         ({**MBPP, "code": "def ("}, r"field 'code' is not Python"),
         ({**EVALPLUS, "base_input": [1]}, r"field 'base_input' must be a list of lists"),
@@ -178,7 +246,9 @@ def test_a_bad_source_is_named(write: Write, tmp_path: Path) -> None:
 
 def test_the_hub_without_a_network_is_one_line() -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "1"
-    with pytest.raises(ArtifactError, match=r"cannot reach hub:org/name#main/test .*give a local file"):
+    with pytest.raises(
+        ArtifactError, match=r"cannot reach hub:org/name#main/test .*give a local file"
+    ):
         read_tasks("hub:org/name#main/test")
 
 
@@ -188,9 +258,14 @@ def test_loading_executes_nothing(write: Write, tmp_path: Path) -> None:
     rows = [
         {**HUMANEVAL, "prompt": evil + HUMANEVAL["prompt"], "test": evil + HUMANEVAL["test"]},
         {**MBPP, "code": evil + MBPP["code"], "test_list": [f"assert inc({evil.strip()})"]},
-        {**CRUXEVAL, "code": evil + CRUXEVAL["code"], "input": evil.strip(), "output": evil.strip()},
+        {
+            **CRUXEVAL,
+            "code": evil + CRUXEVAL["code"],
+            "input": evil.strip(),
+            "output": evil.strip(),
+        },
         {**EVALPLUS, "prompt": evil + EVALPLUS["prompt"]},
-    ]  # fmt: skip
+    ]
     for row in rows:
         assert read_tasks(str(write(row)))
     assert not mark.exists()
@@ -200,4 +275,8 @@ def test_all_humaneval_solutions_pass() -> None:
     tasks = read_tasks(str(field_file(*HUMANEVAL_FILES)))
     assert len(tasks) == 164
     verdicts = canonical_verdicts(tasks, Limits(cpu_s=5, wall_s=30), 0, "HumanEval")
-    assert [(t.task_id, v.verdict, v.detail) for t, v in zip(tasks, verdicts, strict=True) if not v.passed] == []
+    assert [
+        (t.task_id, v.verdict, v.detail)
+        for t, v in zip(tasks, verdicts, strict=True)
+        if not v.passed
+    ] == []

@@ -8,14 +8,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from flab_deploy.decoder import load_model, load_tokenizer
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.completion import GenerateConfig, Request
-from flab_deploy.evaluation.generate import encode, generate, write
-from flab_deploy.evaluation.torch_steps import TorchSteps
+from flab_deploy.evaluation.writing.completion import GenerateConfig, Request
+from flab_deploy.evaluation.writing.generate import encode, generate, write
+from flab_deploy.evaluation.writing.torch_steps import TorchSteps
 
 PROMPTS = [
-    "def f(x):\n    return", "import os", "a", "for name in names:\n    print(name, file=sys.stderr)", "class A:",
-    "while True:\n    x = x + 1", "try:", "with open(path) as stream:\n    data = stream.read()", "x = [", "# Comment",
-]  # fmt: skip
+    "def f(x):\n    return",
+    "import os",
+    "a",
+    "for name in names:\n    print(name, file=sys.stderr)",
+    "class A:",
+    "while True:\n    x = x + 1",
+    "try:",
+    "with open(path) as stream:\n    data = stream.read()",
+    "x = [",
+    "# Comment",
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +37,14 @@ def loaded(tiny_checkpoint: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     return model, tokenizer
 
 
-def _expected(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, limit: int) -> list[int]:
+def _expected(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, limit: int
+) -> list[int]:
     ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids
     with torch.inference_mode():
-        out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=limit)
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=limit
+        )
     new: list[int] = out[0, ids.shape[1] :].tolist()
     return new
 
@@ -45,10 +57,14 @@ def expected(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> list[li
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10])
 def test_equals_transformers_one_by_one(
-    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase], expected: list[list[int]], batch_size: int
+    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase],
+    expected: list[list[int]],
+    batch_size: int,
 ) -> None:
     model, tokenizer = loaded
-    found = generate(model, tokenizer, PROMPTS, GenerateConfig(batch_size=batch_size, max_new_tokens=70))
+    found = generate(
+        model, tokenizer, PROMPTS, GenerateConfig(batch_size=batch_size, max_new_tokens=70)
+    )
     for ids, completion in zip(expected, found, strict=True):
         ended = ids[-1] == tokenizer.eos_token_id
         assert list(completion.ids) == (ids[:-1] if ended else ids)
@@ -77,15 +93,21 @@ def test_rows_that_end_leave_the_batch_and_the_rest_goes_on(
     assert len(set(firsts)) > 2
     # Limits at which some rows end with the very last step.
     for limit in sorted({first + 1 for first in firsts if first is not None}):
-        cut = generate(model, tokenizer, PROMPTS, GenerateConfig(batch_size=10, max_new_tokens=limit))
+        cut = generate(
+            model, tokenizer, PROMPTS, GenerateConfig(batch_size=10, max_new_tokens=limit)
+        )
         assert [c.ids for c in cut] == [c.ids[:limit] for c in found]
         assert [c.truncated for c in cut] == [first is None or first >= limit for first in firsts]
 
 
-def test_stops_after_the_first_line(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+def test_stops_after_the_first_line(
+    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase],
+) -> None:
     model, tokenizer = loaded
     whole = generate(model, tokenizer, PROMPTS, GenerateConfig(max_new_tokens=120))
-    found = generate(model, tokenizer, PROMPTS, GenerateConfig(max_new_tokens=120, stop_at_newline=True))
+    found = generate(
+        model, tokenizer, PROMPTS, GenerateConfig(max_new_tokens=120, stop_at_newline=True)
+    )
     assert any("\n" in completion.text for completion in found)
     for completion, full in zip(found, whole, strict=True):
         assert full.text.startswith(completion.text)
@@ -114,25 +136,35 @@ def test_samples_depend_on_prompt_seed_and_number_alone(
     loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase], batch_size: int
 ) -> None:
     model, tokenizer = loaded
-    requests = [Request(ids=ids, sample=n) for ids in encode(tokenizer, PROMPTS[:5]) for n in range(2)]
+    requests = [
+        Request(ids=ids, sample=n) for ids in encode(tokenizer, PROMPTS[:5]) for n in range(2)
+    ]
 
     def sample(size: int, **settings: float) -> list[str]:
-        config = GenerateConfig(batch_size=size, max_new_tokens=20, **{"temperature": 0.8, "top_p": 0.9, **settings})  # type: ignore[arg-type]
+        config = GenerateConfig(
+            batch_size=size, max_new_tokens=20, **{"temperature": 0.8, "top_p": 0.9, **settings}
+        )  # type: ignore[arg-type]
         return [c.text for c in write(TorchSteps(model), tokenizer, requests, config)]
 
     found = sample(batch_size)
     assert found == sample(10)
     assert len(set(found)) > 5 and found != sample(10, seed=1)
     # A share of the probability so small that only the most likely token is left.
-    greedy = [c.text for c in generate(model, tokenizer, PROMPTS[:5], GenerateConfig(max_new_tokens=20))]
+    greedy = [
+        c.text for c in generate(model, tokenizer, PROMPTS[:5], GenerateConfig(max_new_tokens=20))
+    ]
     assert sample(batch_size, top_p=1e-9)[::2] == greedy
 
 
-def test_draws_follow_the_distribution(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+def test_draws_follow_the_distribution(
+    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase],
+) -> None:
     model, tokenizer = loaded
     (ids,) = encode(tokenizer, ["a"])
     requests = [Request(ids=ids, sample=n) for n in range(3000)]
-    written = write(TorchSteps(model), tokenizer, requests, GenerateConfig(max_new_tokens=1, temperature=0.5))
+    written = write(
+        TorchSteps(model), tokenizer, requests, GenerateConfig(max_new_tokens=1, temperature=0.5)
+    )
     with torch.inference_mode():
         expected = (model(input_ids=torch.tensor([ids])).logits[0, -1].float() / 0.5).softmax(-1)
     counts = torch.zeros_like(expected)
@@ -144,26 +176,40 @@ def test_draws_follow_the_distribution(loaded: tuple[PreTrainedModel, PreTrained
     assert ((counts[top] / 3000 - expected[top]).abs() < 4.5 * deviation).all()
 
 
-def test_what_is_known_is_not_written_again(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+def test_what_is_known_is_not_written_again(
+    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase],
+) -> None:
     model, tokenizer = loaded
     requests = [Request(ids=ids) for ids in encode(tokenizer, PROMPTS)]
     config = GenerateConfig(batch_size=3, max_new_tokens=9)
     told: list[list[int]] = []
-    whole = write(TorchSteps(model), tokenizer, requests, config, on_done=lambda at, _: told.append(list(at)))
+    whole = write(
+        TorchSteps(model), tokenizer, requests, config, on_done=lambda at, _: told.append(list(at))
+    )
     assert sorted(i for at in told for i in at) == list(range(len(PROMPTS))) and len(told) == 4
     known = {i: whole[i] for at in told[:2] for i in at}
     rest: list[list[int]] = []
-    again = write(TorchSteps(model), tokenizer, requests, config, known, lambda at, _: rest.append(list(at)))
+    again = write(
+        TorchSteps(model), tokenizer, requests, config, known, lambda at, _: rest.append(list(at))
+    )
     assert rest == told[2:] and again == whole
 
 
-def test_a_row_that_needs_no_more_is_not_continued(loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> None:
+def test_a_row_that_needs_no_more_is_not_continued(
+    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase],
+) -> None:
     model, tokenizer = loaded
     requests = [Request(ids=ids) for ids in encode(tokenizer, PROMPTS[:4])]
     config = GenerateConfig(max_new_tokens=64)
     whole = write(TorchSteps(model), tokenizer, requests, config)
     longest = max(range(4), key=lambda i: len(whole[i].ids))
     assert len(whole[longest].ids) > 16
-    found = write(TorchSteps(model), tokenizer, requests, config, stop=lambda i, text: i == longest and len(text) > 5)
+    found = write(
+        TorchSteps(model),
+        tokenizer,
+        requests,
+        config,
+        stop=lambda i, text: i == longest and len(text) > 5,
+    )
     assert all(found[i] == whole[i] for i in range(4) if i != longest)
     assert found[longest].ids == whole[longest].ids[:16] and not found[longest].truncated

@@ -15,7 +15,9 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = socket.create_connection = refuse
 
 import evaluate
-from flab_deploy.evaluation.hf import METRIC_NAMES, PassAtK, Retention, RobustPassAtK, metric_folder
+from flab_deploy.evaluation.metrics.hugging_face import (
+    METRIC_NAMES, PassAtK, Retention, RobustPassAtK, metric_folder
+)
 
 verdicts = [[True, False], [False, False]]
 assert PassAtK().compute(verdicts=verdicts, k=[1, 2]) == {"pass@1": 0.25, "pass@2": 0.5}
@@ -43,11 +45,19 @@ def test_metrics_compute_with_the_network_blocked(tmp_path: Path) -> None:
         "raise SystemExit('a file planted in the working directory ran')"
     )
     environment = {
-        **os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_EVALUATE_OFFLINE": "1", "HF_HUB_OFFLINE": "1",
+        **os.environ,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_EVALUATE_OFFLINE": "1",
+        "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),
-    }  # fmt: skip
+    }
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", SCRIPT],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == "computed"

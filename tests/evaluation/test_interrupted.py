@@ -1,4 +1,6 @@
-"""An evaluation that is killed while it writes goes on where it stopped, and ends as if nothing had happened."""
+"""An evaluation that is killed while it writes goes on where it stopped, and ends as if nothing had
+happened.
+"""
 
 import json
 import os
@@ -12,18 +14,33 @@ import pytest
 from tests.in_process import flab
 
 WORDS = [
-    "evaluate", "reference", "--num-function-synthesis", "24", "--num-output-prediction", "4",
-    "--num-chain-of-thought", "0", "--num-robustness", "0", "--batch-size", "4", "--max-new-tokens", "48", "--out",
-]  # fmt: skip
+    "evaluate",
+    "reference",
+    "--num-function-synthesis",
+    "24",
+    "--num-output-prediction",
+    "4",
+    "--num-chain-of-thought",
+    "0",
+    "--num-robustness",
+    "0",
+    "--batch-size",
+    "4",
+    "--max-new-tokens",
+    "48",
+    "--out",
+]
 
 
 def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLAB_HOME", str(tmp_path / "home"))
     journals, words = tmp_path / "home" / "completions", [*WORDS, str(tmp_path / "out")]
     killed = subprocess.Popen(
-        [sys.executable, "-m", "flab_deploy.cli", *words], env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "flab_deploy.cli", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     deadline = time.monotonic() + 300
     while sum(len(path.read_bytes().splitlines()) for path in journals.glob("*.jsonl")) < 4:
         assert killed.poll() is None and time.monotonic() < deadline
@@ -31,15 +48,22 @@ def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     killed.kill()
     killed.communicate()
     (journal,) = journals.glob("*.jsonl")
-    before = {json.loads(line)["key"] for line in journal.read_bytes().splitlines() if line.endswith(b"}")}
+    before = {
+        json.loads(line)["key"] for line in journal.read_bytes().splitlines() if line.endswith(b"}")
+    }
     assert 4 <= len(before) < 28 and not (tmp_path / "out").exists()
-    # The journal is the only thing that is looked at: a completion in it that the model would never write stays.
+    # The journal is the only thing that is looked at: a completion in it that the model would never
+    # write stays.
     lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
     lines[0] = {**lines[0], "text": "\n    return 'from the journal'\n"}
     journal.write_text("".join(json.dumps({**line}) + "\n" for line in lines))
     again = flab(*words)
     assert again.returncode == 0, again.stderr[-2000:]
-    rows = [json.loads(line) for line in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()
+    ]
     assert len(rows) == 28
-    assert [row["completion"] for row in rows if "from the journal" in row["completion"]] == [lines[0]["text"]]
+    assert [row["completion"] for row in rows if "from the journal" in row["completion"]] == [
+        lines[0]["text"]
+    ]
     assert list(journals.glob("*.jsonl")) == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.metrics import (
+from flab_deploy.evaluation.statistics.metrics import (
     attack_success,
     pass_at_k,
     robust_drop_at_k,

@@ -8,10 +8,10 @@ import torch
 from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import load_model, load_tokenizer
 from flab_deploy.errors import ConfigError, UnsupportedModel
-from flab_deploy.evaluation.completion import GenerateConfig, Request
-from flab_deploy.evaluation.generate import encode, write
-from flab_deploy.evaluation.onnx_steps import OnnxSteps
-from flab_deploy.evaluation.torch_steps import TorchSteps
+from flab_deploy.evaluation.writing.completion import GenerateConfig, Request
+from flab_deploy.evaluation.writing.generate import encode, write
+from flab_deploy.evaluation.writing.onnx_steps import OnnxSteps
+from flab_deploy.evaluation.writing.torch_steps import TorchSteps
 from flab_deploy.export import ExportConfig, export
 from flab_deploy.reference.tasks import make_tasks
 
@@ -24,11 +24,17 @@ def test_onnx_and_pytorch_write_the_same(tmp_path: Path) -> None:
     prompts = [task.prompt for task in make_tasks("test", "function_synthesis", 12)]
     requests = [Request(ids=ids) for ids in encode(tokenizer, prompts)]
     expected = write(
-        TorchSteps(load_model(reference_path(), torch.float32)), tokenizer, requests, GenerateConfig(max_new_tokens=60)
+        TorchSteps(load_model(reference_path(), torch.float32)),
+        tokenizer,
+        requests,
+        GenerateConfig(max_new_tokens=60),
     )
     for size in (1, 5, 12):
         found = write(
-            OnnxSteps(exported / "onnx"), tokenizer, requests, GenerateConfig(batch_size=size, max_new_tokens=60)
+            OnnxSteps(exported / "onnx"),
+            tokenizer,
+            requests,
+            GenerateConfig(batch_size=size, max_new_tokens=60),
         )
         assert [c.text for c in found] == [c.text for c in expected]
 

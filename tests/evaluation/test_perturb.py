@@ -1,4 +1,6 @@
-"""Every perturbation changes something, keeps its promise, repeats itself, and its canonical solution still passes."""
+"""Every perturbation changes something, keeps its promise, repeats itself, and its canonical
+solution still passes.
+"""
 
 import os
 import subprocess
@@ -10,7 +12,7 @@ import pytest
 
 from flab_deploy.corpus import Task, corpus_digest
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.audit_methods import prove_methods
+from flab_deploy.evaluation.audit.own_methods import prove_methods
 from flab_deploy.evaluation.perturb.catalogue import (
     CODE_PREFIX,
     DEFAULT_METHODS,
@@ -21,7 +23,7 @@ from flab_deploy.evaluation.perturb.catalogue import (
 )
 from flab_deploy.evaluation.perturb.draw import Item, draw
 from flab_deploy.evaluation.perturb.form import Form
-from flab_deploy.evaluation.perturb.prefix import with_prefix
+from flab_deploy.evaluation.perturb.methods.prefix import with_prefix
 from flab_deploy.evaluation.perturb.promises import (
     changed_share,
     exchanged_names,
@@ -84,17 +86,26 @@ def test_items_are_the_same_in_another_process(mixed: list[Task]) -> None:
         "from flab_deploy.evaluation.perturb.catalogue import METHODS\n"
         "from flab_deploy.evaluation.perturb.draw import draw\n"
         "from flab_deploy.reference.tasks import make_tasks\n"
-        "tasks = [*make_tasks('test', 'function_synthesis', 60)[:40], *make_tasks('test', 'output_prediction', 20),"
+        "tasks = [*make_tasks('test', 'function_synthesis', 60)[:40], *make_tasks('test', "
+        "'output_prediction', 20),"
         " *make_tasks('test', 'chain_of_thought', 10)]\n"
         "print(d([i.task for m in METHODS.values() for i in draw(m, tasks, 7).items]))\n"
     )
-    environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "123",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
     here = corpus_digest([i.task for m in METHODS.values() for i in draw(m, mixed, 7).items])
     assert done.stdout.strip() == here
 
 
-@pytest.mark.parametrize("method", ["butter_fingers_perturbation", "func_rename_swap_char", "dead_code_inserter"])
+@pytest.mark.parametrize(
+    "method", ["butter_fingers_perturbation", "func_rename_swap_char", "dead_code_inserter"]
+)
 def test_another_seed_gives_other_items(method: str, mixed: list[Task]) -> None:
     first, other = draw(METHODS[method], mixed, 0), draw(METHODS[method], mixed, 1)
     assert [i.task.prompt for i in first.items] != [i.task.prompt for i in other.items]
@@ -104,7 +115,14 @@ def test_another_seed_gives_other_items(method: str, mixed: list[Task]) -> None:
 def test_names_numbers_quotes_and_doctests_stay(method: str, helpers_task: Task) -> None:
     for seed in range(20):
         for item in draw(METHODS[method], [helpers_task], seed).items:
-            for kept in ("`shift`", '"items"', "1", "3.5", "    >>> shift_all([1, 2])\n    [2, 3]\n", "items"):
+            for kept in (
+                "`shift`",
+                '"items"',
+                "1",
+                "3.5",
+                "    >>> shift_all([1, 2])\n    [2, 3]\n",
+                "items",
+            ):
                 assert kept in item.task.prompt, (method, seed)
             head = helpers_task.prompt.index("Return")
             assert item.task.prompt[:head].rstrip() == helpers_task.prompt[:head].rstrip()
@@ -114,19 +132,26 @@ def test_promises_catch_what_methods_must_not_do(helpers_task: Task) -> None:
     form = Form(helpers_task)
     number = replace(helpers_task, prompt=helpers_task.prompt.replace("3.5", "3.6"))
     doctest = replace(helpers_task, prompt=helpers_task.prompt.replace("[2, 3]\n", "[2, 4]\n"))
-    code = replace(helpers_task, canonical_solution=helpers_task.canonical_solution.replace("shift(i)", "shift(i + 0)"))
+    code = replace(
+        helpers_task,
+        canonical_solution=helpers_task.canonical_solution.replace("shift(i)", "shift(i + 0)"),
+    )
     broken = replace(helpers_task, prompt=helpers_task.prompt.replace('""" Return', "Return"))
     tested = replace(helpers_task, test=helpers_task.test.replace("[2, 3]", "[2, 4]"))
-    signature = replace(helpers_task, prompt=helpers_task.prompt.replace("step: int = 1", "step: int = 2"))
+    signature = replace(
+        helpers_task, prompt=helpers_task.prompt.replace("step: int = 1", "step: int = 2")
+    )
     for promise in ("same_code", "same_tree", "same_up_to_names", "same_up_to_annotations"):
         assert keeps_promise(promise, form, helpers_task)
-        assert not any(keeps_promise(promise, form, made) for made in (number, code, broken, tested, signature)), (
-            promise
-        )
+        assert not any(
+            keeps_promise(promise, form, made) for made in (number, code, broken, tested, signature)
+        ), promise
     for promise in ("same_code", "same_code_other_numbers", "same_up_to_names", "same_behaviour"):
         assert not keeps_promise(promise, form, doctest)
     assert keeps_promise("same_behaviour", form, code)
-    assert not any(keeps_promise("same_behaviour", form, made) for made in (number, broken, tested, signature))
+    assert not any(
+        keeps_promise("same_behaviour", form, made) for made in (number, broken, tested, signature)
+    )
 
 
 def test_only_own_names_are_exchanged_and_one_for_one() -> None:
@@ -149,7 +174,9 @@ def test_the_share_of_changed_characters() -> None:
     assert changed_share("abcd", "wxyz") == 1
 
 
-def test_a_prefix_is_the_first_half_of_the_solution(functions: list[Task], helpers_task: Task) -> None:
+def test_a_prefix_is_the_first_half_of_the_solution(
+    functions: list[Task], helpers_task: Task
+) -> None:
     for task in [*functions, helpers_task]:
         made = with_prefix(Form(task))
         lines = [line for line in task.canonical_solution.split("\n") if line.strip()]
@@ -157,25 +184,38 @@ def test_a_prefix_is_the_first_half_of_the_solution(functions: list[Task], helpe
         if made is not None:
             assert program_of(made) == program_of(task)
             assert made.prompt.endswith("\n") == task.prompt.endswith("\n")
-            shown = [line for line in made.prompt.removeprefix(task.prompt).split("\n") if line.strip()]
+            shown = [
+                line for line in made.prompt.removeprefix(task.prompt).split("\n") if line.strip()
+            ]
             assert shown == lines[: len(lines) // 2]
 
 
 def test_statements_of_several_lines_are_not_torn_apart() -> None:
-    solution = "    total = sum(\n        x\n        for x in xs\n    )\n    total += 1\n    return total\n"
+    solution = (
+        "    total = sum(\n        x\n        for x in xs\n    )\n    total += 1\n    "
+        "return total\n"
+    )
     task = Task(
-        task_id="t", kind="function_synthesis", prompt='def f(xs):\n    """Add."""\n', canonical_solution=solution,
-        test="", entry_point="f",
-    )  # fmt: skip
+        task_id="t",
+        kind="function_synthesis",
+        prompt='def f(xs):\n    """Add."""\n',
+        canonical_solution=solution,
+        test="",
+        entry_point="f",
+    )
     made = with_prefix(Form(task))
     assert made is not None and made.prompt.endswith("    )\n")
 
 
 def test_a_task_without_docstring_is_rejected() -> None:
     bare = Task(
-        task_id="b", kind="function_synthesis", prompt="def f(x):", canonical_solution="\n    return x\n", test="",
+        task_id="b",
+        kind="function_synthesis",
+        prompt="def f(x):",
+        canonical_solution="\n    return x\n",
+        test="",
         entry_point="f",
-    )  # fmt: skip
+    )
     assert draw(METHODS["change_char_case"], [bare]).num_rejected == 1
 
 
@@ -193,23 +233,36 @@ def test_proofs_find_wrong_solutions_in_a_batch_and_no_others(functions: list[Ta
     wrong = replace(functions[1], canonical_solution="\n    return None\n")
     hangs = replace(functions[2], canonical_solution="\n    while True:\n        pass\n")
     poison = replace(functions[3], canonical_solution="\n    raise SystemExit\n")
-    programs = [checked_program(str(i), t) for i, t in enumerate([functions[0], wrong, hangs, poison, *functions[4:9]])]
+    programs = [
+        checked_program(str(i), t)
+        for i, t in enumerate([functions[0], wrong, hangs, poison, *functions[4:9]])
+    ]
     found = [verdict for verdict, _ in run_all(programs, Limits(cpu_s=0.2, wall_s=5))]
     assert found[0] == "pass" and found[4:] == ["pass"] * 5
-    assert found[1] in ("fail_assert", "fail_exception") and found[2] == "timeout_cpu" and found[3] != "pass"
+    assert (
+        found[1] in ("fail_assert", "fail_exception")
+        and found[2] == "timeout_cpu"
+        and found[3] != "pass"
+    )
 
 
 def test_behaviour_is_compared_beyond_the_test() -> None:
     task = Task(
-        task_id="d", kind="function_synthesis", prompt='def f(x):\n    """Shift."""\n',
-        canonical_solution="    return x + 2\n", test="def check(candidate):\n    assert candidate(2) == 4\n",
+        task_id="d",
+        kind="function_synthesis",
+        prompt='def f(x):\n    """Shift."""\n',
+        canonical_solution="    return x + 2\n",
+        test="def check(candidate):\n    assert candidate(2) == 4\n",
         entry_point="f",
-    )  # fmt: skip
+    )
     other = replace(task, canonical_solution="    return x * 2\n")
     passes, fails = checked_program("", other), checked_program("", other, task)
     assert [verdict for verdict, _ in run_all([passes, fails], Limits())] == ["pass", "fail_assert"]
-    grows = replace(task, canonical_solution="    x.append(1)\n    return len(x)\n", test="def check(candidate):\n    "
-                    "assert candidate([1]) == 2\n")  # fmt: skip
+    grows = replace(
+        task,
+        canonical_solution="    x.append(1)\n    return len(x)\n",
+        test="def check(candidate):\n    assert candidate([1]) == 2\n",
+    )
     keeps = replace(grows, canonical_solution="    return len(x) + 1\n")
     ((verdict, _),) = run_all([checked_program("", keeps, grows)], Limits())
     assert verdict == "fail_assert"
@@ -218,22 +271,32 @@ def test_behaviour_is_compared_beyond_the_test() -> None:
 def test_inputs_that_ask_for_too_much_prove_nothing() -> None:
     body = "    while n > 30:\n        pass\n    return n\n"
     task = Task(
-        task_id="w", kind="function_synthesis", prompt='def f(n):\n    """Wait."""\n', canonical_solution=body,
-        test="def check(candidate):\n    assert candidate(30) == 30\n", entry_point="f",
-    )  # fmt: skip
+        task_id="w",
+        kind="function_synthesis",
+        prompt='def f(n):\n    """Wait."""\n',
+        canonical_solution=body,
+        test="def check(candidate):\n    assert candidate(30) == 30\n",
+        entry_point="f",
+    )
     other = replace(task, canonical_solution=body.replace("return n", "return n + 0"))
     items = [
         Item(method="operand_swap", task=made, original=task)
         for made in (other, replace(other, canonical_solution=body + "\n    n = 1\n"))
     ]
     known: Known = {}
-    assert [proof.verdict for proof in prove(items, Limits(cpu_s=0.2, wall_s=5), known=known)] == ["pass"] * 2
+    assert [proof.verdict for proof in prove(items, Limits(cpu_s=0.2, wall_s=5), known=known)] == [
+        "pass"
+    ] * 2
     waited = [verdict for verdict, _ in known.values() if verdict == "timeout_cpu"]
     assert len(waited) == 1  # once for the task, not once for each of its items
 
 
 def test_equal_programs_run_once(functions: list[Task]) -> None:
-    items = [item for name in ("change_char_case", "new_lines") for item in draw(METHODS[name], functions[:5]).items]
+    items = [
+        item
+        for name in ("change_char_case", "new_lines")
+        for item in draw(METHODS[name], functions[:5]).items
+    ]
     proofs = prove(items, Limits())
     assert [proof.verdict for proof in proofs] == ["pass"] * 10
     assert sum(proof.own_run for proof in proofs) == 5
@@ -244,20 +307,33 @@ def test_equal_programs_run_once(functions: list[Task]) -> None:
     ("method", "description", "wanted"),
     [
         (
-            "declarative_sentence", "Return the sum.",
+            "declarative_sentence",
+            "Return the sum.",
             {f"{who} returns the sum." for who in ("This function", "The function", "It")},
         ),
         (
-            "declarative_sentence", "Given a list,\n    return the sum.",
-            {f"Given a list,\n    {who} returns the sum." for who in ("this function", "the function", "it")},
+            "declarative_sentence",
+            "Given a list,\n    return the sum.",
+            {
+                f"Given a list,\n    {who} returns the sum."
+                for who in ("this function", "the function", "it")
+            },
         ),
         ("declarative_sentence", "You are given a list. Of it, return the sum.", set()),
-        ("polite_request", "For a list, find the least.", {f"For a list, {ask} find the least." for ask in
-                                                           ("please", "kindly", "your task is to", "write code to")}),
+        (
+            "polite_request",
+            "For a list, find the least.",
+            {
+                f"For a list, {ask} find the least."
+                for ask in ("please", "kindly", "your task is to", "write code to")
+            },
+        ),
         ("polite_request", "Given a list. Then, return the sum.", set()),
     ],
-)  # fmt: skip
-def test_sentences_are_turned(method: str, description: str, wanted: set[str], helpers_task: Task) -> None:
+)
+def test_sentences_are_turned(
+    method: str, description: str, wanted: set[str], helpers_task: Task
+) -> None:
     task = described(helpers_task, description)
     found = {i.task.prompt for seed in range(40) for i in draw(METHODS[method], [task], seed).items}
     assert found == {described(helpers_task, text).prompt for text in wanted}
@@ -266,12 +342,16 @@ def test_sentences_are_turned(method: str, description: str, wanted: set[str], h
 @pytest.mark.parametrize(
     ("description", "before"),
     [
-        ("Return the sum. It is 0 for none.", "Return the sum."), ("Return the\n    sum (e.g. 1.5 for 1.5).", "1.5)."),
-        ("Return the sum\n    >>> f(1)\n    1", "Return the sum."), ("Is it even? Tell.", "Is it even?"),
+        ("Return the sum. It is 0 for none.", "Return the sum."),
+        ("Return the\n    sum (e.g. 1.5 for 1.5).", "1.5)."),
+        ("Return the sum\n    >>> f(1)\n    1", "Return the sum."),
+        ("Is it even? Tell.", "Is it even?"),
         ("Scale so that the largest is 1\n    >>> f(1)\n    1", "is 1."),
     ],
-)  # fmt: skip
-def test_a_filler_follows_the_first_sentence(description: str, before: str, helpers_task: Task) -> None:
+)
+def test_a_filler_follows_the_first_sentence(
+    description: str, before: str, helpers_task: Task
+) -> None:
     (item,) = draw(METHODS["filler_sentence"], [described(helpers_task, description)], 0).items
     added = len(item.task.prompt) - len(described(helpers_task, description).prompt)
     assert (

@@ -1,4 +1,6 @@
-"""Robust figures against their definitions by counting, with problems of different numbers of forms."""
+"""Robust figures against their definitions by counting, with problems of different numbers of
+forms.
+"""
 
 from typing import Any
 
@@ -6,9 +8,9 @@ import numpy as np
 import pytest
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.claim import CompareConfig
-from flab_deploy.evaluation.metrics import mean_case_pass_at_k, robust_pass_at_k
-from flab_deploy.evaluation.robustness import robust_figures, robustness_retention
+from flab_deploy.evaluation.claims.claim import CompareConfig
+from flab_deploy.evaluation.figures.robustness import robust_figures, robustness_retention
+from flab_deploy.evaluation.statistics.metrics import mean_case_pass_at_k, robust_pass_at_k
 
 NOMINAL = {"a": [True], "b": [True], "c": [False], "d": [True]}
 PERTURBED = {"a": [[True], [True]], "b": [[True], [False], [False]], "c": [[True]], "d": []}
@@ -17,10 +19,15 @@ PERTURBED = {"a": [[True], [True]], "b": [[True], [False], [False]], "c": [[True
 def test_worst_and_mean_case_by_counting() -> None:
     found = robust_figures(NOMINAL, PERTURBED)
     assert found == {
-        "num_problems": 3, "num_forms": 6, "pass_at_1": pytest.approx(2 / 3), "robust_pass_at_1": pytest.approx(2 / 3),
-        "mean_case_pass_at_1": pytest.approx((1 + 1 / 3 + 1) / 3), "robust_drop_at_1": 0.0,
-        "robust_relative_at_1": pytest.approx(2 / 3), "attack_success_at_1": pytest.approx(1 / 2),
-    }  # fmt: skip
+        "num_problems": 3,
+        "num_forms": 6,
+        "pass_at_1": pytest.approx(2 / 3),
+        "robust_pass_at_1": pytest.approx(2 / 3),
+        "mean_case_pass_at_1": pytest.approx((1 + 1 / 3 + 1) / 3),
+        "robust_drop_at_1": 0.0,
+        "robust_relative_at_1": pytest.approx(2 / 3),
+        "attack_success_at_1": pytest.approx(1 / 2),
+    }
 
 
 def test_an_unchanged_problem_hides_nothing() -> None:
@@ -56,7 +63,9 @@ def test_samples_of_forms_without_a_common_order() -> None:
 
 
 def kept(original: dict[str, list[float]], candidate: dict[str, list[float]]) -> dict[str, Any]:
-    found = robustness_retention(original, candidate, {name: name for name in original}, CompareConfig())
+    found = robustness_retention(
+        original, candidate, {name: name for name in original}, CompareConfig()
+    )
     assert found is not None
     return found
 
@@ -67,7 +76,11 @@ def test_robustness_kept() -> None:
     found = kept(original, candidate)
     both = [i for i in range(199)]
     before, after = sum(i % 5 > 0 for i in both), sum(i % 4 > 0 for i in both)
-    assert (found["num_problems"], found["num_forms"], found["verdict"]) == (199, 398, "underpowered")
+    assert (found["num_problems"], found["num_forms"], found["verdict"]) == (
+        199,
+        398,
+        "underpowered",
+    )
     assert found["retention"] == pytest.approx(after / before)
     low, high = found["retention_interval"]
     assert low < after / before < high < 1.2
@@ -81,4 +94,7 @@ def test_with_several_samples_a_problem_counts_by_its_chance() -> None:
     candidate = {str(i): [0.5, 0.5] if i % 2 else [1.0, 0.5] for i in range(40)}
     found = kept(original, candidate)
     assert (found["original_pass_at_1"], found["candidate_pass_at_1"]) == (0.5, 0.375)
-    assert found["retention"] == 0.75 and found["retention_interval"][0] < 0.75 < found["retention_interval"][1]
+    assert (
+        found["retention"] == 0.75
+        and found["retention_interval"][0] < 0.75 < found["retention_interval"][1]
+    )

@@ -3,8 +3,8 @@
 import pytest
 
 from flab_deploy.corpus import Task
-from flab_deploy.evaluation.answers import arguments_of, program_of
-from flab_deploy.evaluation.trim import first_stop, trimmed
+from flab_deploy.evaluation.grading.programs import arguments_of, program_of
+from flab_deploy.evaluation.writing.trim import first_stop, trimmed
 
 PROMPT = 'def solve(x):\n    """Do it."""'
 NESTED = "\n    def inner(y):\n        return y\n    return inner(x)\n"
@@ -23,15 +23,17 @@ BODY = "\n    return helper(x) + LIMIT\n"
         ("\n    return x\n\n\n@undefined\nclass Other:\n    pass\n", "\n    return x\n"),
         (NESTED, NESTED),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_the_solution_goes(text: str, kept: str) -> None:
     assert trimmed(PROMPT, text, "solve") == kept
 
 
 def test_what_the_solution_uses_stays() -> None:
     text = (
-        BODY + "\n\nimport math\nimport os\nLIMIT = 3\nUNUSED = 4\n\n\ndef unused(y):\n    return y\n\n\n"
-        "@wrap\ndef helper(y):\n    return deeper(y)\n\n\ndef deeper(y):\n    return table[y]\n\n\ntable = {}\n"
+        BODY + "\n\nimport math\nimport os\nLIMIT = 3\nUNUSED = 4\n\n\ndef unused(y):\n    return "
+        "y\n\n\n"
+        "@wrap\ndef helper(y):\n    return deeper(y)\n\n\ndef deeper(y):\n    return "
+        "table[y]\n\n\ntable = {}\n"
         "for i in range(9):\n    table[i] = math.floor(i)\n\n\ndef wrap(f):\n    return f\n"
     )
     found = PROMPT + trimmed(PROMPT, text, "solve")
@@ -63,7 +65,12 @@ def test_a_stop_counts_only_after_a_whole_solution() -> None:
 
 def test_a_cut_off_program_loses_its_end_and_what_is_not_its_own() -> None:
     task = Task(
-        task_id="t", kind="function_synthesis", prompt=PROMPT, canonical_solution="", test="", entry_point="solve"
+        task_id="t",
+        kind="function_synthesis",
+        prompt=PROMPT,
+        canonical_solution="",
+        test="",
+        entry_point="solve",
     )
     text = "\n    return x\n\n\ndef other(y):\n    return (y"
     assert program_of(task, text, None, truncated=True) == PROMPT + "\n    return x\n\n"
@@ -71,15 +78,21 @@ def test_a_cut_off_program_loses_its_end_and_what_is_not_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("1, 'x)')\n", "1, 'x)'"), (")", ""), ("[1, (2, 3)], key=None) # so", "[1, (2, 3)], key=None"),
-     ("-1.5)\nprint()", "-1.5"), ("{1: {2}})", "{1: {2}}")],
-)  # fmt: skip
+    [
+        ("1, 'x)')\n", "1, 'x)'"),
+        (")", ""),
+        ("[1, (2, 3)], key=None) # so", "[1, (2, 3)], key=None"),
+        ("-1.5)\nprint()", "-1.5"),
+        ("{1: {2}})", "{1: {2}}"),
+    ],
+)
 def test_arguments_are_literals(text: str, found: str) -> None:
     assert arguments_of(text) == found
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "open('x'))", "*[1])", "**{})", "x)", "__import__('os').getcwd())", "1) + (2)"[:1]]
+    "text",
+    ["", "1", "open('x'))", "*[1])", "**{})", "x)", "__import__('os').getcwd())", "1) + (2)"[:1]],
 )
 def test_other_arguments_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="arguments"):

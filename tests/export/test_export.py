@@ -1,4 +1,6 @@
-"""The export stage: parity is measured on what was written, and a figure out of bounds writes nothing."""
+"""The export stage: parity is measured on what was written, and a figure out of bounds writes
+nothing.
+"""
 
 import json
 import re
@@ -56,11 +58,15 @@ def test_a_fresh_process_finds_identical_logits(exported: Artifact) -> None:
     assert figures["overridden_tokenizer_settings"] == []
 
 
-def test_the_manifest_lists_every_file_and_only_parity_is_outside_the_digest(exported: Artifact) -> None:
+def test_the_manifest_lists_every_file_and_only_parity_is_outside_the_digest(
+    exported: Artifact,
+) -> None:
     check_digest(exported)
     files = exported.figures["files"]
     assert isinstance(files, dict)
-    written = {p.relative_to(exported.path).as_posix() for p in exported.path.rglob("*") if p.is_file()}
+    written = {
+        p.relative_to(exported.path).as_posix() for p in exported.path.rglob("*") if p.is_file()
+    }
     assert files.keys() == written - {"manifest.json", "parity.json"}
     assert all(file_digest(exported.path / name) == digest for name, digest in files.items())
 
@@ -77,13 +83,17 @@ def test_logits_that_differ_in_one_bit_are_refused(source: Path) -> None:
     last = np.stack([torch_logits(model, ids)[-1] for ids in inputs.all_ids])
     last[1, 5] = np.nextafter(last[1, 5], np.float32(np.inf))
     answers = ANSWERS | {"token_ids": inputs.text_ids, "logit_digests": ["0"] * len(inputs.all_ids)}
-    with pytest.raises(ExportError, match=r"differs from its source: other logits for 6 of 6 inputs, by up to \d"):
+    with pytest.raises(
+        ExportError, match=r"differs from its source: other logits for 6 of 6 inputs, by up to \d"
+    ):
         checkpoint_parity(model, inputs, answers, last)  # type: ignore[arg-type]
 
 
 def test_a_tokenizer_that_encodes_differently_is_refused(source: Path) -> None:
     inputs = parity_inputs(source, 2, 2048, 8)
-    with pytest.raises(ExportError, match=r"transformers 5\.0 encodes 1 of 2 prompts unlike tokenizer\.json"):
+    with pytest.raises(
+        ExportError, match=r"transformers 5\.0 encodes 1 of 2 prompts unlike tokenizer\.json"
+    ):
         check_tokens(inputs, ANSWERS | {"token_ids": [inputs.text_ids[0], [1, 2, 3]]})
 
 
@@ -99,7 +109,9 @@ def test_a_tokenizer_that_the_architecture_overrides_is_refused(
         "use_regex": True,
     }
     (odd / "tokenizer.json").write_text(json.dumps(description))
-    with pytest.raises(ExportError, match=r"encodes 6 of 6 prompts unlike tokenizer\.json.*'pre_tokenizer'"):
+    with pytest.raises(
+        ExportError, match=r"encodes 6 of 6 prompts unlike tokenizer\.json.*'pre_tokenizer'"
+    ):
         export(odd, tmp_path / "export", VLLM_ONLY)
 
 
@@ -117,7 +129,9 @@ def test_long_inputs_fit_the_context_and_are_long_where_it_allows(source: Path) 
         parity_inputs(source, 3, 40, 8)
 
 
-def test_a_failed_export_writes_nothing(source: Path, tmp_path: Path, make_model: Callable[..., Path]) -> None:
+def test_a_failed_export_writes_nothing(
+    source: Path, tmp_path: Path, make_model: Callable[..., Path]
+) -> None:
     wrong = make_model(tmp_path / "model", eos_token_id=9)
     with pytest.raises(ExportError, match="eos_token_id 9"):
         export(wrong, tmp_path / "export", VLLM_ONLY)
@@ -126,9 +140,15 @@ def test_a_failed_export_writes_nothing(source: Path, tmp_path: Path, make_model
 
 @pytest.mark.parametrize(
     "values",
-    [{"formats": ()}, {"formats": ("gguf",)}, {"num_prompts": 0}, {"num_new_tokens": 0},
-     {"max_abs_logit_difference": 0.0}, {"max_abs_logit_difference": float("nan")}],
-)  # fmt: skip
+    [
+        {"formats": ()},
+        {"formats": ("gguf",)},
+        {"num_prompts": 0},
+        {"num_new_tokens": 0},
+        {"max_abs_logit_difference": 0.0},
+        {"max_abs_logit_difference": float("nan")},
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         ExportConfig(**values)  # type: ignore[arg-type]
@@ -157,7 +177,9 @@ def test_onnx_runtime_computes_and_decodes_what_pytorch_does(with_onnx: Artifact
     assert figures["num_long_greedy_equal"] == 4
     assert 0 < figures["max_abs_logit_difference"] < 1e-3  # type: ignore[operator]
     assert figures["long_input_tokens"] == [512, 640, 768, 1024]
-    assert str(figures["transformers_version"]).startswith("4.")  # the exporter read the portable settings
+    assert str(figures["transformers_version"]).startswith(
+        "4."
+    )  # the exporter read the portable settings
 
 
 @pytest.mark.engine
@@ -171,7 +193,9 @@ def test_two_exports_are_byte_identical(with_onnx: Artifact, source: Path, tmp_p
 @pytest.mark.engine
 def test_the_onnx_model_comes_with_its_tokenizer(with_onnx: Artifact) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
-        assert (with_onnx.path / "onnx" / name).read_bytes() == (with_onnx.path / "vllm" / name).read_bytes()
+        assert (with_onnx.path / "onnx" / name).read_bytes() == (
+            with_onnx.path / "vllm" / name
+        ).read_bytes()
 
 
 @pytest.mark.engine
@@ -181,14 +205,20 @@ def test_the_cache_gives_what_whole_sequences_give(with_onnx: Artifact, source: 
     whole = list(ids)
     for _ in range(5):
         whole.append(int(decoder.logits(whole)[-1].argmax()))
-    assert decoder.greedy(ids, 5) == whole[len(ids) :] == torch_greedy(load_model(source, torch.float32), ids, 5)
+    assert (
+        decoder.greedy(ids, 5)
+        == whole[len(ids) :]
+        == torch_greedy(load_model(source, torch.float32), ids, 5)
+    )
 
 
 @pytest.mark.engine
 def test_a_lost_rope_theta_is_caught_with_the_number(
     with_onnx: Artifact, make_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    default_theta = make_model(tmp_path / "model", rope_parameters={"rope_type": "default", "rope_theta": 10_000.0})
+    default_theta = make_model(
+        tmp_path / "model", rope_parameters={"rope_type": "default", "rope_theta": 10_000.0}
+    )
     decoder = OnnxDecoder(with_onnx.path / "onnx" / "model.onnx", 1)
     inputs = parity_inputs(default_theta, 2, 2048, 4)
     with pytest.raises(ExportError, match=r"differ from PyTorch's by up to [1-9\.]") as caught:
@@ -198,17 +228,31 @@ def test_a_lost_rope_theta_is_caught_with_the_number(
 
 
 @pytest.mark.engine
-def test_scaled_rope_reaches_the_graph(optimum: None, make_model: Callable[..., Path], tmp_path: Path) -> None:
-    yarn = {"rope_type": "yarn", "rope_theta": 20_000.0, "factor": 4.0, "original_max_position_embeddings": 512}
+def test_scaled_rope_reaches_the_graph(
+    optimum: None, make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    yarn = {
+        "rope_type": "yarn",
+        "rope_theta": 20_000.0,
+        "factor": 4.0,
+        "original_max_position_embeddings": 512,
+    }
     scaled = make_model(tmp_path / "model", rope_parameters=yarn)
     config = ExportConfig(formats=("onnx",), num_prompts=2, num_new_tokens=4)
     artifact = export(scaled, tmp_path / "export", config)
-    assert sorted(path.name for path in artifact.path.iterdir()) == ["manifest.json", "onnx", "parity.json"]
+    assert sorted(path.name for path in artifact.path.iterdir()) == [
+        "manifest.json",
+        "onnx",
+        "parity.json",
+    ]
     assert parity(artifact, "onnx")["exporter_max_abs_logit_difference"] < 1e-3  # type: ignore[operator]
 
 
 def test_importing_the_stage_does_not_import_torch() -> None:
     import subprocess
 
-    code = "import sys, flab_deploy.export; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = (
+        "import sys, flab_deploy.export; sys.exit('torch' in sys.modules or 'transformers' "
+        "in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

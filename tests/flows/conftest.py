@@ -48,14 +48,19 @@ def prefect_server(prefect_home: Path) -> Iterator[str]:
 
 @pytest.fixture
 def with_database(prefect_server: str, prefect_home: Path) -> Callable[[Path], None]:
-    """A function that puts an unused database into a home for another server, which would take seconds to make it."""
+    """A function that puts an unused database into a home for another server, which would take
+    seconds to make it.
+    """
     return lambda home: _copy_database(prefect_home / "unused", home)
 
 
 def _copy_database(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     name = "prefect.db"
-    with closing(sqlite3.connect(source / name)) as found, closing(sqlite3.connect(target / name)) as copy:
+    with (
+        closing(sqlite3.connect(source / name)) as found,
+        closing(sqlite3.connect(target / name)) as copy,
+    ):
         found.backup(copy)
 
 
@@ -65,7 +70,9 @@ def api(prefect_server: str) -> Callable[..., Any]:
     user, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
 
     def send(path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{prefect_server}{path}", json=body, auth=(user, password), timeout=60, trust_env=False)
+        answer = httpx.post(
+            f"{prefect_server}{path}", json=body, auth=(user, password), timeout=60, trust_env=False
+        )
         answer.raise_for_status()
         return answer.json()
 

@@ -12,7 +12,9 @@ def test_the_installed_versions_are_known_to_work() -> None:
 
 
 def test_a_version_that_breaks_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.compatibility.version", {"fastapi": "0.154.0", "sqlalchemy": "2.1.9"}.__getitem__)
+    monkeypatch.setattr(
+        "flows.compatibility.version", {"fastapi": "0.154.0", "sqlalchemy": "2.1.9"}.__getitem__
+    )
     fastapi, sqlalchemy = prefect_problems()
     assert fastapi.startswith("fastapi 0.154.0") and 'install "fastapi<0.151"' in fastapi
     assert "schedules never fire" in sqlalchemy

@@ -1,4 +1,6 @@
-"""`prefect.yaml` without a server: it loads, and names a flow that exists and takes its parameters."""
+"""`prefect.yaml` without a server: it loads, and names a flow that exists and takes its
+parameters.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def test_the_entrypoint_is_a_flow_that_takes_the_parameters(content: dict[str, A
     assert flow.name == "pipeline"
     values = flow.validate_parameters(deployment["parameters"])
     assert set(values) == set(deployment["parameters"])
-    assert PipelineConfig(**{name: values[name] for name in values if name not in ("out", "model", "force")})
+    assert PipelineConfig(
+        **{name: values[name] for name in values if name not in ("out", "model", "force")}
+    )
     assert deployment["enforce_parameter_schema"] is True
 
 
@@ -40,7 +44,10 @@ def test_every_schedule_has_a_slug_a_time_zone_and_a_valid_cron(content: dict[st
     for schedule in schedules:
         assert schedule["slug"]
         assert "active" not in schedule, "the file would switch on again what somebody paused"
-        assert CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).timezone == schedule["timezone"]
+        assert (
+            CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).timezone
+            == schedule["timezone"]
+        )
 
 
 def test_nothing_in_the_file_is_an_absolute_path(content: dict[str, Any]) -> None:
@@ -51,7 +58,9 @@ def test_nothing_in_the_file_is_an_absolute_path(content: dict[str, Any]) -> Non
             return [text for item in value for text in texts(item)]
         return [value] if isinstance(value, str) else []
 
-    assert content["pull"], "without a pull step Prefect records the path of the directory it deployed from"
+    assert content["pull"], (
+        "without a pull step Prefect records the path of the directory it deployed from"
+    )
     assert not [text for text in texts(content) if Path(text).is_absolute() or "/home/" in text]
 
 
@@ -64,9 +73,15 @@ def test_the_work_pool_runs_local_processes(content: dict[str, Any]) -> None:
 
 
 def test_changes_reach_the_definition() -> None:
-    config = DeployConfig(cron="*/5 * * * *", timezone="Europe/Berlin", work_pool="gpu", parameters={"size": "full"})
+    config = DeployConfig(
+        cron="*/5 * * * *", timezone="Europe/Berlin", work_pool="gpu", parameters={"size": "full"}
+    )
     (deployment,) = definition(config)["deployments"]
-    assert deployment["schedules"][0] == {"slug": "nightly", "cron": "*/5 * * * *", "timezone": "Europe/Berlin"}
+    assert deployment["schedules"][0] == {
+        "slug": "nightly",
+        "cron": "*/5 * * * *",
+        "timezone": "Europe/Berlin",
+    }
     assert deployment["work_pool"]["name"] == "gpu"
     assert deployment["parameters"]["size"] == "full"
 
@@ -79,16 +94,23 @@ def test_changes_reach_the_definition() -> None:
         (DeployConfig(timezone="Mars/Olympus"), "no time zone called 'Mars/Olympus'"),
         (DeployConfig(parameters={"reduction": 3}), "reduction"),
         (DeployConfig(parameters={"quality": "good"}), "quality"),
-        (DeployConfig(parameters={"with_export": False}), "the load test is on and the export is off"),
+        (
+            DeployConfig(parameters={"with_export": False}),
+            "the load test is on and the export is off",
+        ),
     ],
 )
-def test_what_prefect_or_the_pipeline_would_refuse_is_refused_first(config: DeployConfig, message: str) -> None:
+def test_what_prefect_or_the_pipeline_would_refuse_is_refused_first(
+    config: DeployConfig, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         definition(config)
     assert len(str(caught.value).splitlines()) <= 2
 
 
-def test_without_a_server_the_error_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_server_the_error_says_how_to_start_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     with pytest.raises(ServingError, match="prefect server start"):

@@ -35,7 +35,9 @@ def form() -> dict[str, Any]:
         ({"with_export": False}, "turn the export on or the load test off"),
     ],
 )
-def test_values_that_make_no_sense_are_refused_in_one_line(values: dict[str, Any], message: str) -> None:
+def test_values_that_make_no_sense_are_refused_in_one_line(
+    values: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         PipelineConfig(**values)
     assert "\n" not in str(caught.value)
@@ -65,12 +67,17 @@ def test_every_field_of_the_form_has_a_title_and_says_what_it_does(form: dict[st
 def test_the_form_is_flat_and_checks_ranges_and_choices(form: dict[str, Any]) -> None:
     kinds = {name: field["type"] for name, field in form["properties"].items()}
     assert set(kinds.values()) == {"string", "number", "integer", "boolean"}
-    assert (form["properties"]["reduction"]["minimum"], form["properties"]["reduction"]["maximum"]) == (0.01, 0.6)
+    assert (
+        form["properties"]["reduction"]["minimum"],
+        form["properties"]["reduction"]["maximum"],
+    ) == (0.01, 0.6)
     assert form["properties"]["size"]["enum"] == ["small", "demo", "full"]
     assert form["properties"]["seed"]["minimum"] == 0
 
 
-def test_a_relative_output_directory_lies_in_the_programs_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_relative_output_directory_lies_in_the_programs_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("FLAB_HOME", str(tmp_path))
     assert run_directory("nightly") == tmp_path / "runs" / "nightly"
     assert run_directory(tmp_path / "here") == tmp_path / "here"
@@ -78,11 +85,25 @@ def test_a_relative_output_directory_lies_in_the_programs_home(monkeypatch: pyte
 
 def test_the_recorded_command_names_every_choice() -> None:
     config = PipelineConfig(
-        reduction=0.3, size="small", suite="a.jsonl", margin=0.9, with_export=False, with_bench=False, seed=7
+        reduction=0.3,
+        size="small",
+        suite="a.jsonl",
+        margin=0.9,
+        with_export=False,
+        with_bench=False,
+        seed=7,
     )
     words = command_of("reference", Path("out"), config)
     assert words[:2] == ["flab", "run"]
-    assert {"0.3", "small", "a.jsonl", "0.9", "7", "--no-with-export", "--no-with-bench", "reference", "out"} <= set(
-        words
-    )
+    assert {
+        "0.3",
+        "small",
+        "a.jsonl",
+        "0.9",
+        "7",
+        "--no-with-export",
+        "--no-with-bench",
+        "reference",
+        "out",
+    } <= set(words)
     assert len(asdict(config)) == 7

@@ -1,4 +1,6 @@
-"""`flab run` as a whole: with the server that is there, with one of its own, and with input that cannot work."""
+"""`flab run` as a whole: with the server that is there, with one of its own, and with input that
+cannot work.
+"""
 
 from __future__ import annotations
 
@@ -37,32 +39,46 @@ def check_refused(model: str | Path, out: Path, error: type[FlabError], message:
 @pytest.mark.usefixtures("prefect_server")
 class TestWithAServer:
     def test_a_missing_model_is_refused(self, tmp_path: Path) -> None:
-        check_refused(tmp_path / "nowhere", tmp_path / "out", ArtifactError, "no model directory at")
+        check_refused(
+            tmp_path / "nowhere", tmp_path / "out", ArtifactError, "no model directory at"
+        )
 
     def test_an_encoder_is_refused(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         model = tmp_path / "encoder"
         model.mkdir()
-        (model / "model.safetensors").write_bytes((tiny_checkpoint / "model.safetensors").read_bytes())
+        (model / "model.safetensors").write_bytes(
+            (tiny_checkpoint / "model.safetensors").read_bytes()
+        )
         (model / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
         check_refused(model, tmp_path / "out", UnsupportedModel, "bert")
 
-    def test_a_directory_with_something_else_in_it_is_refused(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    def test_a_directory_with_something_else_in_it_is_refused(
+        self, tiny_checkpoint: Path, tmp_path: Path
+    ) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "thesis.tex").write_text("years of work", encoding="utf-8")
         check_refused(tiny_checkpoint, tmp_path / "out", ArtifactError, "holds no run")
 
-    def test_a_file_in_place_of_the_output_directory_is_refused(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    def test_a_file_in_place_of_the_output_directory_is_refused(
+        self, tiny_checkpoint: Path, tmp_path: Path
+    ) -> None:
         (tmp_path / "out").write_text("", encoding="utf-8")
         check_refused(tiny_checkpoint, tmp_path / "out", ArtifactError, "is a file")
 
-    def test_a_model_inside_the_output_directory_is_refused(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    def test_a_model_inside_the_output_directory_is_refused(
+        self, tiny_checkpoint: Path, tmp_path: Path
+    ) -> None:
         out = tmp_path / "out"
         shutil.copytree(tiny_checkpoint, out / "model")
         (out / "run.json").write_text("{}", encoding="utf-8")
         check_refused(out / "model", out, ConfigError, "lies inside the output directory")
 
-    def test_a_refused_run_shows_as_failed_with_the_reason(self, api: Callable[..., Any], tmp_path: Path) -> None:
-        check_refused(tmp_path / "nowhere", tmp_path / "out", ArtifactError, "no model directory at")
+    def test_a_refused_run_shows_as_failed_with_the_reason(
+        self, api: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        check_refused(
+            tmp_path / "nowhere", tmp_path / "out", ArtifactError, "no model directory at"
+        )
         newest = api("/flow_runs/filter", sort="START_TIME_DESC", limit=1)[0]
         assert newest["state"]["name"] == "Failed"
         assert "no model directory at" in newest["state"]["message"]
@@ -70,21 +86,43 @@ class TestWithAServer:
 
     def test_our_own_log_handlers_stay_and_prefect_adds_none(self, tmp_path: Path) -> None:
         before = logging.getLogger().handlers[:]
-        check_refused(tmp_path / "nowhere", tmp_path / "out", ArtifactError, "no model directory at")
+        check_refused(
+            tmp_path / "nowhere", tmp_path / "out", ArtifactError, "no model directory at"
+        )
         assert logging.getLogger().handlers == before
 
 
 def start(home: Path, model: str | Path, out: Path) -> subprocess.Popen[str]:
     """`flab run` in a process of its own, with a private server."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"FLAB_HOME": str(home), "PREFECT_HOME": str(home / "nobody"), "PYTHONPATH": _python_path()}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
+    }
+    environment |= {
+        "FLAB_HOME": str(home),
+        "PREFECT_HOME": str(home / "nobody"),
+        "PYTHONPATH": _python_path(),
+    }
     return subprocess.Popen(
         [
-            sys.executable, "-m", "flab_deploy.cli", "run", str(model), "--out", str(out), "--size", "small",
-            "--no-with-export", "--no-with-bench", "--json",
+            sys.executable,
+            "-m",
+            "flab_deploy.cli",
+            "run",
+            str(model),
+            "--out",
+            str(out),
+            "--size",
+            "small",
+            "--no-with-export",
+            "--no-with-bench",
+            "--json",
         ],
-        env=environment, cwd=out.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=out.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _python_path() -> str:
@@ -97,7 +135,9 @@ def digests(out: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_bad_model_is_one_line_and_exit_code_two(with_database: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_bad_model_is_one_line_and_exit_code_two(
+    with_database: Callable[[Path], None], tmp_path: Path
+) -> None:
     with_database(tmp_path / "home" / "prefect")
     with start(tmp_path / "home", tmp_path / "nowhere", tmp_path / "out") as process:
         out, errors = process.communicate(timeout=180)
@@ -116,7 +156,11 @@ def test_a_killed_run_goes_on_where_it_stopped_and_an_unchanged_one_does_nothing
     with_database(home / "prefect")
     with start(home, tiny_checkpoint, out) as process:
         deadline = time.monotonic() + 240
-        while not (out / "evaluate-original").exists() and time.monotonic() < deadline and process.poll() is None:
+        while (
+            not (out / "evaluate-original").exists()
+            and time.monotonic() < deadline
+            and process.poll() is None
+        ):
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     scores = (out / "scores" / "manifest.json").stat().st_mtime_ns

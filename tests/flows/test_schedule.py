@@ -1,7 +1,8 @@
-"""A real Prefect server with a worker: the schedule fires by itself, and a run from the UI's form works too.
+"""A real Prefect server with a worker: the schedule fires by itself, and a run from the UI's form
+works too.
 
-This catches versions of Prefect's dependencies with which all looks healthy and no schedule ever fires.
-It takes minutes, because a server, a worker and two runs of the pipeline do.
+This catches versions of Prefect's dependencies with which all looks healthy and no schedule ever
+fires. It takes minutes, because a server, a worker and two runs of the pipeline do.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from flows.deploy import DeployConfig, Deployment, deploy
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 ROOT = Path(__file__).parents[2]
-SMALL: dict[str, Any] = {"size": "small", "with_export": False, "with_bench": False, "out": "scheduled"}
+SMALL: dict[str, Any] = {
+    "size": "small",
+    "with_export": False,
+    "with_bench": False,
+    "out": "scheduled",
+}
 _DONE = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -37,13 +43,22 @@ def free_port() -> int:
 
 
 @contextmanager
-def program(log: Path, environment: Mapping[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`prefect WORDS` in a process group of its own, gone at the end together with what it started."""
+def program(
+    log: Path, environment: Mapping[str, str], *words: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`prefect WORDS` in a process group of its own, gone at the end together with what it
+    started.
+    """
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *words], env=environment, cwd=log.parent,
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "prefect", *words],
+            env=environment,
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
     try:
         yield process
     finally:
@@ -63,7 +78,9 @@ class Server:
 
     def send(self, method: str, path: str, **body: Any) -> Any:
         for _ in range(10):
-            answer = httpx.request(method, f"{self.url}{path}", json=body or None, timeout=30, trust_env=False)
+            answer = httpx.request(
+                method, f"{self.url}{path}", json=body or None, timeout=30, trust_env=False
+            )
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             time.sleep(1)  # the database was busy; Prefect's own client tries again too
@@ -77,7 +94,9 @@ class Server:
 
     def logs(self, run: str) -> str:
         wanted = {"flow_run_id": {"any_": [run]}}
-        return "\n".join(item["message"] for item in self.send("POST", "/logs/filter", logs=wanted, limit=200))
+        return "\n".join(
+            item["message"] for item in self.send("POST", "/logs/filter", logs=wanted, limit=200)
+        )
 
 
 def until(what: str, limit_s: float, ask: Callable[[], Any]) -> Any:
@@ -91,7 +110,9 @@ def until(what: str, limit_s: float, ask: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def server(with_database: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(
+    with_database: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
     """A freshly started server; `flows` of this checkout use it too."""
     with_database(tmp_path / "prefect")
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
@@ -141,22 +162,43 @@ def pause(server: Server, deployment: Deployment) -> None:
     server.send("PATCH", f"/deployments/{deployment.id}/schedules/{schedule['id']}", active=False)
 
 
-def test_the_schedule_fires_and_the_form_starts_runs(server: Server, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_the_schedule_fires_and_the_form_starts_runs(
+    server: Server, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     config = DeployConfig(cron="* * * * *", parameters={**SMALL, "model": str(tiny_checkpoint)})
     deployment = deploy(config)
-    assert (deployment.name, deployment.timezone, deployment.active) == ("pipeline/nightly", "Etc/UTC", True)
-    with program(tmp_path / "worker.log", os.environ.copy(), "worker", "start", "--pool", deployment.work_pool):
+    assert (deployment.name, deployment.timezone, deployment.active) == (
+        "pipeline/nightly",
+        "Etc/UTC",
+        True,
+    )
+    with program(
+        tmp_path / "worker.log",
+        os.environ.copy(),
+        "worker",
+        "start",
+        "--pool",
+        deployment.work_pool,
+    ):
         with pytest.raises(httpx.HTTPStatusError, match="409|422"):
             start(server, deployment, reduction=3)
-        asked = start(server, deployment, reduction=0.3)  # its work fills the time until the schedule fires
-        scheduled = until("a run begins that nobody started", 240, lambda: auto_scheduled(server))[0]
+        asked = start(
+            server, deployment, reduction=0.3
+        )  # its work fills the time until the schedule fires
+        scheduled = until("a run begins that nobody started", 240, lambda: auto_scheduled(server))[
+            0
+        ]
         pause(server, deployment)
         assert deploy(config).active is False, "deploying again switched a paused schedule on"
         assert finished(server, asked["id"])["parameters"]["reduction"] == 0.3
         assert finished(server, scheduled["id"])["parameters"]["reduction"] == 0.22
     tasks = server.send("POST", "/task_runs/filter", flow_runs={"id": {"any_": [scheduled["id"]]}})
     states = {task["name"]: task["state"]["name"] for task in tasks}
-    assert (states["scores"], states["evaluate-original"], states["plan"]) == ("Cached", "Cached", "Completed")
+    assert (states["scores"], states["evaluate-original"], states["plan"]) == (
+        "Cached",
+        "Cached",
+        "Completed",
+    )
     assert (tmp_path / "flab" / "runs" / "scheduled" / "report" / "report.html").is_file()
 
 
@@ -169,6 +211,9 @@ def start(server: Server, deployment: Deployment, **changed: Any) -> Any:
     """Start a run with changed parameters, as the UI's form does."""
     shown = server.send("GET", f"/deployments/{deployment.id}")
     return server.send(
-        "POST", f"/deployments/{deployment.id}/create_flow_run",
-        parameters=shown["parameters"] | changed, state={"type": "SCHEDULED"}, enforce_parameter_schema=True,
-    )  # fmt: skip
+        "POST",
+        f"/deployments/{deployment.id}/create_flow_run",
+        parameters=shown["parameters"] | changed,
+        state={"type": "SCHEDULED"},
+        enforce_parameter_schema=True,
+    )

@@ -19,13 +19,17 @@ from flows.server import PrivateServer
 ROOT = Path(__file__).parents[2]
 
 
-def test_others_on_this_machine_cannot_use_it(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_on_this_machine_cannot_use_it(
+    prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert answers(prefect_server)
     monkeypatch.delenv("PREFECT_API_AUTH_STRING")
     assert not answers(prefect_server)
 
 
-def test_a_server_in_the_environment_is_found(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_in_the_environment_is_found(
+    prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     assert find_server() == prefect_server
 
@@ -34,7 +38,9 @@ def test_a_server_of_the_active_profile_is_found(
     prefect_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("PREFECT_API_URL")
-    (tmp_path / "profiles.toml").write_text(f'active = "lab"\n[profiles.lab]\nPREFECT_API_URL = "{prefect_server}"\n')
+    (tmp_path / "profiles.toml").write_text(
+        f'active = "lab"\n[profiles.lab]\nPREFECT_API_URL = "{prefect_server}"\n'
+    )
     monkeypatch.setenv("PREFECT_PROFILES_PATH", str(tmp_path / "profiles.toml"))
     assert find_server() == prefect_server
 
@@ -47,17 +53,23 @@ def test_a_server_that_does_not_answer_is_passed_over(
     assert "no Prefect server answers at http://127.0.0.1:9/api" in caplog.text
 
 
-def test_it_ends_when_its_owner_is_killed(with_database: Callable[[Path], None], tmp_path: Path) -> None:
+def test_it_ends_when_its_owner_is_killed(
+    with_database: Callable[[Path], None], tmp_path: Path
+) -> None:
     with_database(tmp_path)
     owner = subprocess.Popen(
         [
-            sys.executable, "-c",
+            sys.executable,
+            "-c",
             "import sys, time; from pathlib import Path; from flows.server import PrivateServer;"
-            "server = PrivateServer(Path(sys.argv[1])); server.wait(); print(server.url, flush=True); time.sleep(600)",
+            "server = PrivateServer(Path(sys.argv[1])); server.wait(); print(server.url, "
+            "flush=True); time.sleep(600)",
             str(tmp_path),
         ],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     with owner:
         assert owner.stdout is not None
         url = owner.stdout.readline().strip()

@@ -1,4 +1,6 @@
-"""Tasks around stages: what a run's states, artifacts and errors say. The stages are small, the artifacts are real."""
+"""Tasks around stages: what a run's states, artifacts and errors say. The stages are small, the
+artifacts are real.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,14 @@ def copy_words(words: str, out: Path, *, force: bool = False) -> Artifact:
         (draft.path / "words.txt").write_text(words, encoding="utf-8")
 
     return run_stage(
-        out, kind="words", module="flows.parameters", parents={"words": json_digest(words)}, config={}, work=work,
+        out,
+        kind="words",
+        module="flows.parameters",
+        parents={"words": json_digest(words)},
+        config={},
+        work=work,
         force=force,
-    )  # fmt: skip
+    )
 
 
 def break_off(out: Path) -> Artifact:
@@ -94,20 +101,26 @@ def test_an_unchanged_stage_ends_as_cached_and_a_lost_artifact_is_made_again(
     assert other.digest != first.digest
 
 
-def test_a_long_stage_shows_how_far_it_has_come(words: Any, api: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_long_stage_shows_how_far_it_has_come(
+    words: Any, api: Callable[..., Any], tmp_path: Path
+) -> None:
     run(lambda: words("a b c d", tmp_path / "words-long"))
     found = api("/artifacts/filter", artifacts={"key": {"any_": ["words-long-progress"]}})
     assert [(item["type"], item["data"]) for item in found] == [("progress", 100.0)]
 
 
-def test_the_librarys_lines_are_stored_with_the_run(words: Any, api: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_librarys_lines_are_stored_with_the_run(
+    words: Any, api: Callable[..., Any], tmp_path: Path
+) -> None:
     from flows.run import deliver
 
     run(lambda: words("a b", tmp_path / "words-logged"))
     deliver()
     messages: list[str] = []
     for _ in range(50):
-        messages = [item["message"] for item in api("/logs/filter", sort="TIMESTAMP_DESC", limit=30)]
+        messages = [
+            item["message"] for item in api("/logs/filter", sort="TIMESTAMP_DESC", limit=30)
+        ]
         if "copying: 2 of 4 words" in messages:
             break
         time.sleep(0.1)

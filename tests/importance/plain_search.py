@@ -1,4 +1,6 @@
-"""The plain algorithms that fast ones are held against: whole forward passes, whole distributions."""
+"""The plain algorithms that fast ones are held against: whole forward passes, whole
+distributions.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,18 @@ from flab_deploy.importance.calibration import Batch
 
 @torch.no_grad()
 def plain_kl(model: PreTrainedModel, batches: Sequence[Batch], keep: Sequence[int]) -> float:
-    """Mean KL(original || the layers `keep`) per completion token, from float64 log-probabilities."""
+    """Mean KL(original || the layers `keep`) per completion token, from float64
+    log-probabilities.
+    """
     total, count = 0.0, 0
     for batch in batches:
-        original = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
+        original = model(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+        ).logits
         with only_layers(model, keep):
-            candidate = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False).logits
+            candidate = model(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
+            ).logits
         log_p = original.flatten(0, 1)[batch.positions].double().log_softmax(-1)
         log_q = candidate.flatten(0, 1)[batch.positions].double().log_softmax(-1)
         total += float((log_p.exp() * (log_p - log_q)).sum())
@@ -34,9 +42,15 @@ def plain_beam(
     beams: list[tuple[int, ...]] = [()]
     best = []
     for _ in range(count):
-        sets = {tuple(sorted({*beam, layer})) for beam in beams for layer in everything if layer not in beam}
+        sets = {
+            tuple(sorted({*beam, layer}))
+            for beam in beams
+            for layer in everything
+            if layer not in beam
+        }
         scored = sorted(
-            (plain_kl(model, batches, [layer for layer in everything if layer not in drops]), drops) for drops in sets
+            (plain_kl(model, batches, [layer for layer in everything if layer not in drops]), drops)
+            for drops in sets
         )
         beams = [drops for _, drops in scored[:width]]
         best.append((scored[0][1], scored[0][0]))

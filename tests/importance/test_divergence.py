@@ -21,7 +21,9 @@ POSITIONS, VOCABULARY, HIDDEN = 700, 9000, 16  # more than one slice of either
 def head(bias: bool = False, scale: float = 1.0, softcap: float | None = None) -> Head:
     generator = torch.Generator().manual_seed(3)
     weight = torch.randn(VOCABULARY, HIDDEN, generator=generator)
-    return Head(weight=weight, bias=weight[:, 0].clone() if bias else None, scale=scale, softcap=softcap)
+    return Head(
+        weight=weight, bias=weight[:, 0].clone() if bias else None, scale=scale, softcap=softcap
+    )
 
 
 HEADS = [head(), head(bias=True, scale=0.25), head(softcap=5.0)]
@@ -34,7 +36,9 @@ def states(seed: int) -> torch.Tensor:
 def log_probabilities(of: Head, at: torch.Tensor) -> torch.Tensor:
     logits = at.double() @ of.weight.double().T
     logits = (logits if of.bias is None else logits + of.bias.double()) * of.scale
-    return (logits if of.softcap is None else of.softcap * torch.tanh(logits / of.softcap)).log_softmax(-1)
+    return (
+        logits if of.softcap is None else of.softcap * torch.tanh(logits / of.softcap)
+    ).log_softmax(-1)
 
 
 @pytest.mark.parametrize("of", HEADS)
@@ -47,8 +51,12 @@ def test_costs_are_the_plain_formulas(of: Head) -> None:
         log_q = log_probabilities(of, candidate)
         kl = (log_p.exp() * (log_p - log_q)).sum(-1)
         nll = -log_q[torch.arange(POSITIONS), targets]
-        torch.testing.assert_close(kl_per_position(of, reference, candidates)[index], kl, atol=2e-5, rtol=1e-5)
-        torch.testing.assert_close(nll_per_position(of, reference, candidates)[index], nll, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            kl_per_position(of, reference, candidates)[index], kl, atol=2e-5, rtol=1e-5
+        )
+        torch.testing.assert_close(
+            nll_per_position(of, reference, candidates)[index], nll, atol=2e-5, rtol=1e-5
+        )
         wrong = (log_q.argmax(-1) != targets).double()
         assert torch.equal(errors_per_position(of, reference, candidates)[index], wrong)
 
@@ -70,8 +78,18 @@ def test_the_gradient_of_the_likelihood_is_autograds(of: Head) -> None:
     torch.testing.assert_close(found, expected.float(), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("of", [Head(weight=torch.tensor([[0.0, 1.0], [1.0, -1.0], [2.0, 0.5]]), bias=None, scale=0.5,
-                                     softcap=softcap) for softcap in (None, 1.5)])  # fmt: skip
+@pytest.mark.parametrize(
+    "of",
+    [
+        Head(
+            weight=torch.tensor([[0.0, 1.0], [1.0, -1.0], [2.0, 0.5]]),
+            bias=None,
+            scale=0.5,
+            softcap=softcap,
+        )
+        for softcap in (None, 1.5)
+    ],
+)
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_probes_spread_as_the_divergence_curves(of: Head, temperature: float) -> None:
     tempered, at = of.at(temperature), torch.tensor([0.7, -0.4])

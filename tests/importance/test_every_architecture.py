@@ -1,4 +1,6 @@
-"""The search and the scores on every supported architecture: what is special about each is honoured."""
+"""The search and the scores on every supported architecture: what is special about each is
+honoured.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,19 @@ from transformers import PreTrainedModel
 from flab_deploy.decoder import has_experts, layers, load_model
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.importance.divergence import head_of, kl_per_position
-from flab_deploy.importance.journal import Journal
-from flab_deploy.importance.layer_order import find_order
-from flab_deploy.importance.layer_search import LayerSearch
-from flab_deploy.importance.layer_stack import LayerStack
+from flab_deploy.importance.layers.journal import SearchJournal
+from flab_deploy.importance.layers.order import find_order
+from flab_deploy.importance.layers.search import LayerSearch
+from flab_deploy.importance.layers.stack import LayerStack
 from tests.architectures import NUM_LAYERS, SETTINGS, save_tiny
 from tests.importance.plain_search import plain_beam, plain_kl
 from tests.importance.test_layer_search import random_batches
 
 # transformers' GPT-BigCode uses what PyTorch is about to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
-SMALL = ScoreConfig(num_counted=10, num_calibration=4, batch_size=2, max_layers_searched=2, held_out="")
+SMALL = ScoreConfig(
+    num_counted=10, num_calibration=4, batch_size=2, max_layers_searched=2, held_out=""
+)
 
 
 @pytest.fixture(scope="module", params=SETTINGS)
@@ -43,10 +47,16 @@ def model(checkpoint: Path) -> PreTrainedModel:
 
 def test_the_search_is_the_plain_search(model: PreTrainedModel) -> None:
     vocabulary = model.config.vocab_size
-    batches = [replace(b, input_ids=b.input_ids % vocabulary, targets=b.targets % vocabulary) for b in random_batches()]
+    batches = [
+        replace(b, input_ids=b.input_ids % vocabulary, targets=b.targets % vocabulary)
+        for b in random_batches()
+    ]
     search = LayerSearch(LayerStack(model), head_of(model), batches, kl_per_position)
-    skipped = [plain_kl(model, batches, [k for k in range(NUM_LAYERS) if k != layer]) for layer in range(NUM_LAYERS)]
-    found = find_order(search, 2, "greedy", 1, None, Journal(None))
+    skipped = [
+        plain_kl(model, batches, [k for k in range(NUM_LAYERS) if k != layer])
+        for layer in range(NUM_LAYERS)
+    ]
+    found = find_order(search, 2, "greedy", 1, None, SearchJournal(None))
     assert list(found.first_scores) == pytest.approx(skipped, abs=1e-6, rel=1e-5)
     expected = plain_beam(model, batches, 2, 1)
     assert [sorted(path.order) for path in found.by_depth] == [list(drops) for drops, _ in expected]

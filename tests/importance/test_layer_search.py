@@ -13,10 +13,10 @@ from transformers import PreTrainedModel
 from flab_deploy.decoder import load_model
 from flab_deploy.importance.calibration import Batch, make_batches
 from flab_deploy.importance.divergence import Head, Reference, head_of, kl_per_position
-from flab_deploy.importance.journal import Journal
-from flab_deploy.importance.layer_order import Method, find_order
-from flab_deploy.importance.layer_search import LayerSearch
-from flab_deploy.importance.layer_stack import LayerStack
+from flab_deploy.importance.layers.journal import SearchJournal
+from flab_deploy.importance.layers.order import Method, find_order
+from flab_deploy.importance.layers.search import LayerSearch
+from flab_deploy.importance.layers.stack import LayerStack
 from tests.conftest import MakeCheckpoint
 from tests.importance.plain_search import plain_beam, plain_kl
 
@@ -28,8 +28,12 @@ def random_batches(num_examples: int = 8, batch_size: int = 2) -> list[Batch]:
     return make_batches(encoded, batch_size)
 
 
-def search_of(model: PreTrainedModel, batches: Sequence[Batch], cache_bytes: int = 1 << 30) -> LayerSearch:
-    return LayerSearch(LayerStack(model), head_of(model), batches, kl_per_position, cache_bytes=cache_bytes)
+def search_of(
+    model: PreTrainedModel, batches: Sequence[Batch], cache_bytes: int = 1 << 30
+) -> LayerSearch:
+    return LayerSearch(
+        LayerStack(model), head_of(model), batches, kl_per_position, cache_bytes=cache_bytes
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +55,21 @@ def test_every_first_cost_is_the_plain_kl(make_checkpoint: MakeCheckpoint, model
 
 
 @pytest.mark.parametrize(("method", "width"), [("greedy", 1), ("beam", 2)])
-def test_the_search_finds_what_the_plain_search_finds(uneven: PreTrainedModel, method: Method, width: int) -> None:
+def test_the_search_finds_what_the_plain_search_finds(
+    uneven: PreTrainedModel, method: Method, width: int
+) -> None:
     batches = random_batches()
     expected = plain_beam(uneven, batches, 3, width)
     for cache_bytes in (0, 100_000, 1 << 30):
-        found = find_order(search_of(uneven, batches, cache_bytes), 3, method, width, None, Journal(None))
-        assert [sorted(path.order) for path in found.by_depth] == [sorted(drops) for drops, _ in expected]
-        assert [path.kl_nats[-1] for path in found.by_depth] == pytest.approx([kl for _, kl in expected], abs=1e-6)
+        found = find_order(
+            search_of(uneven, batches, cache_bytes), 3, method, width, None, SearchJournal(None)
+        )
+        assert [sorted(path.order) for path in found.by_depth] == [
+            sorted(drops) for drops, _ in expected
+        ]
+        assert [path.kl_nats[-1] for path in found.by_depth] == pytest.approx(
+            [kl for _, kl in expected], abs=1e-6
+        )
 
 
 def test_candidates_are_stopped_early_and_the_best_is_still_found(uneven: PreTrainedModel) -> None:
@@ -81,7 +93,7 @@ def test_candidates_are_stopped_early_and_the_best_is_still_found(uneven: PreTra
 
 def test_one_shot_drops_by_the_first_costs_and_measures_each_drop(uneven: PreTrainedModel) -> None:
     batches = random_batches()
-    found = find_order(search_of(uneven, batches), 3, "one_shot", 1, None, Journal(None))
+    found = find_order(search_of(uneven, batches), 3, "one_shot", 1, None, SearchJournal(None))
     first = found.first_scores
     assert list(found.path.order) == sorted(range(5), key=lambda layer: first[layer])[:3]
     kept = [layer for layer in range(5) if layer not in found.path.order]
@@ -90,13 +102,15 @@ def test_one_shot_drops_by_the_first_costs_and_measures_each_drop(uneven: PreTra
 
 def test_a_killed_search_goes_on_where_it_was(uneven: PreTrainedModel, tmp_path: Path) -> None:
     batches = random_batches()
-    whole = find_order(search_of(uneven, batches), 4, "greedy", 1, None, Journal(tmp_path / "whole"))
+    whole = find_order(
+        search_of(uneven, batches), 4, "greedy", 1, None, SearchJournal(tmp_path / "whole")
+    )
     rounds = (tmp_path / "whole-0-of-1.jsonl").read_text().splitlines(keepends=True)
     assert len(rounds) == 5
     for finished in range(5):
         torn = "".join(rounds[:finished]) + rounds[finished][:7]
         (tmp_path / f"torn{finished}-0-of-1.jsonl").write_text(torn)
-        journal = Journal(tmp_path / f"torn{finished}")
+        journal = SearchJournal(tmp_path / f"torn{finished}")
         assert len(journal) == finished
         resumed = find_order(search_of(uneven, batches), 4, "greedy", 1, None, journal)
         assert resumed == whole

@@ -1,4 +1,6 @@
-"""The `score` stage: what it writes, what it refuses, and that kills and processes do not change it."""
+"""The `score` stage: what it writes, what it refuses, and that kills and processes do not change
+it.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,29 @@ from flab_deploy.corpus import Instruction, Task, load_records, save_records
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.importance.examples import choose
-from flab_deploy.importance.layer_stage import LayerMetric
+from flab_deploy.importance.layers.stage import LayerMetric
 from tests.conftest import MakeCheckpoint
 
-SMALL = ScoreConfig(num_counted=20, num_calibration=6, batch_size=2, max_layers_searched=3, held_out="")
+SMALL = ScoreConfig(
+    num_counted=20, num_calibration=6, batch_size=2, max_layers_searched=3, held_out=""
+)
 
 
 def summary(out: Path) -> dict:  # type: ignore[type-arg]
     return json.loads((out / "scores.json").read_text())  # type: ignore[no-any-return]
 
 
-def test_an_artifact_holds_scores_search_and_calibration(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_an_artifact_holds_scores_search_and_calibration(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     score(tiny_checkpoint, tmp_path / "scores", SMALL)
     tensors = load_file(tmp_path / "scores" / "scores.safetensors")
     assert {name: tuple(t.shape) for name, t in tensors.items()} == {
-        "token_counts": (702,), "layer_kl": (5,), "channel_scores": (5, 64), "head_scores": (5, 2),
-    }  # fmt: skip
+        "token_counts": (702,),
+        "layer_kl": (5,),
+        "channel_scores": (5, 64),
+        "head_scores": (5, 2),
+    }
     found = summary(tmp_path / "scores")
     search = found["layer_search"]
     assert len(search["order"]) == len(set(search["order"])) == len(search["kl_nats"]) == 3
@@ -44,7 +53,9 @@ def test_an_artifact_holds_scores_search_and_calibration(tiny_checkpoint: Path, 
     assert len(found["calibration"]["digest"]) == 64
 
 
-@pytest.mark.parametrize("metric", ["perplexity", "token_accuracy", "block_influence", "cosine", "taylor"])
+@pytest.mark.parametrize(
+    "metric", ["perplexity", "token_accuracy", "block_influence", "cosine", "taylor"]
+)
 def test_other_metrics_choose_layers_and_the_kl_is_measured_all_the_same(
     tiny_checkpoint: Path, tmp_path: Path, metric: LayerMetric
 ) -> None:
@@ -55,7 +66,9 @@ def test_other_metrics_choose_layers_and_the_kl_is_measured_all_the_same(
     assert other["layer_search"]["order"][0] == min(range(5), key=first.__getitem__)
     measured = [layer["kl_nats"] for layer in kl["layers"]]
     assert [layer["kl_nats"] for layer in other["layers"]] == pytest.approx(measured, abs=1e-7)
-    assert other["layer_search"]["kl_nats"][0] == pytest.approx(measured[other["layer_search"]["order"][0]], abs=1e-6)
+    assert other["layer_search"]["kl_nats"][0] == pytest.approx(
+        measured[other["layer_search"]["order"][0]], abs=1e-6
+    )
 
 
 def test_a_model_answers_its_own_calibration_prompts(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -63,14 +76,25 @@ def test_a_model_answers_its_own_calibration_prompts(tiny_checkpoint: Path, tmp_
     score(tiny_checkpoint, tmp_path / "own", config)
     score(tiny_checkpoint, tmp_path / "corpus", replace(config, self_generated=False))
     own = load_records(tmp_path / "own" / "calibration.jsonl", Instruction)
-    given = {e.prompt: e.completion for e in load_records(tmp_path / "corpus" / "calibration.jsonl", Instruction)}
+    given = {
+        e.prompt: e.completion
+        for e in load_records(tmp_path / "corpus" / "calibration.jsonl", Instruction)
+    }
     assert own
-    assert all(example.prompt in given and example.completion != given[example.prompt] for example in own)
+    assert all(
+        example.prompt in given and example.completion != given[example.prompt] for example in own
+    )
 
 
 def test_examples_that_share_text_with_held_out_tasks_are_passed_over() -> None:
-    task = Task(task_id="t", kind="function_synthesis", prompt="def  f(x):\n", canonical_solution="return x * 2 + 1",
-                test="", entry_point="f")  # fmt: skip
+    task = Task(
+        task_id="t",
+        kind="function_synthesis",
+        prompt="def  f(x):\n",
+        canonical_solution="return x * 2 + 1",
+        test="",
+        entry_point="f",
+    )
     examples = [
         Instruction(prompt="def f(x):", completion="pass"),
         Instruction(prompt="def g(x):", completion="return x * 2 + 1"),
@@ -85,20 +109,36 @@ def test_examples_that_share_text_with_held_out_tasks_are_passed_over() -> None:
 
 def test_several_sources_are_mixed_in_turn(tiny_checkpoint: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        records = [Instruction(prompt=f"# {name}{index}", completion=f"{name} = {index}") for index in range(4)]
+        records = [
+            Instruction(prompt=f"# {name}{index}", completion=f"{name} = {index}")
+            for index in range(4)
+        ]
         save_records(tmp_path / f"{name}.jsonl", records)
-    config = replace(SMALL, corpus=f"{tmp_path / 'a.jsonl'},{tmp_path / 'b.jsonl'}", max_layers_searched=1)
+    config = replace(
+        SMALL, corpus=f"{tmp_path / 'a.jsonl'},{tmp_path / 'b.jsonl'}", max_layers_searched=1
+    )
     score(tiny_checkpoint, tmp_path / "scores", config)
     chosen = load_records(tmp_path / "scores" / "calibration.jsonl", Instruction)
-    assert [example.prompt for example in chosen] == ["# a0", "# b0", "# a1", "# b1", "# a2", "# b2"]
+    assert [example.prompt for example in chosen] == [
+        "# a0",
+        "# b0",
+        "# a1",
+        "# b1",
+        "# a2",
+        "# b2",
+    ]
 
 
-def test_a_weight_that_is_not_finite_is_named(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+def test_a_weight_that_is_not_finite_is_named(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
     path = make_checkpoint(tied=False)
     weights = load_file(path / "model.safetensors")
     weights["model.layers.3.mlp.up_proj.weight"][1, 2] = torch.nan
     save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ArtifactError, match=r"tensor model\.layers\.3\.mlp\.up_proj\.weight holds values"):
+    with pytest.raises(
+        ArtifactError, match=r"tensor model\.layers\.3\.mlp\.up_proj\.weight holds values"
+    ):
         score(path, tmp_path / "scores", SMALL)
     assert not (tmp_path / "scores").exists()
 
@@ -118,7 +158,12 @@ if __name__ == "__main__":
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "FLAB_HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    return {
+        **os.environ,
+        "FLAB_HOME": str(home),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
 
 
 @pytest.mark.slow
@@ -126,15 +171,20 @@ def test_a_killed_stage_goes_on_after_its_last_round(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [sys.executable, "-c", _SCORE, str(tiny_checkpoint), str(tmp_path / "scores")]
-    process = subprocess.Popen(command, env=environment(tmp_path / "home"), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment(tmp_path / "home"), stderr=subprocess.DEVNULL
+    )
     journals = tmp_path / "home" / "journals"
-    while process.poll() is None and not any(path.stat().st_size for path in journals.glob("*.jsonl")):
+    while process.poll() is None and not any(
+        path.stat().st_size for path in journals.glob("*.jsonl")
+    ):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "scores").exists()
     (journal,) = journals.glob("*.jsonl")
-    # Mark the finished round: a run that measured it again would overwrite the mark, one that goes on keeps it.
+    # Mark the finished round: a run that measured it again would overwrite the mark, one that goes
+    # on keeps it.
     first, *others = journal.read_text().splitlines()
     record = json.loads(first)
     record["scores"][2] = 0.0
@@ -149,10 +199,20 @@ def test_a_killed_stage_goes_on_after_its_last_round(
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds(tiny_checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "work.py").write_text(_SCORE)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1",
-                "--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]  # fmt: skip
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--master-addr=127.0.0.1",
+        "--master-port=0",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=127.0.0.1:0",
+    ]
     command = [*torchrun, str(tmp_path / "work.py"), str(tiny_checkpoint), str(tmp_path / "two")]
-    done = subprocess.run(command, env=environment(tmp_path / "home"), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment(tmp_path / "home"), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     score(tiny_checkpoint, tmp_path / "one", SMALL)
     one, two = summary(tmp_path / "one"), summary(tmp_path / "two")

@@ -23,7 +23,9 @@ def tokenizer() -> Tokenizer:
 def test_counts_are_those_of_one_text_after_the_other(tokenizer: Tokenizer) -> None:
     texts = ["ab a b", "ab ab", "", "b"] * 5000
     expected = Counter(index for text in texts for index in tokenizer.encode(text).ids)
-    assert count_tokens(tokenizer, iter(texts), 6).tolist() == [expected[index] for index in range(6)]
+    assert count_tokens(tokenizer, iter(texts), 6).tolist() == [
+        expected[index] for index in range(6)
+    ]
 
 
 def test_texts_are_read_a_few_at_a_time(tokenizer: Tokenizer) -> None:
@@ -47,7 +49,9 @@ def test_texts_are_read_a_few_at_a_time(tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize("texts", [[], ["", ""], ["xyz"]])
 def test_a_corpus_without_tokens_is_refused(tokenizer: Tokenizer, texts: list[str]) -> None:
-    with pytest.raises(ConfigError, match=rf"no token .* occurs in the {len(texts)} texts of the corpus"):
+    with pytest.raises(
+        ConfigError, match=rf"no token .* occurs in the {len(texts)} texts of the corpus"
+    ):
         count_tokens(tokenizer, texts, 4)
 
 
@@ -56,21 +60,38 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tokenizer: Tokenizer) -> N
         count_tokens(tokenizer, ["ab"], 2)
 
 
-@pytest.mark.parametrize(("least_count", "coverage", "expected"), [
-    (1, 1.0, [0, 1, 2, 3, 4]), (2, 1.0, [0, 1, 2, 3]), (9, 1.0, [0, 1, 2, 3]), (10, 1.0, [0, 1]),
-    (1, 0.5, [0]), (1, 0.81, [0, 1]), (1, 0.85, [0, 1, 2, 3]), (40, 0.9, [0]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("least_count", "coverage", "expected"),
+    [
+        (1, 1.0, [0, 1, 2, 3, 4]),
+        (2, 1.0, [0, 1, 2, 3]),
+        (9, 1.0, [0, 1, 2, 3]),
+        (10, 1.0, [0, 1]),
+        (1, 0.5, [0]),
+        (1, 0.81, [0, 1]),
+        (1, 0.85, [0, 1, 2, 3]),
+        (40, 0.9, [0]),
+    ],
+)
 def test_frequent_tokens_keep_or_drop_equal_counts_together(
     least_count: int, coverage: float, expected: list[int]
 ) -> None:
     counts = np.array([50, 31, 9, 9, 1, 0, 0])
-    assert np.flatnonzero(frequent_tokens(counts, least_count=least_count, coverage=coverage)).tolist() == expected
+    assert (
+        np.flatnonzero(frequent_tokens(counts, least_count=least_count, coverage=coverage)).tolist()
+        == expected
+    )
 
 
-@pytest.mark.parametrize(("least_count", "coverage", "message"), [
-    (0, 1.0, "least_count is 0"), (1, 0.0, "coverage is 0.0"), (1, 1.5, "coverage is 1.5"),
-    (99, 1.0, "no token occurs 99 times, the commonest 7"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("least_count", "coverage", "message"),
+    [
+        (0, 1.0, "least_count is 0"),
+        (1, 0.0, "coverage is 0.0"),
+        (1, 1.5, "coverage is 1.5"),
+        (99, 1.0, "no token occurs 99 times, the commonest 7"),
+    ],
+)
 def test_budgets_out_of_range_are_refused(least_count: int, coverage: float, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         frequent_tokens(np.array([7, 2, 0]), least_count=least_count, coverage=coverage)

@@ -1,4 +1,6 @@
-"""Scores of channels and heads: what removing a part really does, and the rules that go by index."""
+"""Scores of channels and heads: what removing a part really does, and the rules that go by
+index.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def test_dead_parts_score_zero_and_no_others_do(model: PreTrainedModel, metric: 
 
 
 def test_activation_squared_is_the_energy_written(model: PreTrainedModel) -> None:
-    scores = unit_scores(model, list(channel_readers(model).values()), BATCHES, "activation_squared")
+    scores = unit_scores(
+        model, list(channel_readers(model).values()), BATCHES, "activation_squared"
+    )
     down, seen = down_projection(layers(model)[3]), []
     handle = down.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
     with torch.no_grad():
@@ -51,7 +55,10 @@ def test_activation_squared_is_the_energy_written(model: PreTrainedModel) -> Non
             completion_states(model, batch)
     handle.remove()
     read = torch.cat(
-        [r.flatten(0, 1)[b.attention_mask.flatten().bool()] for r, b in zip(seen, BATCHES, strict=True)]
+        [
+            r.flatten(0, 1)[b.attention_mask.flatten().bool()]
+            for r, b in zip(seen, BATCHES, strict=True)
+        ]
     )  # (P, I)
     written = torch.einsum("pi,di->pid", read, down.weight).square().sum(-1).mean(0)
     torch.testing.assert_close(scores[3], written, rtol=1e-4, atol=0)
@@ -79,13 +86,18 @@ def test_the_index_rules_are_those_of_the_paper(model: PreTrainedModel) -> None:
     for metric in ("first", "last", "middle", "random"):
         scores = unit_scores(model, list(channel_readers(model).values()), BATCHES, metric, seed=4)
         kept[metric] = scores[0].topk(10).indices.sort().values.tolist()
-        assert torch.equal(scores, unit_scores(model, list(channel_readers(model).values()), BATCHES, metric, seed=4))
+        assert torch.equal(
+            scores,
+            unit_scores(model, list(channel_readers(model).values()), BATCHES, metric, seed=4),
+        )
     assert kept["first"] == list(range(10))
     assert kept["last"] == list(range(54, 64))
     assert kept["middle"] == list(range(27, 37))
     assert (
         kept["random"]
-        != unit_scores(model, list(channel_readers(model).values()), BATCHES, "random", seed=5)[0].topk(10).indices
+        != unit_scores(model, list(channel_readers(model).values()), BATCHES, "random", seed=5)[0]
+        .topk(10)
+        .indices
     )
     assert {*MEASURED, *kept} == set(UNIT_METRICS)
 
@@ -93,7 +105,9 @@ def test_the_index_rules_are_those_of_the_paper(model: PreTrainedModel) -> None:
 def test_dropping_low_scores_costs_less_than_dropping_high_ones(model: PreTrainedModel) -> None:
     measure = kl_measure(model, BATCHES)
     for metric in MEASURED:
-        order = unit_scores(model, list(channel_readers(model).values()), BATCHES, metric).argsort(1)
+        order = unit_scores(model, list(channel_readers(model).values()), BATCHES, metric).argsort(
+            1
+        )
         costs = []
         for kept in (order[:, 16:], order[:, :48]):
             with only_channels(model, list(kept)):

@@ -19,18 +19,25 @@ def full_plan(source: Path, corpus: Path, **changes: Any) -> PrunePlan:
     corpus.write_text('{"prompt": "~", "completion": "!"}\n', encoding="utf-8")
     shape = model_shape(source)
     kept: dict[str, Any] = {
-        "source": resolve(source).digest, "keep_token_ids": tuple(range(shape.vocab_size)),
-        "keep_layers": tuple(range(shape.num_hidden_layers)), "corpus": str(corpus), "num_counted": 10,
-    }  # fmt: skip
+        "source": resolve(source).digest,
+        "keep_token_ids": tuple(range(shape.vocab_size)),
+        "keep_layers": tuple(range(shape.num_hidden_layers)),
+        "corpus": str(corpus),
+        "num_counted": 10,
+    }
     return PrunePlan(**(kept | changes))
 
 
 def write_plan(out: Path, document: dict[str, Any]) -> Path:
     """A plan artifact that holds `document`."""
     run_stage(
-        out, kind="plan", module="flab_deploy.pruning.plan_document", parents={},
-        config={"plan": json_digest(document)}, work=lambda draft: write_json(draft.path / "plan.json", document),
-    )  # fmt: skip
+        out,
+        kind="plan",
+        module="flab_deploy.pruning.plan_document",
+        parents={},
+        config={"plan": json_digest(document)},
+        work=lambda draft: write_json(draft.path / "plan.json", document),
+    )
     return out
 
 
@@ -38,7 +45,9 @@ def cut(source: Path, folder: Path, **changes: Any) -> Path:
     """The checkpoint `source` cut along a plan that keeps everything but for `changes`."""
     folder.mkdir(exist_ok=True)
     plan = full_plan(source, folder / "corpus.jsonl", **changes)
-    return prune(source, write_plan(folder / "plan", plan.as_json()), folder / "cut", reopen="never").path
+    return prune(
+        source, write_plan(folder / "plan", plan.as_json()), folder / "cut", reopen="never"
+    ).path
 
 
 def logits(model: PreTrainedModel | Path, ids: torch.Tensor) -> torch.Tensor:

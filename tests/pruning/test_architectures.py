@@ -1,4 +1,6 @@
-"""Every architecture, tied and untied: a cut checkpoint is the original with parts left out, bit for bit or nearly."""
+"""Every architecture, tied and untied: a cut checkpoint is the original with parts left out, bit
+for bit or nearly.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ from flab_deploy.decoder import (
     scaled_writes,
 )
 from flab_deploy.errors import PlanError
-from flab_deploy.pruning.cut import planned_bytes, planned_parameters
+from flab_deploy.pruning.cutting.tensors import planned_bytes, planned_parameters
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import HEADS_CAN_GO, NUM_LAYERS, SETTINGS, WIDTH, WITH_EXPERTS, save_tiny
 from tests.pruning.plans import cached_logits, cut, full_plan, logits
@@ -70,24 +72,34 @@ def test_keeping_everything_keeps_the_logits_bit_for_bit(
     source: Make, tmp_path: Path, model_type: str, tied: bool
 ) -> None:
     path = source(model_type, tied)
-    everything = {"keep_channels": (tuple(range(WIDTH)),) * NUM_LAYERS} if model_type not in WITH_EXPERTS else {}
+    everything = (
+        {"keep_channels": (tuple(range(WIDTH)),) * NUM_LAYERS}
+        if model_type not in WITH_EXPERTS
+        else {}
+    )
     same = cut(path, tmp_path, **everything)
     assert model_shape(same) == model_shape(path)
     assert model_shape(path).tie_word_embeddings == tied
     before, after = tensors(path), tensors(same)
-    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys() and all(
+        torch.equal(before[name], after[name]) for name in before
+    )
     assert torch.equal(logits(same, IDS), logits(path, IDS))
 
 
 @pytest.mark.parametrize(("model_type", "tied"), CASES)
-def test_fewer_tokens_restrict_the_logits(source: Make, tmp_path: Path, model_type: str, tied: bool) -> None:
+def test_fewer_tokens_restrict_the_logits(
+    source: Make, tmp_path: Path, model_type: str, tied: bool
+) -> None:
     path = source(model_type, tied)
     size = model_shape(path).vocab_size
     tokens = with_parts(path, range(0, size, 7))
     small = cut(path, tmp_path, keep_token_ids=tuple(tokens), vocab_multiple=16)
     assert model_shape(small).vocab_size % 16 == 0
     expected = logits(path, torch.tensor(tokens)[IDS])[..., tokens]
-    torch.testing.assert_close(logits(small, IDS)[..., : len(tokens)], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        logits(small, IDS)[..., : len(tokens)], expected, atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("model_type", "tied"), CASES)
@@ -103,7 +115,9 @@ def test_fewer_layers_equal_skipping_them_with_a_cache_too(
     with only_layers(original, KEEP_LAYERS):
         assert torch.equal(logits(shallow, IDS), logits(original, IDS))
         assert torch.equal(cached_logits(shallow, IDS), cached_logits(original, IDS))
-        torch.testing.assert_close(cached_logits(shallow, IDS), logits(shallow, IDS), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            cached_logits(shallow, IDS), logits(shallow, IDS), atol=1e-4, rtol=1e-4
+        )
         assert torch.equal(generated(shallow), generated(original))
     assert torch.equal(logits(original, IDS), logits(path, IDS))
 
@@ -114,7 +128,9 @@ def test_factors_scale_what_layers_write_and_a_factor_of_one_changes_no_bit(
 ) -> None:
     path, factors = source(model_type, True), (1.0, 0.7, 1.3)
     if ARCHITECTURES[model_type].no_write_factors:
-        with pytest.raises(PlanError, match=f"write_factors cannot scale {model_type}: its layers normalise"):
+        with pytest.raises(
+            PlanError, match=f"write_factors cannot scale {model_type}: its layers normalise"
+        ):
             cut(path, tmp_path, keep_layers=KEEP_LAYERS, write_factors=factors)
         return
     scaled = cut(path, tmp_path, keep_layers=KEEP_LAYERS, write_factors=factors)
@@ -128,11 +144,19 @@ def test_factors_scale_what_layers_write_and_a_factor_of_one_changes_no_bit(
     before, after = tensors(path), tensors(scaled)
     first = re.compile(r"\.0\.")
     of_first = [name for name in after if first.search(name) and "experts." not in name]
-    assert of_first and all(torch.equal(after[n], before[first.sub(f".{KEEP_LAYERS[0]}.", n, 1)]) for n in of_first)
+    assert of_first and all(
+        torch.equal(after[n], before[first.sub(f".{KEEP_LAYERS[0]}.", n, 1)]) for n in of_first
+    )
 
 
 def generated(model: PreTrainedModel) -> torch.Tensor:
-    out = model.generate(IDS, attention_mask=torch.ones_like(IDS), max_new_tokens=8, min_new_tokens=8, do_sample=False)
+    out = model.generate(
+        IDS,
+        attention_mask=torch.ones_like(IDS),
+        max_new_tokens=8,
+        min_new_tokens=8,
+        do_sample=False,
+    )
     assert isinstance(out, torch.Tensor)
     return out
 
@@ -170,7 +194,9 @@ def test_a_cut_of_everything_equals_masking_and_survives_saving(
 
 
 @pytest.mark.parametrize("model_type", [name for name in SETTINGS if name not in WITH_EXPERTS])
-def test_dropping_dead_channels_and_heads_keeps_the_logits(source: Make, tmp_path: Path, model_type: str) -> None:
+def test_dropping_dead_channels_and_heads_keeps_the_logits(
+    source: Make, tmp_path: Path, model_type: str
+) -> None:
     path = tmp_path / "source"
     model = load_model(source(model_type, True), torch.float32)
     groups = num_key_value_heads(model)
@@ -182,14 +208,20 @@ def test_dropping_dead_channels_and_heads_keeps_the_logits(source: Make, tmp_pat
     model.save_pretrained(path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (path / name).write_bytes((source(model_type, True) / name).read_bytes())
-    changes = {"keep_channels": (tuple(c for c in range(WIDTH) if c not in (3, 7, 31)),) * NUM_LAYERS}
+    changes = {
+        "keep_channels": (tuple(c for c in range(WIDTH) if c not in (3, 7, 31)),) * NUM_LAYERS
+    }
     if model_type in HEADS_CAN_GO:
         changes["keep_key_value_heads"] = ((0, 2),) * NUM_LAYERS
-    torch.testing.assert_close(logits(cut(path, tmp_path, **changes), IDS), logits(model, IDS), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        logits(cut(path, tmp_path, **changes), IDS), logits(model, IDS), atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("model_type", [name for name in SETTINGS if name not in HEADS_CAN_GO])
-def test_heads_that_no_configuration_can_express_stay(source: Make, tmp_path: Path, model_type: str) -> None:
+def test_heads_that_no_configuration_can_express_stay(
+    source: Make, tmp_path: Path, model_type: str
+) -> None:
     path = source(model_type, True)
     groups = model_shape(path).num_key_value_heads
     if groups == 1:
@@ -208,34 +240,52 @@ def test_states_become_the_models_own_logits(source: Make, model_type: str) -> N
 
 
 @pytest.mark.parametrize("model_type", SETTINGS)
-def test_sizes_after_a_cut_follow_from_the_sizes_before(source: Make, tmp_path: Path, model_type: str) -> None:
+def test_sizes_after_a_cut_follow_from_the_sizes_before(
+    source: Make, tmp_path: Path, model_type: str
+) -> None:
     path = source(model_type, False)
     shape, heads = model_shape(path), model_type in HEADS_CAN_GO
-    assert shape.num_parameters == sum(p.numel() for p in load_model(path, torch.float32).parameters())
+    assert shape.num_parameters == sum(
+        p.numel() for p in load_model(path, torch.float32).parameters()
+    )
     changes = {"keep_key_value_heads": ((0, 1),) * NUM_LAYERS} if heads else {}
     if model_type in WITH_EXPERTS:
         sparse = [layer for layer in range(NUM_LAYERS) if (layer + 1) % 2 == 0 and layer != 3]
-        changes["keep_experts"] = tuple((0, 1, 2) if at in sparse else () for at in range(NUM_LAYERS))
+        changes["keep_experts"] = tuple(
+            (0, 1, 2) if at in sparse else () for at in range(NUM_LAYERS)
+        )
     else:
         changes["keep_channels"] = (tuple(range(40)),) * NUM_LAYERS
     plan = full_plan(path, tmp_path / "corpus.jsonl", keep_token_ids=tuple(range(300)), **changes)
     after = shape.resized(
-        vocab_size=300, num_hidden_layers=NUM_LAYERS, layer_parameters=0,
+        vocab_size=300,
+        num_hidden_layers=NUM_LAYERS,
+        layer_parameters=0,
         intermediate_size=WIDTH if model_type in WITH_EXPERTS else 40,
-        num_key_value_heads=2 if heads else None, num_experts=3 if model_type in WITH_EXPERTS else None,
-    )  # fmt: skip
+        num_key_value_heads=2 if heads else None,
+        num_experts=3 if model_type in WITH_EXPERTS else None,
+    )
     assert after.num_parameters == planned_parameters(path, plan)
 
 
 def test_lists_that_count_layers_follow_the_cut(source: Make, tmp_path: Path) -> None:
     gemma = json.loads(
-        (cut(source("gemma3_text", True), tmp_path / "a", keep_layers=(1, 2)) / "config.json").read_text()
+        (
+            cut(source("gemma3_text", True), tmp_path / "a", keep_layers=(1, 2)) / "config.json"
+        ).read_text()
     )
     assert gemma["layer_types"] == ["sliding_attention", "full_attention"]
     assert "_sliding_window_pattern" not in gemma
     moe = json.loads(
-        (cut(source("qwen3_moe", True), tmp_path / "b", keep_layers=(1, 2, 3)) / "config.json").read_text()
+        (
+            cut(source("qwen3_moe", True), tmp_path / "b", keep_layers=(1, 2, 3)) / "config.json"
+        ).read_text()
     )
     assert (moe["mlp_only_layers"], moe["decoder_sparse_step"]) == ([1, 2], 1)
-    qwen = json.loads((cut(source("qwen2", True), tmp_path / "c", keep_layers=(1, 3)) / "config.json").read_text())
-    assert (qwen["max_window_layers"], qwen["layer_types"]) == (1, ["full_attention", "sliding_attention"])
+    qwen = json.loads(
+        (cut(source("qwen2", True), tmp_path / "c", keep_layers=(1, 3)) / "config.json").read_text()
+    )
+    assert (qwen["max_window_layers"], qwen["layer_types"]) == (
+        1,
+        ["full_attention", "sliding_attention"],
+    )

@@ -9,25 +9,44 @@ import pytest
 
 from flab_deploy.decoder import ModelShape
 from flab_deploy.errors import PlanError
-from flab_deploy.pruning.budget import Room, Sizes, fitting, room_for
-from flab_deploy.pruning.latency import Line
-from flab_deploy.pruning.paper import paper_sizes
-from flab_deploy.pruning.plan_config import PlanConfig
-from flab_deploy.pruning.selection import Curve
+from flab_deploy.pruning.planning.budget import Room, Sizes, fitting, room_for
+from flab_deploy.pruning.planning.latency import FittedLine
+from flab_deploy.pruning.planning.paper import paper_sizes
+from flab_deploy.pruning.planning.plan_config import PlanConfig
+from flab_deploy.pruning.planning.selection import Curve
 
 # CodeQwen1.5-7B-Chat, one of the paper's models; sizes from its configuration.
 CODEQWEN = ModelShape(
-    model_type="qwen2", vocab_size=92_416, num_hidden_layers=32, hidden_size=4096, intermediate_size=13_440,
-    num_attention_heads=32, num_key_value_heads=4, head_dim=128, tie_word_embeddings=False,
-    num_parameters=7_250_284_544, parameters_per_channel=3 * 4096, parameters_per_key_value_head=0,
+    model_type="qwen2",
+    vocab_size=92_416,
+    num_hidden_layers=32,
+    hidden_size=4096,
+    intermediate_size=13_440,
+    num_attention_heads=32,
+    num_key_value_heads=4,
+    head_dim=128,
+    tie_word_embeddings=False,
+    num_parameters=7_250_284_544,
+    parameters_per_channel=3 * 4096,
+    parameters_per_key_value_head=0,
     parameters_per_token=2 * 4096,
-)  # fmt: skip
+)
 CODEQWEN_LAYER = (7_250_284_544 - 2 * 92_416 * 4096 - 4096) // 32
 SMALL = ModelShape(
-    model_type="qwen3", vocab_size=41, num_hidden_layers=3, hidden_size=8, intermediate_size=12,
-    num_attention_heads=4, num_key_value_heads=2, head_dim=2, tie_word_embeddings=True, num_parameters=2_000,
-    parameters_per_channel=24, parameters_per_key_value_head=40, parameters_per_token=8,
-)  # fmt: skip
+    model_type="qwen3",
+    vocab_size=41,
+    num_hidden_layers=3,
+    hidden_size=8,
+    intermediate_size=12,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=2,
+    tie_word_embeddings=True,
+    num_parameters=2_000,
+    parameters_per_channel=24,
+    parameters_per_key_value_head=40,
+    parameters_per_token=8,
+)
 
 
 def small_room(config: PlanConfig) -> Room:
@@ -35,11 +54,21 @@ def small_room(config: PlanConfig) -> Room:
 
 
 def test_the_papers_cut_of_its_own_model_has_the_papers_size() -> None:
-    room = room_for(CODEQWEN, CODEQWEN_LAYER, PlanConfig(paper=True), needed_tokens=17_000, cuts_heads=False,
-                    cuts_experts=False)  # fmt: skip
+    room = room_for(
+        CODEQWEN,
+        CODEQWEN_LAYER,
+        PlanConfig(paper=True),
+        needed_tokens=17_000,
+        cuts_heads=False,
+        cuts_experts=False,
+    )
     after = room.shape(paper_sizes(CODEQWEN, 17_000))
     assert after.num_parameters == 5_734_187_008
-    assert (after.vocab_size, after.num_hidden_layers, after.intermediate_size) == (17_176, 28, 13_184)
+    assert (after.vocab_size, after.num_hidden_layers, after.intermediate_size) == (
+        17_176,
+        28,
+        13_184,
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +80,9 @@ def test_the_papers_cut_of_its_own_model_has_the_papers_size() -> None:
         (replace(CODEQWEN, intermediate_size=256), 100, "256 FFN channels"),
     ],
 )
-def test_the_papers_cut_is_refused_where_it_does_not_fit(shape: ModelShape, needed: int, reason: str) -> None:
+def test_the_papers_cut_is_refused_where_it_does_not_fit(
+    shape: ModelShape, needed: int, reason: str
+) -> None:
     with pytest.raises(PlanError, match=reason):
         paper_sizes(shape, needed)
 
@@ -65,7 +96,13 @@ def test_fitting_finds_what_trying_every_size_finds(vocab_multiple: int) -> None
         for heads in room.key_value_heads:
             for width in room.widths:
                 fits = [
-                    Sizes(num_layers=layers, key_value_heads=heads, experts=0, width=width, vocab_size=rows)
+                    Sizes(
+                        num_layers=layers,
+                        key_value_heads=heads,
+                        experts=0,
+                        width=width,
+                        vocab_size=rows,
+                    )
                     for rows in room.vocab_sizes
                 ]
                 fits = [sizes for sizes in fits if room.shape(sizes).num_parameters <= limit]
@@ -76,7 +113,11 @@ def test_fitting_finds_what_trying_every_size_finds(vocab_multiple: int) -> None
 
 
 def test_no_allowed_size_is_above_the_source() -> None:
-    for config in (PlanConfig(channel_multiple=32), PlanConfig(vocab_multiple=64), PlanConfig(channel_multiple=5)):
+    for config in (
+        PlanConfig(channel_multiple=32),
+        PlanConfig(vocab_multiple=64),
+        PlanConfig(channel_multiple=5),
+    ):
         room = small_room(config)
         assert room.shape(room.largest).num_parameters <= SMALL.num_parameters
         assert max(room.widths) <= SMALL.intermediate_size
@@ -86,5 +127,13 @@ def test_no_allowed_size_is_above_the_source() -> None:
 def test_curves_and_lines_pass_through_their_points() -> None:
     curve = Curve(sizes=(2, 6, 8), kl_nats=(3.0, 1.0, 0.0))
     assert [curve.at(size) for size in (1, 2, 4, 6, 7, 8, 9)] == [3.0, 3.0, 2.0, 1.0, 0.5, 0.0, 0.0]
-    line = Line(sizes=(2, 6, 8), ms=(1.0, 3.0, 3.5))
-    assert [line.at(size) for size in (0, 2, 4, 6, 7, 8, 10)] == [0.0, 1.0, 2.0, 3.0, 3.25, 3.5, 4.0]
+    line = FittedLine(sizes=(2, 6, 8), ms=(1.0, 3.0, 3.5))
+    assert [line.at(size) for size in (0, 2, 4, 6, 7, 8, 10)] == [
+        0.0,
+        1.0,
+        2.0,
+        3.0,
+        3.25,
+        3.5,
+        4.0,
+    ]

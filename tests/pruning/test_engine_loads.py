@@ -1,4 +1,6 @@
-"""vLLM itself opens a cut checkpoint of every architecture and continues texts as transformers does."""
+"""vLLM itself opens a cut checkpoint of every architecture and continues texts as transformers
+does.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,23 @@ from tests.pruning.plans import cut
 
 # Sizes that vLLM's attention has kernels for.
 _SIZES: dict[str, Any] = {
-    "hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
-    "query_pre_attn_scalar": 32, "use_sliding_window": False, "n_embd": 128, "n_head": 4,
-}  # fmt: skip
-# vLLM 0.32's CPU build opens these and then answers zeros, for uncut models of this size too: only opening is checked.
+    "hidden_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "query_pre_attn_scalar": 32,
+    "use_sliding_window": False,
+    "n_embd": 128,
+    "n_head": 4,
+}
+# vLLM 0.32's CPU build opens these and then answers zeros, for uncut models of this size too: only
+# opening is checked.
 _WRONG_WHEN_UNCUT = {"qwen3_moe"}
 _NEW_TOKENS = 8
 _PROMPT = list(range(1, 20))
-# Each model has a process of its own, forked from one that has imported all of vLLM, and ended before vLLM cleans up.
-# What was imported is frozen: vLLM collects garbage several times for each model.
+# Each model has a process of its own, forked from one that has imported all of vLLM, and ended
+# before vLLM cleans up. What was imported is frozen: vLLM collects garbage several times for each
+# model.
 _SCRIPT = """
 import gc, json, os, sys
 import vllm.v1.worker.cpu_worker
@@ -53,7 +63,9 @@ for folder in folders:
 
 
 def cut_for_engine(model_type: str, folder: Path) -> Path:
-    """A tiny checkpoint of `model_type` with fewer tokens, layers, channels, heads and experts, as far as it allows."""
+    """A tiny checkpoint of `model_type` with fewer tokens, layers, channels, heads and experts, as
+    far as it allows.
+    """
     source = save_tiny(folder, model_type, tied=model_type != "qwen3", sizes=_SIZES)
     tokens = tuple(with_parts(source, range(0, 402, 3)))
     changes: dict[str, Any] = {"keep_layers": (0, 2, 3), "keep_token_ids": tokens}
@@ -71,9 +83,12 @@ def continued(path: Path) -> list[int]:
     ids = torch.tensor([_PROMPT])
     model = load_model(path, torch.float32)
     out = model.generate(
-        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=_NEW_TOKENS,
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=_NEW_TOKENS,
         min_new_tokens=_NEW_TOKENS,
-    )  # fmt: skip
+    )
     assert isinstance(out, torch.Tensor)
     return [int(token) for token in out[0, len(_PROMPT) :]]
 
@@ -83,20 +98,38 @@ def continued(path: Path) -> list[int]:
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 def test_vllm_continues_cut_models_as_transformers_does(tmp_path: Path) -> None:
-    paths = {model_type: cut_for_engine(model_type, tmp_path / model_type) for model_type in SETTINGS}
+    paths = {
+        model_type: cut_for_engine(model_type, tmp_path / model_type) for model_type in SETTINGS
+    }
     environment = os.environ | {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "ERROR",
-    }  # fmt: skip
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+    }
     arguments = json.dumps([_PROMPT, _NEW_TOKENS, *map(str, paths.values())])
     result = subprocess.run(
-        [python_of("vllm"), "-P", "-c", _SCRIPT, arguments], cwd=tmp_path, env=environment, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [python_of("vllm"), "-P", "-c", _SCRIPT, arguments],
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     lost = [model_type for model_type, path in paths.items() if not (path / "found.json").is_file()]
     assert lost == [], result.stderr[-2000:]
-    answers = {model_type: json.loads((path / "found.json").read_text()) for model_type, path in paths.items()}
-    assert {model_type: answer for model_type, answer in answers.items() if not isinstance(answer, list)} == {}
+    answers = {
+        model_type: json.loads((path / "found.json").read_text())
+        for model_type, path in paths.items()
+    }
+    assert {
+        model_type: answer for model_type, answer in answers.items() if not isinstance(answer, list)
+    } == {}
     compared = answers.keys() - _WRONG_WHEN_UNCUT
-    differing = {model_type for model_type in compared if answers[model_type] != continued(paths[model_type])}
+    differing = {
+        model_type for model_type in compared if answers[model_type] != continued(paths[model_type])
+    }
     assert differing == set()

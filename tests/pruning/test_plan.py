@@ -1,4 +1,6 @@
-"""Budgets are met, bounds and hand-made lists are kept, and what is predicted is what the cut gives."""
+"""Budgets are met, bounds and hand-made lists are kept, and what is predicted is what the cut
+gives.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,10 @@ from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.importance.calibration import kl_measure, states_of
 from flab_deploy.pruning import PlanConfig, load_plan, plan, prune
 from flab_deploy.pruning.baselines import BASELINES, plan_baseline
-from flab_deploy.pruning.plan import preview
-from flab_deploy.pruning.plan_config import Metric
-from flab_deploy.pruning.planner import Planner
-from flab_deploy.pruning.sweep import sweep
+from flab_deploy.pruning.planning.plan import preview
+from flab_deploy.pruning.planning.plan_config import Metric
+from flab_deploy.pruning.planning.planner import Planner
+from flab_deploy.pruning.planning.sweep import sweep
 from flab_deploy.pruning.table import table_of
 from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
@@ -68,16 +70,29 @@ def test_a_budget_in_any_metric_is_met_and_the_figures_are_those_of_the_cut(
     assert document["figures"]["after"]["num_parameters"] == shape.num_parameters
     stored = (pruned.path / "model.safetensors").stat().st_size
     assert 0 <= stored - document["figures"]["after"]["weight_bytes"] < 20_000
-    assert sum(document["contribution"].values()) == document["before"]["num_parameters"] - shape.num_parameters
+    assert (
+        sum(document["contribution"].values())
+        == document["before"]["num_parameters"] - shape.num_parameters
+    )
 
 
 def test_an_absolute_budget_is_met(source: Path, scores: Path, tmp_path: Path) -> None:
-    document = planned(source, scores, tmp_path / "plan", PlanConfig(metric="bytes", at_most=150_000))
-    assert document["figures"]["after"]["weight_bytes"] <= 150_000 < document["figures"]["before"]["weight_bytes"]
+    document = planned(
+        source, scores, tmp_path / "plan", PlanConfig(metric="bytes", at_most=150_000)
+    )
+    assert (
+        document["figures"]["after"]["weight_bytes"]
+        <= 150_000
+        < document["figures"]["before"]["weight_bytes"]
+    )
 
 
-def calibration_kl(source: Path, scores: Path, pruned: Path, kept: tuple[int, ...]) -> tuple[float, float]:
-    """KL of a cut checkpoint by plain arithmetic, over the kept tokens, and the mass of the dropped ones."""
+def calibration_kl(
+    source: Path, scores: Path, pruned: Path, kept: tuple[int, ...]
+) -> tuple[float, float]:
+    """KL of a cut checkpoint by plain arithmetic, over the kept tokens, and the mass of the dropped
+    ones.
+    """
     examples = load_records(scores / "calibration.jsonl", Instruction)
     original, smaller = load_model(source, torch.float32), load_model(pruned, torch.float32)
     before = example_batches(source, examples, 4)
@@ -94,35 +109,58 @@ def calibration_kl(source: Path, scores: Path, pruned: Path, kept: tuple[int, ..
     return total / count, lost / count
 
 
-def test_the_predicted_divergence_is_that_of_the_cut_checkpoint(source: Path, scores: Path, tmp_path: Path) -> None:
-    config = PlanConfig(reduction=0.3, min_tokens_kept=model_shape(source).vocab_size, channel_multiple=8)
+def test_the_predicted_divergence_is_that_of_the_cut_checkpoint(
+    source: Path, scores: Path, tmp_path: Path
+) -> None:
+    config = PlanConfig(
+        reduction=0.3, min_tokens_kept=model_shape(source).vocab_size, channel_multiple=8
+    )
     document = planned(source, scores, tmp_path / "plan", config)
     prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
-    found, lost = calibration_kl(source, scores, tmp_path / "pruned", load_plan(tmp_path / "plan").keep_token_ids)
+    found, lost = calibration_kl(
+        source, scores, tmp_path / "pruned", load_plan(tmp_path / "plan").keep_token_ids
+    )
     assert document["predicted_kl_parts_nats"]["vocabulary"] == 0.0
     assert lost == pytest.approx(0.0, abs=1e-9)
-    assert document["predicted_kl_nats"] == pytest.approx(found, rel=0.01, abs=5e-6)  # stored to five decimals
+    assert document["predicted_kl_nats"] == pytest.approx(
+        found, rel=0.01, abs=5e-6
+    )  # stored to five decimals
 
 
-def test_compensation_is_in_the_plan_its_prediction_and_the_cut(source: Path, scores: Path, tmp_path: Path) -> None:
-    config = PlanConfig(reduction=0.3, min_tokens_kept=model_shape(source).vocab_size, channel_multiple=8,
-                        drop_layers=(1, 3), compensate=True)  # fmt: skip
+def test_compensation_is_in_the_plan_its_prediction_and_the_cut(
+    source: Path, scores: Path, tmp_path: Path
+) -> None:
+    config = PlanConfig(
+        reduction=0.3,
+        min_tokens_kept=model_shape(source).vocab_size,
+        channel_multiple=8,
+        drop_layers=(1, 3),
+        compensate=True,
+    )
     document = planned(source, scores, tmp_path / "plan", config)
     first, *rest = document["write_factors"]
     assert document["keep_layers"] == [0, 2, 4] and first == 1.0
     assert 0 < rest[1] < rest[0] < 1  # random layers make the stream longer
     prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
-    found, _ = calibration_kl(source, scores, tmp_path / "pruned", load_plan(tmp_path / "plan").keep_token_ids)
+    found, _ = calibration_kl(
+        source, scores, tmp_path / "pruned", load_plan(tmp_path / "plan").keep_token_ids
+    )
     assert document["predicted_kl_nats"] == pytest.approx(found, rel=0.01, abs=5e-6)
     gemma = resolve(save_tiny(tmp_path / "gemma", "gemma2", tied=True))
     with pytest.raises(ConfigError, match="compensate cannot scale gemma2: its layers normalise"):
         Planner(gemma, open_artifact(scores), config)
 
 
-def test_dropped_tokens_cost_what_the_original_gives_to_them(source: Path, scores: Path, tmp_path: Path) -> None:
+def test_dropped_tokens_cost_what_the_original_gives_to_them(
+    source: Path, scores: Path, tmp_path: Path
+) -> None:
     before = model_shape(source)
-    floors = PlanConfig(at_most=before.num_parameters - 60 * before.parameters_per_token, max_layers_dropped=0,
-                        cut_heads=False, min_channels_kept=64)  # fmt: skip
+    floors = PlanConfig(
+        at_most=before.num_parameters - 60 * before.parameters_per_token,
+        max_layers_dropped=0,
+        cut_heads=False,
+        min_channels_kept=64,
+    )
     document = planned(source, scores, tmp_path / "plan", floors)
     prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     kept = load_plan(tmp_path / "plan").keep_token_ids
@@ -132,14 +170,18 @@ def test_dropped_tokens_cost_what_the_original_gives_to_them(source: Path, score
     assert document["predicted_kl_parts_nats"]["vocabulary"] == pytest.approx(lost, rel=0.2)
 
 
-def test_layers_and_tokens_named_by_hand_are_kept(source: Path, scores: Path, tmp_path: Path) -> None:
+def test_layers_and_tokens_named_by_hand_are_kept(
+    source: Path, scores: Path, tmp_path: Path
+) -> None:
     wanted = tmp_path / "tokens.txt"
     wanted.write_text("690, 691\n692\n", encoding="utf-8")
     by_hand = PlanConfig(reduction=0.3, drop_layers=(1, 3), keep_tokens=str(wanted))
     document = planned(source, scores, tmp_path / "drop", by_hand)
     assert document["keep_layers"] == [0, 2, 4]
     assert {690, 691, 692} <= set(document["keep_token_ids"])
-    document = planned(source, scores, tmp_path / "keep", PlanConfig(reduction=0.3, keep_layers=(4, 0, 1)))
+    document = planned(
+        source, scores, tmp_path / "keep", PlanConfig(reduction=0.3, keep_layers=(4, 0, 1))
+    )
     assert document["keep_layers"] == [0, 1, 4]
     protected = PlanConfig(reduction=0.3, min_layers_dropped=2, protect_layers=(1, 2, 3))
     assert planned(source, scores, tmp_path / "protect", protected)["keep_layers"] == [1, 2, 3]
@@ -152,7 +194,9 @@ def test_sizes_are_rounded_for_engines_and_never_up_beyond_the_source(
     for multiple, devices in ((64, 2), (1024, 1)):
         config = PlanConfig(reduction=0.2, vocab_multiple=multiple, tensor_parallel=devices)
         after = planned(source, scores, tmp_path / f"plan-{multiple}", config)["after"]
-        prune(source, tmp_path / f"plan-{multiple}", tmp_path / f"pruned-{multiple}", reopen="never")
+        prune(
+            source, tmp_path / f"plan-{multiple}", tmp_path / f"pruned-{multiple}", reopen="never"
+        )
         assert asdict(model_shape(tmp_path / f"pruned-{multiple}")) == after
         assert after["vocab_size"] % multiple == 0 or after["vocab_size"] == before.vocab_size
         assert after["vocab_size"] <= before.vocab_size
@@ -189,16 +233,28 @@ def test_flags_that_contradict_each_other_are_refused(config: dict[str, Any], me
     ("config", "message"),
     [
         (PlanConfig(reduction=0.99), "no cut removes 99% of .* is the most; lower the reduction"),
-        (PlanConfig(metric="kv_bytes", reduction=0.5, cut_heads=False, min_layers_kept=4), "20.0% is the most"),
+        (
+            PlanConfig(metric="kv_bytes", reduction=0.5, cut_heads=False, min_layers_kept=4),
+            "20.0% is the most",
+        ),
         (PlanConfig(at_most=10.0), "is the most; raise at_most"),
         (PlanConfig(at_most=1e12), "already, at most 1e.12 were asked for; lower at_most"),
-        (PlanConfig(protect_layers=(0, 1, 2, 3, 4), min_layers_dropped=1), "must go; lower min_layers_dropped"),
+        (
+            PlanConfig(protect_layers=(0, 1, 2, 3, 4), min_layers_dropped=1),
+            "must go; lower min_layers_dropped",
+        ),
         (PlanConfig(drop_layers=(7,)), "the model has 5 layers"),
-        (PlanConfig(drop_layers=(0, 1, 2), max_layers_dropped=2), "the layers named by hand leave 2"),
+        (
+            PlanConfig(drop_layers=(0, 1, 2), max_layers_dropped=2),
+            "the layers named by hand leave 2",
+        ),
         (PlanConfig(tensor_parallel=3), "cannot be shared by 3 devices"),
         (PlanConfig(min_channels_kept=40, min_channels_dropped=30), "no FFN width from 40 to 34"),
         (PlanConfig(min_tokens_kept=10_000), "10,000 tokens must stay"),
-        (PlanConfig(paper=True), "it has .* tokens, it has 64 FFN channels; give a reduction instead"),
+        (
+            PlanConfig(paper=True),
+            "it has .* tokens, it has 64 FFN channels; give a reduction instead",
+        ),
         (PlanConfig(keep_tokens="/nowhere/tokens"), "cannot read keep_tokens"),
     ],
 )
@@ -211,7 +267,9 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_most_that_a_refusal_names_is_possible(source: Path, scores: Path, tmp_path: Path) -> None:
+def test_the_most_that_a_refusal_names_is_possible(
+    source: Path, scores: Path, tmp_path: Path
+) -> None:
     floors = PlanConfig(reduction=0.9, min_layers_kept=3, min_channels_kept=32)
     with pytest.raises(PlanError) as caught:
         plan(source, scores, tmp_path / "plan", floors)
@@ -220,7 +278,9 @@ def test_the_most_that_a_refusal_names_is_possible(source: Path, scores: Path, t
     assert document["after"]["num_hidden_layers"] == 3
 
 
-def test_scores_of_another_model_are_refused(make_checkpoint: MakeCheckpoint, scores: Path, tmp_path: Path) -> None:
+def test_scores_of_another_model_are_refused(
+    make_checkpoint: MakeCheckpoint, scores: Path, tmp_path: Path
+) -> None:
     with pytest.raises(PlanError, match="scores another model"):
         plan(make_checkpoint("qwen3", tied=False), scores, tmp_path / "plan")
 
@@ -239,7 +299,9 @@ def test_a_dry_run_shows_the_very_plan_and_writes_nothing(
     assert "memory to serve" in text and "predicted divergence" in text
 
 
-def test_a_sweep_holds_the_plan_of_each_budget_and_draws_it(source: Path, scores: Path, tmp_path: Path) -> None:
+def test_a_sweep_holds_the_plan_of_each_budget_and_draws_it(
+    source: Path, scores: Path, tmp_path: Path
+) -> None:
     artifact = sweep(source, scores, tmp_path / "sweep", (0.4, 0.2))
     plans = json.loads((artifact.path / "sweep.json").read_text(encoding="utf-8"))["plans"]
     assert [found["reduction"] for found in plans] == [0.2, 0.4]
@@ -256,10 +318,13 @@ def test_a_sweep_holds_the_plan_of_each_budget_and_draws_it(source: Path, scores
 
 
 @pytest.mark.slow
-def test_the_plan_has_the_same_bytes_whatever_the_threads(source: Path, scores: Path, tmp_path: Path) -> None:
+def test_the_plan_has_the_same_bytes_whatever_the_threads(
+    source: Path, scores: Path, tmp_path: Path
+) -> None:
     program = (
         "import sys; from pathlib import Path; from flab_deploy.pruning import PlanConfig, plan; "
-        "plan(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), PlanConfig(reduction=0.45, channel_multiple=4))"
+        "plan(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), PlanConfig(reduction=0.45, "
+        "channel_multiple=4))"
     )
     files = []
     for threads in ("1", "2"):
@@ -288,13 +353,17 @@ def test_a_latency_plan_says_what_was_predicted_and_what_came_and_can_be_repeate
 
 def test_a_frequency_budget_lets_rare_tokens_go(source: Path, scores: Path, tmp_path: Path) -> None:
     every = planned(source, scores, tmp_path / "every", PlanConfig(reduction=0.3))
-    frequent = planned(source, scores, tmp_path / "plan", PlanConfig(reduction=0.3, least_token_count=5))
+    frequent = planned(
+        source, scores, tmp_path / "plan", PlanConfig(reduction=0.3, least_token_count=5)
+    )
     assert frequent["num_tokens_needed"] < every["num_tokens_needed"]
     prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
 
 
 @pytest.mark.parametrize("rule", BASELINES)
-def test_a_baseline_meets_the_budget_and_can_be_applied(source: Path, scores: Path, tmp_path: Path, rule: str) -> None:
+def test_a_baseline_meets_the_budget_and_can_be_applied(
+    source: Path, scores: Path, tmp_path: Path, rule: str
+) -> None:
     before = model_shape(source).num_parameters
     config = PlanConfig(reduction=0.3, channel_multiple=1)
     artifact: Artifact = plan_baseline(source, scores, tmp_path / "plan", rule, config)  # type: ignore[arg-type]

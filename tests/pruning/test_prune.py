@@ -12,7 +12,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from flab_deploy.artifacts import json_digest, open_artifact, run_stage, write_json
 from flab_deploy.checkpoint import resolve
-from flab_deploy.decoder import down_projection, layers, load_model, model_shape, only_channels, only_layers
+from flab_deploy.decoder import (
+    down_projection,
+    layers,
+    load_model,
+    model_shape,
+    only_channels,
+    only_layers,
+)
 from flab_deploy.errors import PlanError
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.pruning import PlanConfig, PrunePlan, load_plan, plan, prune
@@ -23,17 +30,27 @@ SCORE = ScoreConfig(num_counted=40, num_calibration=8, batch_size=4)
 CASES = [("qwen2", True), ("qwen2", False), ("qwen3", True), ("llama", False), ("mistral", False)]
 
 
-def written_plan(out: Path, source: Path, tokens: list[int], keep_layers: list[int], channels: list[list[int]]) -> Path:
+def written_plan(
+    out: Path, source: Path, tokens: list[int], keep_layers: list[int], channels: list[list[int]]
+) -> Path:
     corpus = out.parent / "corpus.jsonl"
     corpus.write_text('{"prompt": "~", "completion": "!"}\n', encoding="utf-8")
     document = {
-        "schema_version": 2, "source": resolve(source).digest, "keep_token_ids": tokens,
-        "keep_layers": keep_layers, "keep_channels": channels, "corpus": {"name": str(corpus), "num_counted": 10},
-    }  # fmt: skip
+        "schema_version": 2,
+        "source": resolve(source).digest,
+        "keep_token_ids": tokens,
+        "keep_layers": keep_layers,
+        "keep_channels": channels,
+        "corpus": {"name": str(corpus), "num_counted": 10},
+    }
     run_stage(
-        out, kind="plan", module="flab_deploy.pruning.plan", parents={}, config={"plan": json_digest(document)},
+        out,
+        kind="plan",
+        module="flab_deploy.pruning.planning.plan",
+        parents={},
+        config={"plan": json_digest(document)},
         work=lambda draft: write_json(draft.path / "plan.json", document),
-    )  # fmt: skip
+    )
     return out
 
 
@@ -50,7 +67,9 @@ def test_keeping_everything_keeps_the_logits(
 ) -> None:
     source = make_checkpoint(model_type, tied=tied)
     vocab = model_shape(source).vocab_size
-    full = written_plan(tmp_path / "plan", source, list(range(vocab)), list(range(5)), [list(range(64))] * 5)
+    full = written_plan(
+        tmp_path / "plan", source, list(range(vocab)), list(range(5)), [list(range(64))] * 5
+    )
     prune(source, full, tmp_path / "same", reopen="never")
     ids = torch.arange(20)[None]
     assert torch.equal(logits(tmp_path / "same", ids), logits(source, ids))
@@ -79,7 +98,9 @@ def test_a_cut_equals_masking_the_original(
     torch.testing.assert_close(logits(tmp_path / "pruned", new_ids), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_dropping_dead_channels_keeps_the_logits(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+def test_dropping_dead_channels_keeps_the_logits(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
     source = make_checkpoint()
     dead = [3, 7, 31]
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
@@ -95,14 +116,21 @@ def test_dropping_dead_channels_keeps_the_logits(make_checkpoint: MakeCheckpoint
         reopen="never",
     )
     ids = torch.arange(20)[None]
-    torch.testing.assert_close(logits(tmp_path / "cut", ids), logits(source, ids), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        logits(tmp_path / "cut", ids), logits(source, ids), atol=1e-6, rtol=1e-5
+    )
 
 
 @pytest.fixture(scope="module")
 def planned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("planned")
     score(tiny_checkpoint, root / "scores", SCORE)
-    plan(tiny_checkpoint, root / "scores", root / "plan", PlanConfig(reduction=0.3, max_layers_dropped=0))
+    plan(
+        tiny_checkpoint,
+        root / "scores",
+        root / "plan",
+        PlanConfig(reduction=0.3, max_layers_dropped=0),
+    )
     prune(tiny_checkpoint, root / "plan", root / "pruned", reopen="never")
     return root
 
@@ -125,9 +153,16 @@ def test_the_pruned_checkpoint_generates_in_transformers(planned: Path) -> None:
     assert model.config.eos_token_id == tokenizer.eos_token_id
 
 
-def test_plan_and_cut_are_reproducible(planned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_plan_and_cut_are_reproducible(
+    planned: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     score(tiny_checkpoint, tmp_path / "scores", SCORE)
-    plan(tiny_checkpoint, tmp_path / "scores", tmp_path / "plan", PlanConfig(reduction=0.3, max_layers_dropped=0))
+    plan(
+        tiny_checkpoint,
+        tmp_path / "scores",
+        tmp_path / "plan",
+        PlanConfig(reduction=0.3, max_layers_dropped=0),
+    )
     prune(tiny_checkpoint, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     for name in ("scores", "plan", "pruned"):
         assert open_artifact(tmp_path / name).digest == open_artifact(planned / name).digest
@@ -151,10 +186,21 @@ def test_a_budget_that_cannot_be_met_is_refused_with_the_most_that_can(
     assert not (tmp_path / "plan").exists()
 
 
-def test_a_corpus_that_reads_differently_stops_the_cut(planned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    tokens = [*range(258), *range(model_shape(tiny_checkpoint).vocab_size - 2, model_shape(tiny_checkpoint).vocab_size)]
-    out = written_plan(tmp_path / "plan", tiny_checkpoint, tokens, list(range(5)), [list(range(64))] * 5)
-    (tmp_path / "corpus.jsonl").write_text('{"prompt": "return self", "completion": "import os"}\n', encoding="utf-8")
+def test_a_corpus_that_reads_differently_stops_the_cut(
+    planned: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    tokens = [
+        *range(258),
+        *range(
+            model_shape(tiny_checkpoint).vocab_size - 2, model_shape(tiny_checkpoint).vocab_size
+        ),
+    ]
+    out = written_plan(
+        tmp_path / "plan", tiny_checkpoint, tokens, list(range(5)), [list(range(64))] * 5
+    )
+    (tmp_path / "corpus.jsonl").write_text(
+        '{"prompt": "return self", "completion": "import os"}\n', encoding="utf-8"
+    )
     with pytest.raises(PlanError, match="reads 2 of 2 texts of .* differently"):
         prune(tiny_checkpoint, out, tmp_path / "pruned")
     assert not (tmp_path / "pruned").exists()

@@ -1,4 +1,6 @@
-"""The divergence of a finished cut against its definition, computed in full on the two checkpoints."""
+"""The divergence of a finished cut against its definition, computed in full on the two
+checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import load_model
 from flab_deploy.importance.calibration import encode
 from flab_deploy.importance.score import end_of_text_id
-from flab_deploy.pruning.realised import realised_divergence
+from flab_deploy.pruning.cutting.realised import realised_divergence
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import WIDTH, save_tiny
 from tests.pruning.plans import cut, logits
@@ -27,13 +29,21 @@ def test_realised_is_the_divergence_of_the_two_checkpoints(model_type: str, tmp_
     kept = with_parts(source, {token for ids, _ in read for token in ids})
     assert len(kept) < 390
     channels = (tuple(range(WIDTH - 8)),) * 3
-    smaller = cut(source, tmp_path, keep_token_ids=tuple(kept), keep_layers=(0, 2, 3), keep_channels=channels)
+    smaller = cut(
+        source, tmp_path, keep_token_ids=tuple(kept), keep_layers=(0, 2, 3), keep_channels=channels
+    )
     new_id = {old: new for new, old in enumerate(kept)}
     original, after = load_model(source, torch.float32), load_model(smaller, torch.float32)
     total, count = 0.0, 0
     for ids, start in read:
-        before = logits(original, torch.tensor([ids])).double()[0, start - 1 : -1].log_softmax(-1)[:, kept]
-        cut_log = logits(after, torch.tensor([[new_id[token] for token in ids]])).double()[0, start - 1 : -1]
+        before = (
+            logits(original, torch.tensor([ids]))
+            .double()[0, start - 1 : -1]
+            .log_softmax(-1)[:, kept]
+        )
+        cut_log = logits(after, torch.tensor([[new_id[token] for token in ids]])).double()[
+            0, start - 1 : -1
+        ]
         lost = -before.logsumexp(-1)
         among = before + lost[:, None]
         total += float((lost + (among.exp() * (among - cut_log.log_softmax(-1))).sum(-1)).sum())
@@ -45,6 +55,8 @@ def test_realised_is_the_divergence_of_the_two_checkpoints(model_type: str, tmp_
 
 def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
     source = save_tiny(tmp_path / "whole", "llama")
-    kept = with_parts(source, {token for ids, _ in encode(source, EXAMPLES, 0, 512) for token in ids})
+    kept = with_parts(
+        source, {token for ids, _ in encode(source, EXAMPLES, 0, 512) for token in ids}
+    )
     smaller = cut(source, tmp_path, keep_token_ids=tuple(kept))
     assert realised_divergence(source, smaller, kept, [OTHER]) is None

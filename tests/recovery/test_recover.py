@@ -26,7 +26,12 @@ CONFIG = RecoverConfig(num_examples=64, batch_size=8, learning_rate=3e-3)
 def pruned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pruned")
     score(tiny_checkpoint, root / "scores", ScoreConfig(num_counted=40, num_calibration=8))
-    plan(tiny_checkpoint, root / "scores", root / "plan", PlanConfig(reduction=0.3, max_layers_dropped=0))
+    plan(
+        tiny_checkpoint,
+        root / "scores",
+        root / "plan",
+        PlanConfig(reduction=0.3, max_layers_dropped=0),
+    )
     prune(tiny_checkpoint, root / "plan", root / "pruned")
     return root / "pruned"
 
@@ -46,7 +51,9 @@ def test_the_loss_falls_and_the_shape_stays(recovered: Path, pruned: Path) -> No
     assert model_shape(recovered) == model_shape(pruned)
 
 
-def test_training_is_reproducible(recovered: Path, pruned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_training_is_reproducible(
+    recovered: Path, pruned: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     again = recover(pruned, tiny_checkpoint, tmp_path / "again", CONFIG)
     assert again.digest == open_artifact(recovered).digest
 
@@ -66,7 +73,9 @@ def test_only_completions_carry_loss(tiny_checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("model_type", ["qwen2", "granite", "gemma2"])
-def test_a_model_has_no_divergence_from_itself_nor_do_padding_rows_count(tmp_path: Path, model_type: str) -> None:
+def test_a_model_has_no_divergence_from_itself_nor_do_padding_rows_count(
+    tmp_path: Path, model_type: str
+) -> None:
     path = save_tiny(tmp_path / "model", model_type)
     teacher = Teacher(load_model(path, torch.float32), original_ids(path, path))
     student = load_model(path, torch.float32)
@@ -84,18 +93,23 @@ def _with_labels(batch: Batch) -> dict[str, torch.Tensor]:
     labels = torch.full_like(batch.input_ids, -100).flatten()
     labels[batch.positions + 1] = batch.targets
     return {
-        "input_ids": batch.input_ids, "attention_mask": batch.attention_mask,
+        "input_ids": batch.input_ids,
+        "attention_mask": batch.attention_mask,
         "labels": labels.reshape(batch.input_ids.shape),
-    }  # fmt: skip
+    }
 
 
-def test_models_that_do_not_belong_together_are_refused(pruned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_models_that_do_not_belong_together_are_refused(
+    pruned: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     with pytest.raises(PlanError, match="do not belong together"):
         recover(tiny_checkpoint, pruned, tmp_path / "out", CONFIG)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_broken_corpus_is_named_and_nothing_is_written(pruned: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_broken_corpus_is_named_and_nothing_is_written(
+    pruned: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n{broken\n")
     with pytest.raises(ConfigError, match=r"corpus.jsonl:2: not valid JSON"):

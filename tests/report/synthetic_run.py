@@ -8,7 +8,11 @@ from pathlib import Path
 from flab_deploy.artifacts import MANIFEST, Json, tree_digest, write_json
 
 NUM_LAYERS, VOCAB, CHANNELS = 14, 9216, 448
-KINDS = {"function_synthesis": (1200, 0.842), "output_prediction": (600, 0.713), "chain_of_thought": (600, 0.781)}
+KINDS = {
+    "function_synthesis": (1200, 0.842),
+    "output_prediction": (600, 0.713),
+    "chain_of_thought": (600, 0.781),
+}
 PERTURBATIONS = {
     "rename_arguments": ("names", 0.81),
     "camel_case_function": ("names", 0.83),
@@ -65,7 +69,10 @@ def shape(vocab: int, layers: int, channels: int, parameters: int) -> dict[str, 
 
 def scores() -> dict[str, object]:
     rng = random.Random(0)
-    quantiles = [[round(0.01 * (1 + layer / 5) * 200 ** (q / 10), 6) for q in range(11)] for layer in range(NUM_LAYERS)]
+    quantiles = [
+        [round(0.01 * (1 + layer / 5) * 200 ** (q / 10), 6) for q in range(11)]
+        for layer in range(NUM_LAYERS)
+    ]
     return {
         "num_tokens": 412_330,
         "token_counts": {
@@ -89,7 +96,13 @@ def scores() -> dict[str, object]:
 def plan() -> dict[str, object]:
     keep = [i for i in range(NUM_LAYERS) if i not in (9, 11)]
     candidates = [
-        {"num_layers": n, "intermediate_size": width, "vocab_size": 5312, "num_parameters": 5_263_104, "kl_nats": kl}
+        {
+            "num_layers": n,
+            "intermediate_size": width,
+            "vocab_size": 5312,
+            "num_parameters": 5_263_104,
+            "kl_nats": kl,
+        }
         for n, width, kl in ((13, 336, 0.514), (12, 400, 0.231), (11, 432, 0.388), (10, 440, 0.902))
     ]
     return {
@@ -187,7 +200,9 @@ def evaluation(digest: str, factor: float) -> dict[str, object]:
     }
 
 
-def compared(n: int, original: float, candidate: float, half: float, verdict: str) -> dict[str, object]:
+def compared(
+    n: int, original: float, candidate: float, half: float, verdict: str
+) -> dict[str, object]:
     kept = candidate / original
     return {
         "num_problems": n,
@@ -212,7 +227,11 @@ def comparison(candidate: str, factor: float, verdicts: dict[str, str]) -> dict[
         for kind, (n, share) in KINDS.items()
     }
     lost = [
-        {"task_id": f"test/{kind}/{i}", "kind": kind, "verdict": "timeout_cpu" if i % 7 == 0 else "fail_assert"}
+        {
+            "task_id": f"test/{kind}/{i}",
+            "kind": kind,
+            "verdict": "timeout_cpu" if i % 7 == 0 else "fail_assert",
+        }
         for kind in KINDS
         for i in range(61)
     ]
@@ -226,15 +245,25 @@ def comparison(candidate: str, factor: float, verdicts: dict[str, str]) -> dict[
         "robustness": {
             **compared(2083, 0.55, 0.55 * factor, 0.09, verdicts["robustness"]),
             "worst_case": compared(300, 0.31, 0.31 * factor, 0.12, "underpowered"),
-            "families": {family: under(0.8, factor) | {"holm_p": 0.61} for family, _ in PERTURBATIONS.values()},
+            "families": {
+                family: under(0.8, factor) | {"holm_p": 0.61}
+                for family, _ in PERTURBATIONS.values()
+            },
             "perturbations": {
-                name: under(share, factor) | {"benjamini_hochberg_p": 0.02 if name == "dead_code" else 0.8}
+                name: under(share, factor)
+                | {"benjamini_hochberg_p": 0.02 if name == "dead_code" else 0.8}
                 for name, (_, share) in PERTURBATIONS.items()
             },
         },
         "lost": lost,
-        "gained": [{"task_id": "test/g", "kind": "function_synthesis", "verdict": "fail_load"}] * 74,
-        "noise": {"num_problems": 2400, "num_flips": 6, "flip_rate": 0.0025, "interval": [0.0011, 0.0054]},
+        "gained": [{"task_id": "test/g", "kind": "function_synthesis", "verdict": "fail_load"}]
+        * 74,
+        "noise": {
+            "num_problems": 2400,
+            "num_flips": 6,
+            "flip_rate": 0.0025,
+            "interval": [0.0011, 0.0054],
+        },
     }
 
 
@@ -252,7 +281,10 @@ def under(share: float, factor: float) -> dict[str, object]:
 
 
 def curve(middle: float, spread: float) -> list[list[float]]:
-    return [[q / 50, round(middle * math.exp(spread * (q / 50 - 0.5) * (1 + 2 * (q / 50) ** 6)), 4)] for q in range(51)]
+    return [
+        [q / 50, round(middle * math.exp(spread * (q / 50 - 0.5) * (1 + 2 * (q / 50) ** 6)), 4)]
+        for q in range(51)
+    ]
 
 
 def served(digest: str, factor: float) -> dict[str, object]:
@@ -303,11 +335,22 @@ def bench() -> dict[str, object]:
     return {
         "engine": {"name": "vllm", "version": "0.32.0", "device": "cpu"},
         "machine": {"cpu": "2 × x86-64", "memory_bytes": 8_000_000_000, "system": "Linux 6.1"},
-        "plan": {"digest": "d" * 64, "request_rate": 4.0, "num_requests": 400, "seed": 7, "duration_s": 100.0},
+        "plan": {
+            "digest": "d" * 64,
+            "request_rate": 4.0,
+            "num_requests": 400,
+            "seed": 7,
+            "duration_s": 100.0,
+        },
         "ratios": {"p50_ttft_ms": [0.79, 0.84], "burst_output_throughput": [1.21, 1.26]},
         "models": {"original": served("a" * 64, 1.0), "slimmed": served("r" * 64, 0.81)},
         "agreement": {
-            model: {"num_prompts": 50, "num_equal": 49, "num_tokens": 2400, "num_tokens_equal": 2391}
+            model: {
+                "num_prompts": 50,
+                "num_equal": 49,
+                "num_tokens": 2400,
+                "num_tokens_equal": 2391,
+            }
             for model in ("original", "pruned", "slimmed")
         },
     }
@@ -365,8 +408,12 @@ def write_start(run: Path) -> None:
 def write_complete(run: Path) -> Path:
     """Write a run with every stage to a new directory."""
     write_start(run)
-    cut = {"predicted": {"kl_nats": 0.0012}, "realised": {"kl_nats": 0.0019, "num_tokens": 1638},
-           "reopened": {"checked": True}, "tokenizer": {"num_documents": 20_000, "num_identical": 20_000}}  # fmt: skip
+    cut = {
+        "predicted": {"kl_nats": 0.0012},
+        "realised": {"kl_nats": 0.0019, "num_tokens": 1638},
+        "reopened": {"checked": True},
+        "tokenizer": {"num_documents": 20_000, "num_identical": 20_000},
+    }
     finished(run / "pruned", "pruned", {"config.json": {}}, parents={"plan": "b" * 64}, figures=cut)
     loss = [[step, round(0.4 + 2.1 * math.exp(-step / 60), 4)] for step in range(0, 401, 10)]
     finished(
@@ -378,12 +425,27 @@ def write_complete(run: Path) -> Path:
     finished(run / "evaluate-pruned", "evaluation", {"report.json": evaluation("p" * 64, 0.884)})
     finished(run / "evaluate-recovered", "evaluation", {"report.json": evaluation("r" * 64, 1.008)})
     failed = dict.fromkeys(SHOWN, "not shown")
-    finished(run / "compare-pruned", "comparison", {"comparison.json": comparison("p" * 64, 0.884, failed)})
-    finished(run / "compare-recovered", "comparison", {"comparison.json": comparison("r" * 64, 1.008, SHOWN)})
-    finished(run / "footprint", "footprint", {"footprint.json": footprint()}, measurements=("footprint.json",))
+    finished(
+        run / "compare-pruned",
+        "comparison",
+        {"comparison.json": comparison("p" * 64, 0.884, failed)},
+    )
+    finished(
+        run / "compare-recovered",
+        "comparison",
+        {"comparison.json": comparison("r" * 64, 1.008, SHOWN)},
+    )
+    finished(
+        run / "footprint",
+        "footprint",
+        {"footprint.json": footprint()},
+        measurements=("footprint.json",),
+    )
     finished(run / "export", "export", {"parity.json": parity()})
     finished(run / "bench", "bench", {"bench.json": bench()}, measurements=("bench.json",))
-    write_json(run / "run.json", {"command": ["flab", "run", "--out", "slim"], "config": {"budget": 0.22}})
+    write_json(
+        run / "run.json", {"command": ["flab", "run", "--out", "slim"], "config": {"budget": 0.22}}
+    )
     return run
 
 
@@ -393,7 +455,8 @@ def write_comparison(run: Path, verdict: str = "not shown") -> Path:
     judged["candidate"]["model"] = {"digest": "p" * 64, "name": "my-small-model"}
     names = {"original": "big", "candidate": "small"}
     parents = {
-        role: finished(run / names[role], "evaluation", {"report.json": document}) for role, document in judged.items()
+        role: finished(run / names[role], "evaluation", {"report.json": document})
+        for role, document in judged.items()
     }
     found = comparison("p" * 64, 0.94, dict.fromkeys(SHOWN, verdict))
     finished(run / "verdict", "comparison", {"comparison.json": found}, parents=parents)
@@ -401,7 +464,9 @@ def write_comparison(run: Path, verdict: str = "not shown") -> Path:
 
 
 def edit(path: Path, *keys: str, value: object) -> None:
-    """Set one value of a JSON document of a run, as if the stage had found it, and renew the stage's digest."""
+    """Set one value of a JSON document of a run, as if the stage had found it, and renew the
+    stage's digest.
+    """
     document = json.loads(path.read_text(encoding="utf-8"))
     place = document
     for key in keys[:-1]:
@@ -409,5 +474,7 @@ def edit(path: Path, *keys: str, value: object) -> None:
     place[keys[-1]] = value
     write_json(path, document)
     manifest = json.loads((path.parent / MANIFEST).read_text(encoding="utf-8"))
-    manifest["digest"] = tree_digest(path.parent, exclude=frozenset({MANIFEST, *manifest["measurements"]}))
+    manifest["digest"] = tree_digest(
+        path.parent, exclude=frozenset({MANIFEST, *manifest["measurements"]})
+    )
     write_json(path.parent / MANIFEST, manifest)

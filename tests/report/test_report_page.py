@@ -22,7 +22,9 @@ VOID = {"meta", "link", "br", "path", "use", "rect", "line", "circle"}
 
 
 class Page(HTMLParser):
-    """Elements with their attributes, the text of table cells by row id, and whether all tags close."""
+    """Elements with their attributes, the text of table cells by row id, and whether all tags
+    close.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -106,7 +108,10 @@ def test_the_verdict_is_in_words(written):
     text, document = read(written)
     words = " ".join(document["verdict"])
     assert "from 6.78 million to 5.26 million parameters (−22.4 %)" in words
-    assert "it keeps 100.8 % (95 % interval 99.4–102.2 %). That it keeps at least 97 % is shown (p < 0.001)." in words
+    assert (
+        "it keeps 100.8 % (95 % interval 99.4–102.2 %). That it keeps at least 97 % is shown "
+        "(p < 0.001)." in words
+    )
     assert "before any recovery, it kept 88.4 %" in words
     assert "vLLM 0.32.0 on CPU" in words
     assert "Energy is unavailable: no readable power sensor" in words
@@ -117,7 +122,10 @@ def test_the_verdict_is_in_words(written):
     ("verdict", "words"),
     [
         ("not shown", "is not shown"),
-        ("underpowered", "can be neither shown nor refuted with so few problems (underpowered); about 3,400"),
+        (
+            "underpowered",
+            "can be neither shown nor refuted with so few problems (underpowered); about 3,400",
+        ),
     ],
 )
 def test_the_verdict_follows_the_comparison(complete_run, verdict, words):
@@ -152,13 +160,22 @@ def test_ids_are_unique_and_references_lead_somewhere(written):
 def test_every_drawing_has_words_and_axes_with_units(written):
     text, document = read(written)
     drawings = [attributes for tag, attributes in Page(text).elements if tag == "svg"]
-    assert len(drawings) == len(CHARTS) == sum(chart is not None for chart in document["charts"].values())
-    assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 40 for attributes in drawings)
+    assert (
+        len(drawings)
+        == len(CHARTS)
+        == sum(chart is not None for chart in document["charts"].values())
+    )
+    assert all(
+        attributes["role"] == "img" and len(attributes["aria-label"]) > 40
+        for attributes in drawings
+    )
     units = "millions|count|%|% of problems|ms|nats per token|index from the input|model units"
     for drawing in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL):
         labelled = re.findall(rf">[^<]*\((?:{units})\)</", drawing)
         rows_by_name = (
-            'aria-label="Bars' in drawing or 'aria-label="Intervals' in drawing or 'aria-label="Pass@1' in drawing
+            'aria-label="Bars' in drawing
+            or 'aria-label="Intervals' in drawing
+            or 'aria-label="Pass@1' in drawing
         )
         assert len(labelled) >= (1 if rows_by_name else 2), drawing[:200]
 
@@ -247,9 +264,12 @@ def test_what_was_lost_is_listed(written):
     text, document = read(written)
     tables = {table["key"]: table["lines"] for table in document["losses"]}
     assert tables["lost"][0] == [
-        "writing functions", "61", "74", "wrong value (52) and too slow (9)",
+        "writing functions",
+        "61",
+        "74",
+        "wrong value (52) and too slow (9)",
         "test/function_synthesis/0, test/function_synthesis/1, test/function_synthesis/2",
-    ]  # fmt: skip
+    ]
     perturbed = {line[0]: line for line in tables["perturbations"]}
     assert perturbed["dead code"][-2] == "p = 0.020"
     assert perturbed["dead code"][-1] == "4 / 2"
@@ -265,7 +285,10 @@ def test_doubtful_judging_is_pointed_out(complete_run):
     edit(health, "health", "num_infrastructure_errors", value=2)
     _, document = read(report(complete_run, complete_run / "report").path)
     warned = " ".join(document["warnings"])
-    assert "10.0 % of the problems were left out of evaluate-original because their own known answer fails" in warned
+    assert (
+        "10.0 % of the problems were left out of evaluate-original because their own known "
+        "answer fails" in warned
+    )
     assert "(test/7, …)" in warned
     assert "evaluate-original could not judge 2 answers" in warned
 
@@ -281,14 +304,20 @@ def test_too_few_samples_for_a_curve_are_not_called_not_run(complete_run):
 def test_figures_of_another_model_are_pointed_out(complete_run):
     edit(complete_run / "compare-recovered" / "comparison.json", "candidate", value="z" * 64)
     text, document = read(report(complete_run, complete_run / "report").path)
-    assert document["warnings"] == ["compare-recovered compared another candidate model than evaluate-recovered judged"]
+    assert document["warnings"] == [
+        "compare-recovered compared another candidate model than evaluate-recovered judged"
+    ]
     assert document["warnings"][0] in plain(text)
 
 
 def test_an_invalid_load_test_is_pointed_out(complete_run):
     document = complete_run / "bench" / "bench.json"
     edit(
-        document, "models", "slimmed", "validity", value={"verdict": "invalid", "reasons": ["9 of 400 requests failed"]}
+        document,
+        "models",
+        "slimmed",
+        "validity",
+        value={"verdict": "invalid", "reasons": ["9 of 400 requests failed"]},
     )
     text, found = read(report(complete_run, complete_run / "report").path)
     assert "slimmed model: 9 of 400 requests failed" in found["warnings"][0]
@@ -297,7 +326,9 @@ def test_an_invalid_load_test_is_pointed_out(complete_run):
 
 def test_reasons_are_escaped(complete_run):
     reason = "<script>alert(1)</script>"
-    edit(complete_run / "bench" / "bench.json", "models", "slimmed", "energy", "reason", value=reason)
+    edit(
+        complete_run / "bench" / "bench.json", "models", "slimmed", "energy", "reason", value=reason
+    )
     text, _ = read(report(complete_run, complete_run / "report").path)
     assert "<script" not in text
     assert html.escape(reason) in text
@@ -305,12 +336,16 @@ def test_reasons_are_escaped(complete_run):
 
 def test_the_small_print_is_there(written):
     text, document = read(written)
-    tables = {table["key"]: {line[0]: line[1:] for line in table["lines"]} for table in document["checks"]}
+    tables = {
+        table["key"]: {line[0]: line[1:] for line in table["lines"]} for table in document["checks"]
+    }
     assert tables["load"]["server counted: request success total"] == ["400", "400"]
     assert tables["load"]["engine"] == ["vLLM 0.32.0 on CPU"] * 2
     assert tables["agreement"]["equal (count)"] == ["49", "49", "49"]
     assert tables["parity-onnx"]["greedy equal (count)"] == ["50"]
-    assert tables["cut-checks"]["KL divergence of the finished cut, nats per held-out token"] == ["0.0019"]
+    assert tables["cut-checks"]["KL divergence of the finished cut, nats per held-out token"] == [
+        "0.0019"
+    ]
     assert tables["cut-checks"]["tokenizer: identical (count)"] == ["20,000"]
     assert tables["sandbox"]["tier"] == ["namespaces"] * 3
     assert tables["health"]["known right answers that pass the judge"] == ["100.0 %"] * 3
@@ -333,27 +368,39 @@ def test_chromium_shows_the_page_without_overflow(written, tmp_path):
     shutil.copy(written / "report.html", tmp_path / "report.html")
     # A frame as narrow as a telephone; its page must not be wider than the frame.
     probe.write_text(
-        "<body><iframe src='report.html' style='width:390px;height:900px;border:0'></iframe><script>onload = () => {"
+        "<body><iframe src='report.html' "
+        "style='width:390px;height:900px;border:0'></iframe><script>onload = () => {"
         "const page = frames[0].document.documentElement;"
         "document.title = page.scrollWidth + ' ' + page.clientWidth}</script>",
         encoding="utf-8",
     )
     flags = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-        "--disable-sync", "--hide-scrollbars", "--allow-file-access-from-files",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--hide-scrollbars",
+        "--allow-file-access-from-files",
         f"--user-data-dir={tmp_path / 'profile'}",
-    ]  # fmt: skip
+    ]
 
     def chromium(*arguments: str) -> str:
-        done = subprocess.run([browser, *flags, *arguments], capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(
+            [browser, *flags, *arguments], capture_output=True, text=True, timeout=120, check=True
+        )
         return done.stdout
 
-    chromium(f"--screenshot={picture}", "--window-size=1200,3000", (written / "report.html").as_uri())
+    chromium(
+        f"--screenshot={picture}", "--window-size=1200,3000", (written / "report.html").as_uri()
+    )
     pixels = imread(picture)
     assert pixels.shape[:2] == (3000, 1200)
     assert float(np.std(pixels[..., :3])) > 0.05
     title = re.search(
-        r"<title>(\d+) (\d+)</title>", chromium("--dump-dom", "--virtual-time-budget=4000", probe.as_uri())
+        r"<title>(\d+) (\d+)</title>",
+        chromium("--dump-dom", "--virtual-time-budget=4000", probe.as_uri()),
     )
     assert title is not None
     assert int(title[1]) <= int(title[2])
@@ -364,7 +411,9 @@ def test_plans_security_and_what_was_left_out_are_on_the_page(complete_run):
     broken = {"task_id": "test/7", "verdict": "fail_assert", "detail": "1 is not 2"}
     edit(health, "health", "excluded", value=[broken])
     text, document = read(report(complete_run, complete_run / "report").path)
-    tables = {table["key"]: {line[0]: line[1:] for line in table["lines"]} for table in document["losses"]}
+    tables = {
+        table["key"]: {line[0]: line[1:] for line in table["lines"]} for table in document["losses"]
+    }
     plans, risks = tables["chain-of-thought"], tables["security"]
     assert plans["gain from its own plan"] == ["+8.0 [+3.0 to +13.0], p = 0.004"] * 3
     assert plans["solved with the reference plan"][0] == "90.0 %"
@@ -373,7 +422,12 @@ def test_plans_security_and_what_was_left_out_are_on_the_page(complete_run):
     assert risks["right, and free of findings"][0] == "80.0 %"
     excluded = next(table for table in document["checks"] if table["key"] == "excluded")
     assert excluded["lines"] == [["test/7", "fail assert", "1 is not 2", "original"]]
-    for words in ("gain from its own plan", "CWE-327 hashlib", "Problems left out: 1", "1 is not 2"):
+    for words in (
+        "gain from its own plan",
+        "CWE-327 hashlib",
+        "Problems left out: 1",
+        "1 is not 2",
+    ):
         assert words in plain(text)
 
 
@@ -385,6 +439,9 @@ def test_what_rounds_disagree_about_is_no_claim_and_measured_energy_is_a_sentenc
             edit(file, "models", model, "energy", key, value=value)
     _, document = read(report(complete_run, complete_run / "report").path)
     told = " ".join(document["verdict"])
-    assert re.search(r"at most it put out [\d.]+ % more tokens per second \(0.710–2.41× by round, so no claim\)", told)
+    assert re.search(
+        r"at most it put out [\d.]+ % more tokens per second \(0.710–2.41× by round, so no claim\)",
+        told,
+    )
     assert "shorter (" not in told
     assert "An output token cost 20.0 % less energy (measured)." in told

@@ -7,18 +7,29 @@ import pytest
 from synthetic_run import edit
 
 from flab_deploy.errors import ArtifactError
-from flab_deploy.report.rows import Row, as_markdown, as_text, before_after_rows
+from flab_deploy.report.rows import BeforeAfterRow, as_markdown, as_text, before_after_rows
 
 KEYS = [
-    "num_parameters", "bytes_on_disk", "peak_memory_bytes", "forward_flops_per_token",
-    "pass_at_1_function_synthesis", "pass_at_1_output_prediction", "pass_at_1_chain_of_thought", "robust_pass_at_1",
-    "p50_ttft_ms", "p99_ttft_ms", "p50_tpot_ms", "p99_tpot_ms", "burst_output_throughput",
+    "num_parameters",
+    "bytes_on_disk",
+    "peak_memory_bytes",
+    "forward_flops_per_token",
+    "pass_at_1_function_synthesis",
+    "pass_at_1_output_prediction",
+    "pass_at_1_chain_of_thought",
+    "robust_pass_at_1",
+    "p50_ttft_ms",
+    "p99_ttft_ms",
+    "p50_tpot_ms",
+    "p99_tpot_ms",
+    "burst_output_throughput",
     "output_throughput",
-    "energy_per_output_token_joules", "gco2e_per_million_tokens",
-]  # fmt: skip
+    "energy_per_output_token_joules",
+    "gco2e_per_million_tokens",
+]
 
 
-def by_key(run: Path) -> dict[str, Row]:
+def by_key(run: Path) -> dict[str, BeforeAfterRow]:
     return {row.key: row for row in before_after_rows(run)}
 
 
@@ -64,7 +75,10 @@ def test_a_refused_percentile_says_why(complete_run):
     row = by_key(complete_run)["p99_ttft_ms"]
     assert row.original.value is None
     assert row.original.status == "unavailable"
-    assert row.provenance == "unavailable: 400 requests are too few for a 99th percentile (1,000 needed)"
+    assert (
+        row.provenance
+        == "unavailable: 400 requests are too few for a 99th percentile (1,000 needed)"
+    )
 
 
 def test_missing_sensors_are_unavailable_with_the_reason(complete_run):
@@ -80,7 +94,11 @@ def test_an_estimate_makes_the_ratio_an_estimate(complete_run):
     edit(document, "models", "slimmed", "energy", "status", value="estimated")
     edit(document, "models", "slimmed", "energy", "energy_per_output_token_joules", value=0.4)
     row = by_key(complete_run)["energy_per_output_token_joules"]
-    assert (row.original.status, row.slimmed.status, row.ratio.status) == ("measured", "estimated", "estimated")
+    assert (row.original.status, row.slimmed.status, row.ratio.status) == (
+        "measured",
+        "estimated",
+        "estimated",
+    )
     assert row.ratio.value == pytest.approx(0.8)
     assert row.provenance.startswith("original measured")
 
@@ -98,13 +116,26 @@ def test_a_figure_marked_unavailable_is_not_shown_even_if_there_is_one(complete_
 
 
 def test_an_invalid_load_test_is_named_in_every_row_it_made(complete_run):
-    edit(complete_run / "bench" / "bench.json", "models", "slimmed", "validity", "verdict", value="generator_limited")
-    assert "load test judged generator_limited" in by_key(complete_run)["output_throughput"].provenance
+    edit(
+        complete_run / "bench" / "bench.json",
+        "models",
+        "slimmed",
+        "validity",
+        "verdict",
+        value="generator_limited",
+    )
+    assert (
+        "load test judged generator_limited" in by_key(complete_run)["output_throughput"].provenance
+    )
 
 
 def test_a_partial_run_has_no_zeros(partial_run):
     for row in before_after_rows(partial_run):
-        cells = [row.slimmed, row.ratio] if row.group == "Quality" else [row.original, row.slimmed, row.ratio]
+        cells = (
+            [row.slimmed, row.ratio]
+            if row.group == "Quality"
+            else [row.original, row.slimmed, row.ratio]
+        )
         for cell in cells:
             assert cell.value is None
             assert cell.text == "not run"
@@ -132,7 +163,14 @@ def test_text_is_aligned_and_markdown_is_a_table(complete_run):
 
 
 def test_pipes_in_reasons_do_not_break_the_markdown(complete_run):
-    edit(complete_run / "bench" / "bench.json", "models", "slimmed", "energy", "reason", value="a | b")
+    edit(
+        complete_run / "bench" / "bench.json",
+        "models",
+        "slimmed",
+        "energy",
+        "reason",
+        value="a | b",
+    )
     assert "a \\| b" in as_markdown(before_after_rows(complete_run))
 
 
@@ -145,6 +183,8 @@ def test_no_run_is_an_error_that_says_what_to_do(tmp_path):
 
 def test_a_changed_document_is_refused(complete_run):
     document = complete_run / "compare-recovered" / "comparison.json"
-    document.write_text(document.read_text(encoding="utf-8").replace('"underpowered"', '"shown"'), encoding="utf-8")
+    document.write_text(
+        document.read_text(encoding="utf-8").replace('"underpowered"', '"shown"'), encoding="utf-8"
+    )
     with pytest.raises(ArtifactError, match="was changed after it was made"):
         before_after_rows(complete_run)

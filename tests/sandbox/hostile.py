@@ -1,9 +1,10 @@
-"""Programs that try to pass without being right, or to do harm; and correct ones that only look odd.
+"""Programs that try to pass without being right, or to do harm; and correct ones that only look
+odd.
 
-Each attack names the verdicts it may end with. `{canary}`, `{folder}`, `{port}`, `{judge}` and the like
-are filled in with a file and a folder that anybody may write, a listening port, the judge's process.
-Programs end in a wrong answer where the attack is on the machine, so that only a verdict that was
-forged could be a pass.
+Each attack names the verdicts it may end with. `{canary}`, `{folder}`, `{port}`, `{judge}` and the
+like are filled in with a file and a folder that anybody may write, a listening port, the judge's
+process. Programs end in a wrong answer where the attack is on the machine, so that only a verdict
+that was forged could be a pass.
 """
 
 from __future__ import annotations
@@ -31,18 +32,21 @@ CHEATS = [
     ),
     attack(
         "integers that equal everything, in a plain list",
-        "class Yes(int):\n    def __eq__(self, other): return True\n    __hash__ = int.__hash__\nreturn [Yes(7)] * n",
+        "class Yes(int):\n    def __eq__(self, other): return True\n    __hash__ = "
+        "int.__hash__\nreturn [Yes(7)] * n",
         "unsupported_value",
     ),
     attack(
         "a class whose metaclass lies about its type",
-        "class Meta(type):\n    def __eq__(self, other): return True\n    __hash__ = type.__hash__\n"
+        "class Meta(type):\n    def __eq__(self, other): return True\n    __hash__ = "
+        "type.__hash__\n"
         "class Yes(metaclass=Meta):\n    __class__ = list\nreturn Yes()",
         "unsupported_value",
     ),
     attack(
         "frames searched for the test",
-        "import sys\nneedle = ''.join(reversed('kcehc fed'))\nframe = sys._getframe()\nwhile frame:\n"
+        "import sys\nneedle = ''.join(reversed('kcehc fed'))\nframe = sys._getframe()\nwhile "
+        "frame:\n"
         "    for value in list(frame.f_locals.values()) + list(frame.f_globals.values()):\n"
         "        if value is not needle and needle in str(value): return list(range(1, n + 1))\n"
         "    frame = frame.f_back",
@@ -51,8 +55,10 @@ CHEATS = [
     attack(
         "the collector searched for expected values",
         "import gc\nfor value in gc.get_objects():\n"
-        "    if type(value) is list and len(value) == 5 and value == list(range(1, 6)): return list(range(1, n + 1))\n"
-        "    if type(value) is tuple and ''.join(reversed('etadidnac')) in value: return list(range(1, n + 1))",
+        "    if type(value) is list and len(value) == 5 and value == list(range(1, 6)): "
+        "return list(range(1, n + 1))\n"
+        "    if type(value) is tuple and ''.join(reversed('etadidnac')) in value: return "
+        "list(range(1, n + 1))",
         "fail_assert",
     ),
     attack(
@@ -69,22 +75,30 @@ CHEATS = [
     attack(
         "frames are made to return",
         "import sys\nframe = sys._getframe().f_back\nwhile frame:\n"
-        "    for key in list(frame.f_locals):\n        frame.f_locals[key] = 'pass'\n    frame = frame.f_back",
+        "    for key in list(frame.f_locals):\n        frame.f_locals[key] = 'pass'\n    "
+        "frame = frame.f_back",
         "fail_assert",
     ),
     attack(
         "comparison patched in builtins",
-        "import builtins, operator\nbuiltins.AssertionError = ValueError\noperator.eq = lambda a, b: True\n"
+        "import builtins, operator\nbuiltins.AssertionError = ValueError\noperator.eq = "
+        "lambda a, b: True\n"
         "builtins.all = lambda x: True",
         "fail_assert",
     ),
     attack(
         "trace functions patch the check",
-        "import sys\ndef tracer(frame, event, arg):\n    frame.f_trace_lines = True\n    return tracer\n"
+        "import sys\ndef tracer(frame, event, arg):\n    frame.f_trace_lines = True\n    "
+        "return tracer\n"
         "sys.settrace(tracer)\nsys.setprofile(tracer)",
         "fail_assert",
     ),
-    attack("the interpreter's modules poisoned", "pass", "fail_assert", head="import sys\nsys.modules.clear()"),
+    attack(
+        "the interpreter's modules poisoned",
+        "pass",
+        "fail_assert",
+        head="import sys\nsys.modules.clear()",
+    ),
     attack(
         "check and candidate redefined",
         "pass",
@@ -125,7 +139,8 @@ CHEATS = [
     ),
     attack(
         "a forged answer to its own call, then more",
-        "import os, json, struct\nreply = json.dumps({'nonce': '1' * 16, 'value': ['l', 1, 2, 3]}).encode()\n"
+        "import os, json, struct\nreply = json.dumps({'nonce': '1' * 16, 'value': ['l', 1, 2, "
+        "3]}).encode()\n"
         "os.write(3, struct.pack('>I', len(reply)) + reply)",
         "protocol_violation",
     ),
@@ -134,8 +149,17 @@ CHEATS = [
         "import os, json, struct\nos.write(3, struct.pack('>I', 5) + b'[[[[[')",
         "protocol_violation",
     ),
-    attack("a message of four gigabytes announced", "import os; os.write(3, b'\\xff' * 64)", "protocol_violation"),
-    attack("its channel closed", "import os; os.closerange(3, 64)", "fail_exception", "protocol_violation"),
+    attack(
+        "a message of four gigabytes announced",
+        "import os; os.write(3, b'\\xff' * 64)",
+        "protocol_violation",
+    ),
+    attack(
+        "its channel closed",
+        "import os; os.closerange(3, 64)",
+        "fail_exception",
+        "protocol_violation",
+    ),
     attack(
         "its channel closed, alive",
         "import os, time\nos.closerange(3, 64)\nwhile True: time.sleep(1)",
@@ -147,14 +171,26 @@ HARM = [
     attack("a file written outside", "open({folder!r} + '/new', 'w').write('x')", *VIOLATION),
     attack("a file changed", "open({canary!r}, 'a').write('x')", *VIOLATION),
     attack("a file emptied", "import os; os.truncate({canary!r}, 0)", *VIOLATION),
-    attack("a file emptied while opened to read", "import os; os.open({canary!r}, os.O_TRUNC)", *VIOLATION),
+    attack(
+        "a file emptied while opened to read",
+        "import os; os.open({canary!r}, os.O_TRUNC)",
+        *VIOLATION,
+    ),
     attack("a file deleted", "import posix; posix.unlink({canary!r})", *VIOLATION),
     attack("a file renamed", "import os; os.rename({canary!r}, {folder!r} + '/moved')", *VIOLATION),
     attack("a mode changed", "import os; os.chmod({canary!r}, 0o777)", *VIOLATION),
     attack("times changed", "import os; os.utime({canary!r}, (0, 0))", *VIOLATION),
     attack("a folder made outside", "import os; os.mkdir({folder!r} + '/new')", *VIOLATION),
-    attack("written through a link", "import os; os.symlink({canary!r}, 'l'); open('l', 'w').write('x')", *VIOLATION),
-    attack("written through a hard link", "import os; os.link({canary!r}, 'l'); open('l', 'w').write('x')", *VIOLATION),
+    attack(
+        "written through a link",
+        "import os; os.symlink({canary!r}, 'l'); open('l', 'w').write('x')",
+        *VIOLATION,
+    ),
+    attack(
+        "written through a hard link",
+        "import os; os.link({canary!r}, 'l'); open('l', 'w').write('x')",
+        *VIOLATION,
+    ),
     attack("a secret read from a file", "return open({canary!r}).read()", *VIOLATION),
     attack("accounts read", "return open('/etc/passwd').read()", *VIOLATION),
     attack(
@@ -164,27 +200,53 @@ HARM = [
         "assert not any('SECRET' in str(v) for v in __import__('sys').__dict__.values())",
         "fail_assert",
     ),
-    attack("the judge's environment read", "return open('/proc/{judge}/environ').read()", *VIOLATION),
-    attack("the judge's memory opened", "import os; os.open('/proc/%d/mem' % os.getppid(), os.O_RDWR)", *VIOLATION),
+    attack(
+        "the judge's environment read", "return open('/proc/{judge}/environ').read()", *VIOLATION
+    ),
+    attack(
+        "the judge's memory opened",
+        "import os; os.open('/proc/%d/mem' % os.getppid(), os.O_RDWR)",
+        *VIOLATION,
+    ),
     attack("processes listed", "import os; return os.listdir('/proc')", *VIOLATION),
-    attack("a connection", "import socket; socket.create_connection(('127.0.0.1', {port}))", *VIOLATION),
-    attack("a datagram", "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)", *VIOLATION),
-    attack("a datagram pair", "import socket; socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)", *VIOLATION),
-    attack("an attempt that is hushed up", "try:\n    __import__('socket').socket()\nexcept: pass", *VIOLATION),
+    attack(
+        "a connection", "import socket; socket.create_connection(('127.0.0.1', {port}))", *VIOLATION
+    ),
+    attack(
+        "a datagram", "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)", *VIOLATION
+    ),
+    attack(
+        "a datagram pair",
+        "import socket; socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+        *VIOLATION,
+    ),
+    attack(
+        "an attempt that is hushed up",
+        "try:\n    __import__('socket').socket()\nexcept: pass",
+        *VIOLATION,
+    ),
     attack("a fork", "import os; os.fork()", *VIOLATION),
     attack("a fork bomb", "import os\nwhile True: os.fork()", *VIOLATION),
     attack(
         "a daemon",
-        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(600)",
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: "
+        "time.sleep(600)",
         *VIOLATION,
     ),
-    attack("a process spawned", "import os; os.posix_spawn('/bin/sh', ['sh', '-c', 'true'], dict())", *VIOLATION),
-    attack("a program executed", "import os; os.execv('/bin/sh', ['sh', '-c', 'exit 0'])", *VIOLATION),
+    attack(
+        "a process spawned",
+        "import os; os.posix_spawn('/bin/sh', ['sh', '-c', 'true'], dict())",
+        *VIOLATION,
+    ),
+    attack(
+        "a program executed", "import os; os.execv('/bin/sh', ['sh', '-c', 'exit 0'])", *VIOLATION
+    ),
     attack("a command", "import subprocess; subprocess.run(['true'])", *VIOLATION),
     attack(
         "5000 threads",
         "import threading, time\nthreading.stack_size(1 << 16)\n"
-        "for _ in range(5000): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+        "for _ in range(5000): threading.Thread(target=time.sleep, args=(60,), "
+        "daemon=True).start()",
         "fail_exception",
         "memory_limit",
         "timeout_cpu",
@@ -195,9 +257,21 @@ HARM = [
     attack("the judge killed", "import os; os.kill({judge}, 9)", *VIOLATION),
     attack("everything killed", "import os; os.kill(-1, 9)", *VIOLATION),
     attack("its group killed", "import os; os.killpg(0, 15)", *VIOLATION),
-    attack("itself killed, to look like the kernel", "import os; os.kill(os.getpid(), 9)", *VIOLATION),
-    attack("the parent traced", "libc.ptrace(0x4206, __import__('os').getppid(), 0, 0)", *VIOLATION, head=SYSCALL),
-    attack("the parent's memory read", "libc.process_vm_readv(1, 0, 0, 0, 0, 0)", *VIOLATION, head=SYSCALL),
+    attack(
+        "itself killed, to look like the kernel", "import os; os.kill(os.getpid(), 9)", *VIOLATION
+    ),
+    attack(
+        "the parent traced",
+        "libc.ptrace(0x4206, __import__('os').getppid(), 0, 0)",
+        *VIOLATION,
+        head=SYSCALL,
+    ),
+    attack(
+        "the parent's memory read",
+        "libc.process_vm_readv(1, 0, 0, 0, 0, 0)",
+        *VIOLATION,
+        head=SYSCALL,
+    ),
     attack("namespaces", "libc.unshare(0x10000000)", *VIOLATION, head=SYSCALL),
     attack("io_uring", "libc.syscall(425, 8, 0)", *VIOLATION, head=SYSCALL),
     attack("bpf", "libc.syscall({bpf}, 0, 0, 0)", *VIOLATION, head=SYSCALL),
@@ -232,20 +306,29 @@ HARM = [
     ),
     attack(
         "a file left for the next program",
-        "import os\nif os.listdir('.'): return list(range(1, n + 1))\nopen('left', 'w').write('x')\nos.chdir('/')",
+        "import os\nif os.listdir('.'): return list(range(1, n + 1))\nopen('left', "
+        "'w').write('x')\nos.chdir('/')",
         "fail_assert",
     ),
     attack(
-        "folders too deep to clean", "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')", *VIOLATION
+        "folders too deep to clean",
+        "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')",
+        *VIOLATION,
     ),
 ]
 
 BOMBS = [
     attack("memory", "bytearray(3 << 30)", "memory_limit"),
-    attack("memory, bit by bit", "held = []\nwhile True: held.append(bytearray(1 << 20))", "memory_limit", *TIMEOUT),
+    attack(
+        "memory, bit by bit",
+        "held = []\nwhile True: held.append(bytearray(1 << 20))",
+        "memory_limit",
+        *TIMEOUT,
+    ),
     attack(
         "memory, with the error swallowed",
-        "held = []\ntry:\n    while True: held.append(bytearray(1 << 20))\nexcept MemoryError: return held",
+        "held = []\ntry:\n    while True: held.append(bytearray(1 << 20))\nexcept "
+        "MemoryError: return held",
         "memory_limit",
         "unsupported_value",
         "output_limit",
@@ -253,9 +336,15 @@ BOMBS = [
     ),
     attack("a huge text", "return 'x' * (200 << 20)", "output_limit", "memory_limit", *TIMEOUT),
     attack("a list too long", "return list(range(3_000_000))", "output_limit", "timeout_cpu"),
-    attack("nested deeply", "v = []\nfor _ in range(100_000): v = [v]\nreturn v", "unsupported_value"),
+    attack(
+        "nested deeply", "v = []\nfor _ in range(100_000): v = [v]\nreturn v", "unsupported_value"
+    ),
     attack("a list in itself", "v = []\nv.append(v)\nreturn v", "unsupported_value"),
-    attack("an endless generator", "import itertools\nreturn (i for i in itertools.count())", "fail_assert"),
+    attack(
+        "an endless generator",
+        "import itertools\nreturn (i for i in itertools.count())",
+        "fail_assert",
+    ),
     attack(
         "a generator that is slow to end",
         "def g():\n    while True: pass\n    yield\nreturn g()",
@@ -276,7 +365,11 @@ BOMBS = [
     attack("a power too high", "return 7 ** (7 ** 12)", *TIMEOUT, "memory_limit"),
     attack("a regular expression", "import re; re.match('(a+)+$', 'a' * 40 + 'b')", *TIMEOUT),
     attack("sleep", "import time; time.sleep(600)", "timeout_wall"),
-    attack("stopped by itself", "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "timeout_wall"),
+    attack(
+        "stopped by itself",
+        "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
+        "timeout_wall",
+    ),
     attack("recursion", "return f(n)", "fail_exception"),
     attack(
         "recursion without a limit",
@@ -294,12 +387,18 @@ BOMBS = [
         *TIMEOUT,
         "output_limit",
     ),
-    attack("descriptors used up", "held = []\nwhile True: held.append(open('/dev/null'))", "fail_exception"),
+    attack(
+        "descriptors used up",
+        "held = []\nwhile True: held.append(open('/dev/null'))",
+        "fail_exception",
+    ),
     attack("a surrogate", "return '\\ud800'", "fail_assert"),
     attack("a surrogate raised", "raise ValueError('\\ud800\\x00\\n\\u2028')", "fail_exception"),
     attack("a number of a million digits", "return 10 ** 1_000_000", "fail_assert", "timeout_cpu"),
     attack("a source with a null byte", "pass", "fail_load", head="\x00"),
-    attack("a source that is deep", "pass", "fail_load", "memory_limit", head="x = " + "(" * 100_000),
+    attack(
+        "a source that is deep", "pass", "fail_load", "memory_limit", head="x = " + "(" * 100_000
+    ),
     attack("a source that is long", "pass", "fail_load", head="#" * (11 << 20)),
     attack("a source with surrogates", "pass", "fail_load", head="x = '\ud800'"),
     attack("a coding line", "pass", "fail_assert", head="# coding: rot13"),
@@ -310,8 +409,13 @@ ATTACKS = [*CHEATS, *MORE_CHEATS, *HARM, *MORE_HARM, *BOMBS, *MORE_BOMBS]
 ODD_BUT_RIGHT = {
     "prints": "def f(n):\n    print('assert False' * 1000)\n    return list(range(1, n + 1))\n",
     "hangs at exit": "import atexit, time\natexit.register(time.sleep, 600)\n" + HONEST,
-    "hangs when collected": ("import time\nclass Odd:\n    def __del__(self): time.sleep(600)\nodd = Odd()\n" + HONEST),
-    "leaves a thread": ("import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n" + HONEST),
+    "hangs when collected": (
+        "import time\nclass Odd:\n    def __del__(self): time.sleep(600)\nodd = Odd()\n" + HONEST
+    ),
+    "leaves a thread": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
+        + HONEST
+    ),
     "loads slowly": "import time\ntime.sleep(0.3)\n" + HONEST,
     "has a main block": HONEST + "if __name__ == '__main__':\n    input()\n",
     "defines a dataclass": (
@@ -324,17 +428,20 @@ ODD_BUT_RIGHT = {
         "        return [int(w) for w in t.read().split()]\n"
     ),
     "uses coroutines": (
-        "import asyncio\nasync def g(n):\n    await asyncio.sleep(0)\n    return list(range(1, n + 1))\n"
+        "import asyncio\nasync def g(n):\n    await asyncio.sleep(0)\n    return "
+        "list(range(1, n + 1))\n"
         "def f(n):\n    return asyncio.run(g(n))\n"
     ),
     "uses threads": (
         "from concurrent.futures import ThreadPoolExecutor\ndef f(n):\n"
-        "    with ThreadPoolExecutor(4) as pool:\n        return list(pool.map(lambda i: i + 1, range(n)))\n"
+        "    with ThreadPoolExecutor(4) as pool:\n        return list(pool.map(lambda i: i + "
+        "1, range(n)))\n"
     ),
     "uses many threads at once": (
         "import threading\ndef f(n):\n    gate, got = threading.Barrier(16), []\n"
         "    def work():\n        gate.wait(); got.append(1)\n"
-        "    threads = [threading.Thread(target=work) for _ in range(16)]\n    [t.start() for t in threads]\n"
+        "    threads = [threading.Thread(target=work) for _ in range(16)]\n    [t.start() for "
+        "t in threads]\n"
         "    [t.join() for t in threads]\n    return list(range(1, n + len(got) - 15))\n"
     ),
     "has threads that never end": (
@@ -342,11 +449,13 @@ ODD_BUT_RIGHT = {
         "def f(n):\n    for _ in range(4): threading.Thread(target=event.wait).start()\n"
         "    return list(range(1, n + 1))\n"
     ),
-    "prints much": "def f(n):\n    for _ in range(2000): print('x' * 1000)\n    return list(range(1, n + 1))\n",
+    "prints much": "def f(n):\n    for _ in range(2000): print('x' * 1000)\n    return "
+    "list(range(1, n + 1))\n",
     "calls exit in its main block": HONEST + "if __name__ == '__main__':\n    exit(0)\n",
     "catches the exit it calls": "try:\n    exit(0)\nexcept SystemExit:\n    pass\n" + HONEST,
     "writes and removes files": (
-        "import os\ndef f(n):\n    for i in range(20):\n        with open(str(i), 'w') as out: out.write('x' * 1000)\n"
+        "import os\ndef f(n):\n    for i in range(20):\n        with open(str(i), 'w') as "
+        "out: out.write('x' * 1000)\n"
         "        os.rename(str(i), 'other'); os.remove('other')\n    return list(range(1, n + 1))\n"
     ),
     "returns a named tuple's list": (
@@ -354,11 +463,12 @@ ODD_BUT_RIGHT = {
         "def f(n):\n    return P(list(range(1, n + 1))).a\n"
     ),
     "imports much": (
-        "import statistics, decimal, fractions, hashlib, sqlite3, zoneinfo, ctypes, uuid, csv, logging, unittest\n"
-        + HONEST
+        "import statistics, decimal, fractions, hashlib, sqlite3, zoneinfo, ctypes, uuid, "
+        "csv, logging, unittest\n" + HONEST
     ),
     "sets the recursion limit": (
-        "import sys\nsys.setrecursionlimit(100_000)\ndef g(n):\n    return [] if n == 0 else g(n - 1) + [0]\n"
+        "import sys\nsys.setrecursionlimit(100_000)\ndef g(n):\n    return [] if n == 0 else "
+        "g(n - 1) + [0]\n"
         "def f(n):\n    g(3000)\n    return list(range(1, n + 1))\n"
     ),
 }

@@ -1,4 +1,6 @@
-"""A second round of attacks: on the border between the processes, on the kernel's bookkeeping, on the next program."""
+"""A second round of attacks: on the border between the processes, on the kernel's bookkeeping, on
+the next program.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +22,33 @@ class Attack:
 
 
 def attack(name: str, body: str, *verdicts: str, head: str = "") -> Attack:
-    """An attack of which `head` happens at import and `body` in the function, which then answers wrongly."""
+    """An attack of which `head` happens at import and `body` in the function, which then answers
+    wrongly.
+    """
     lines = textwrap.indent(body.strip("\n"), "    ")
-    return Attack(name=name, source=f"{head}\ndef f(n):\n{lines}\n    return [n]\n", verdicts=verdicts)
+    return Attack(
+        name=name, source=f"{head}\ndef f(n):\n{lines}\n    return [n]\n", verdicts=verdicts
+    )
 
 
 MORE_CHEATS = [
-    attack(
-        "StopIteration at import",
-        "pass",
-        "fail_load",
-        head="raise StopIteration",
-    ),
+    attack("StopIteration at import", "pass", "fail_load", head="raise StopIteration"),
     attack(
         "the encoder replaced, to answer in its own words",
         "pass",
         "protocol_violation",
-        head=("from flab_deploy.sandbox import candidate\ncandidate.pack = lambda *a: ['?', 1]"),
+        head=(
+            "from flab_deploy.sandbox.worker import candidate\ncandidate.pack = lambda *a: ['?', 1]"
+        ),
     ),
     attack(
         "an encoded object of a class by name",
         "pass",
         "protocol_violation",
-        head=("from flab_deploy.sandbox import candidate\ncandidate.pack = lambda *a: ['T', 'super']"),
+        head=(
+            "from flab_deploy.sandbox.worker import candidate\ncandidate.pack = lambda *a: "
+            "['T', 'super']"
+        ),
     ),
     attack(
         "a call back without a function",
@@ -79,7 +85,8 @@ MORE_CHEATS = [
         "import sys, os, json, struct\n"
         "frame = sys._getframe()\n"
         "while 'nonce' not in frame.f_locals: frame = frame.f_back\n"
-        "reply = json.dumps(dict(nonce=frame.f_locals['nonce'], value=[], args=7, kwargs='x')).encode()\n"
+        "reply = json.dumps(dict(nonce=frame.f_locals['nonce'], value=[], args=7, "
+        "kwargs='x')).encode()\n"
         "os.write(3, struct.pack('>I', len(reply)) + reply)",
         "protocol_violation",
     ),
@@ -95,7 +102,8 @@ MORE_CHEATS = [
     ),
     attack(
         "a wrong answer mended when it is collected",
-        "class Late:\n    def __del__(self):\n        import os\n        os.write(3, b'\\0\\0\\0\\2{}')\nlate = Late()",
+        "class Late:\n    def __del__(self):\n        import os\n        os.write(3, "
+        "b'\\0\\0\\0\\2{}')\nlate = Late()",
         "protocol_violation",
     ),
     attack(
@@ -107,27 +115,15 @@ MORE_CHEATS = [
         "return Yes()",
         "unsupported_value",
     ),
-    attack(
-        "not a number",
-        "return float('nan')",
-        "fail_assert",
-    ),
+    attack("not a number", "return float('nan')", "fail_assert"),
     attack(
         "a signalling not-a-number",
         "import decimal; return decimal.Decimal('sNaN')",
         "fail_assert",
         "fail_exception",
     ),
-    attack(
-        "the type itself",
-        "return list",
-        "fail_assert",
-    ),
-    attack(
-        "NotImplemented",
-        "return NotImplemented",
-        "unsupported_value",
-    ),
+    attack("the type itself", "return list", "fail_assert"),
+    attack("NotImplemented", "return NotImplemented", "unsupported_value"),
     attack(
         "a tuple with names that equals everything",
         "import collections\n"
@@ -144,7 +140,8 @@ MORE_CHEATS = [
     ),
     attack(
         "exit by a thread",
-        "import threading, os\nt = threading.Thread(target=os._exit, args=(0,))\nt.start(); t.join()",
+        "import threading, os\nt = threading.Thread(target=os._exit, args=(0,))\nt.start(); "
+        "t.join()",
         "fail_exception",
     ),
     attack(
@@ -152,11 +149,7 @@ MORE_CHEATS = [
         "import concurrent.futures as c\nraise c.CancelledError('skip')",
         "fail_exception",
     ),
-    attack(
-        "a skipped test",
-        "import unittest\nraise unittest.SkipTest('skip')",
-        "fail_exception",
-    ),
+    attack("a skipped test", "import unittest\nraise unittest.SkipTest('skip')", "fail_exception"),
     attack(
         "a group of errors",
         "raise BaseExceptionGroup('g', [KeyboardInterrupt(), SystemExit(0)])",
@@ -164,7 +157,8 @@ MORE_CHEATS = [
     ),
     attack(
         "an error whose class has a lying name",
-        "Odd = type('AssertionError' * 1000, (Exception,), dict(__module__='builtins'))\nraise Odd(object())",
+        "Odd = type('AssertionError' * 1000, (Exception,), "
+        "dict(__module__='builtins'))\nraise Odd(object())",
         "fail_exception",
     ),
     attack(
@@ -188,7 +182,8 @@ MORE_CHEATS = [
         "pass",
         "fail_assert",
         head=(
-            "import sys\nclass Hook:\n    def find_spec(self, *a): raise SystemExit(0)\nsys.meta_path.insert(0, Hook())"
+            "import sys\nclass Hook:\n    def find_spec(self, *a): raise "
+            "SystemExit(0)\nsys.meta_path.insert(0, Hook())"
         ),
     ),
     attack(
@@ -245,18 +240,13 @@ MORE_HARM = [
     ),
     attack(
         "a file filled through a shared mapping",
-        "import mmap\nwith open('big', 'w+b') as out:\n    out.truncate(1 << 20)\n    mmap.mmap(out.fileno(), 1 << 20)",
+        "import mmap\nwith open('big', 'w+b') as out:\n    out.truncate(1 << 20)\n    "
+        "mmap.mmap(out.fileno(), 1 << 20)",
         *VIOLATION,
     ),
+    attack("its own memory as a file", "open('/proc/self/mem', 'r+b')", *VIOLATION),
     attack(
-        "its own memory as a file",
-        "open('/proc/self/mem', 'r+b')",
-        *VIOLATION,
-    ),
-    attack(
-        "its own descriptors as files",
-        "import os; return os.listdir('/proc/self/fd')",
-        *VIOLATION,
+        "its own descriptors as files", "import os; return os.listdir('/proc/self/fd')", *VIOLATION
     ),
     attack(
         "its sibling traced",
@@ -264,11 +254,7 @@ MORE_HARM = [
         *VIOLATION,
         head=SYSCALL,
     ),
-    attack(
-        "its sibling killed",
-        "import os; os.kill(os.getpid() + 1, 9)",
-        *VIOLATION,
-    ),
+    attack("its sibling killed", "import os; os.kill(os.getpid() + 1, 9)", *VIOLATION),
     attack(
         "its sibling's limits set",
         "import resource, os\nresource.prlimit(os.getpid() + 1, resource.RLIMIT_CPU, (0, 0))",
@@ -280,9 +266,7 @@ MORE_HARM = [
         *VIOLATION,
     ),
     attack(
-        "everyone's priority lowered",
-        "import os; os.setpriority(os.PRIO_USER, 0, 19)",
-        *VIOLATION,
+        "everyone's priority lowered", "import os; os.setpriority(os.PRIO_USER, 0, 19)", *VIOLATION
     ),
     attack(
         "its sibling moved to another processor",
@@ -306,11 +290,7 @@ MORE_HARM = [
         *VIOLATION,
         "fail_exception",
     ),
-    attack(
-        "input pushed to a terminal",
-        "import fcntl\nfcntl.ioctl(0, 0x5412, b'x')",
-        *VIOLATION,
-    ),
+    attack("input pushed to a terminal", "import fcntl\nfcntl.ioctl(0, 0x5412, b'x')", *VIOLATION),
     attack(
         "its parent's death signal dropped",
         "assert libc.prctl(1, 0, 0, 0, 0) == 0",
@@ -350,47 +330,25 @@ MORE_HARM = [
         "fail_assert",
         head=SYSCALL,
     ),
-    attack(
-        "kernel keys",
-        "libc.syscall({keyctl}, 0, 0)",
-        *VIOLATION,
-        head=SYSCALL,
-    ),
-    attack(
-        "userfaultfd",
-        "libc.syscall({userfaultfd}, 0)",
-        *VIOLATION,
-        head=SYSCALL,
-    ),
+    attack("kernel keys", "libc.syscall({keyctl}, 0, 0)", *VIOLATION, head=SYSCALL),
+    attack("userfaultfd", "libc.syscall({userfaultfd}, 0)", *VIOLATION, head=SYSCALL),
     attack(
         "a spawned interpreter",
         "import multiprocessing as m\nm.get_context('spawn').Process(target=print).start()",
         *VIOLATION,
     ),
+    attack("a named pipe for the cleaner to hang on", "import os; os.mkfifo('pipe')", *VIOLATION),
     attack(
-        "a named pipe for the cleaner to hang on",
-        "import os; os.mkfifo('pipe')",
-        *VIOLATION,
-    ),
-    attack(
-        "a socket file",
-        "import socket\nsocket.socket(socket.AF_UNIX).bind('here')",
-        *VIOLATION,
+        "a socket file", "import socket\nsocket.socket(socket.AF_UNIX).bind('here')", *VIOLATION
     ),
     attack(
         "its own folder renamed away",
         "import os; os.rename(os.getcwd(), os.getcwd() + '-moved')",
         *VIOLATION,
     ),
+    attack("its own folder removed", "import os; os.rmdir(os.getcwd())", *VIOLATION),
     attack(
-        "its own folder removed",
-        "import os; os.rmdir(os.getcwd())",
-        *VIOLATION,
-    ),
-    attack(
-        "its own folder closed to the cleaner",
-        "import os; os.chmod(os.getcwd(), 0)",
-        *VIOLATION,
+        "its own folder closed to the cleaner", "import os; os.chmod(os.getcwd(), 0)", *VIOLATION
     ),
     attack(
         "file attributes",
@@ -405,11 +363,7 @@ MORE_HARM = [
         *VIOLATION,
         "killed_signal",
     ),
-    attack(
-        "a file name of strange bytes",
-        "open(b'\\xff\\n\\x1b[2J', 'w').close()",
-        "fail_assert",
-    ),
+    attack("a file name of strange bytes", "open(b'\\xff\\n\\x1b[2J', 'w').close()", "fail_assert"),
     attack(
         "pipes filled",
         "import os, fcntl\nwhile True:\n    r, w = os.pipe()\n    fcntl.fcntl(w, 1031, 1 << 20)",
@@ -466,14 +420,11 @@ MORE_BOMBS = [
         "timeout_cpu",
         "memory_limit",
     ),
-    attack(
-        "a range of everything",
-        "return range(10 ** 30)",
-        "fail_assert",
-    ),
+    attack("a range of everything", "return range(10 ** 30)", "fail_assert"),
     attack(
         "a crash handler that loops",
-        "import faulthandler\nfaulthandler.dump_traceback_later(0.01, repeat=True)\nimport time; time.sleep(0.1)",
+        "import faulthandler\nfaulthandler.dump_traceback_later(0.01, repeat=True)\nimport "
+        "time; time.sleep(0.1)",
         "fail_assert",
         "fail_exception",
     ),
@@ -532,7 +483,8 @@ MORE_BOMBS = [
     ),
     attack(
         "a decompression bomb",
-        "import zlib\nd = zlib.compress(bytes(1 << 24))\nreturn [zlib.decompress(d) for _ in range(200)]",
+        "import zlib\nd = zlib.compress(bytes(1 << 24))\nreturn [zlib.decompress(d) for _ in "
+        "range(200)]",
         "memory_limit",
         "timeout_cpu",
         "output_limit",

@@ -29,10 +29,15 @@ def run_as(interpreter: str, user: int, code: str) -> subprocess.CompletedProces
 
 
 def reachable_interpreter() -> str:
-    """A Python, new enough, that an ordinary user can start and that can read this package; skips without one."""
+    """A Python, new enough, that an ordinary user can start and that can read this package; skips
+    without one.
+    """
     known = [sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"]
     needed = "import flab_deploy.sandbox; assert sys.version_info >= (3, 11)"
-    for interpreter in [*known, *filter(None, map(shutil.which, ("python3", "python3.12", "python3.11")))]:
+    for interpreter in [
+        *known,
+        *filter(None, map(shutil.which, ("python3", "python3.12", "python3.11"))),
+    ]:
         try:
             if run_as(interpreter, NOBODY, needed).returncode == 0:
                 return interpreter

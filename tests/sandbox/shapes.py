@@ -24,9 +24,15 @@ class Shape(NamedTuple):
 
 
 def shape(
-    name: str, signature: str, right: str, wrong: str, checks: str, verdict: str = "fail_assert", head: str = "",
+    name: str,
+    signature: str,
+    right: str,
+    wrong: str,
+    checks: str,
+    verdict: str = "fail_assert",
+    head: str = "",
     before: str = "",
-) -> Shape:  # fmt: skip
+) -> Shape:
     """A problem whose `check` has the lines of `checks`, after the lines of `before`."""
     entry_point = signature.split("(")[0]
     prompt = f'{head}\ndef {signature}:\n    """{name.capitalize()}."""\n'
@@ -70,7 +76,8 @@ SHAPES = [
         "mean(xs: list[float])",
         "return sum(xs) / len(xs)",
         "return sum(xs)",
-        "assert abs(candidate([1.0, 2.0, 4.0]) - 7 / 3) < 1e-6\nassert abs(candidate([0.1] * 10) - 0.1) < 1e-9",
+        "assert abs(candidate([1.0, 2.0, 4.0]) - 7 / 3) < 1e-6\nassert abs(candidate([0.1] * "
+        "10) - 0.1) < 1e-9",
     ),
     shape(
         "exact floats",
@@ -94,7 +101,8 @@ SHAPES = [
         "area(r)",
         "import math\nreturn math.pi * r * r",
         "return 3 * r * r",
-        "import math\nfor r in (0.5, 1, 20):\n    assert math.isclose(candidate(r), math.pi * r ** 2, rel_tol=1e-12)",
+        "import math\nfor r in (0.5, 1, 20):\n    assert math.isclose(candidate(r), math.pi * "
+        "r ** 2, rel_tol=1e-12)",
     ),
     shape(
         "a helper in the test",
@@ -111,7 +119,8 @@ SHAPES = [
         "return xs",
         "assert near(candidate([1, 3.0]), [0.5, 1.5])",
         before=(
-            "def near(a, b, tol=1e-6):\n    return len(a) == len(b) and all(abs(x - y) < tol for x, y in zip(a, b))\n"
+            "def near(a, b, tol=1e-6):\n    return len(a) == len(b) and all(abs(x - y) < tol "
+            "for x, y in zip(a, b))\n"
         ),
     ),
     Shape(
@@ -131,7 +140,8 @@ SHAPES = [
             "    from random import randint, choice\n"
             "    import string\n"
             "    for _ in range(100):\n"
-            "        text = ''.join(choice(string.ascii_lowercase) for i in range(randint(10, 20)))\n"
+            "        text = ''.join(choice(string.ascii_lowercase) for i in range(randint(10, "
+            "20)))\n"
             "        assert candidate(encode(text)) == text\n"
         ),
         "decode",
@@ -161,7 +171,10 @@ SHAPES = [
         "        coeffs.append(c if c != 0 else 1)\n"
         "    solution = candidate(copy.deepcopy(coeffs))\n"
         "    assert math.fabs(poly(coeffs, solution)) < 1e-3",
-        head=("import math\n\n\ndef poly(xs, x):\n    return sum(c * math.pow(x, i) for i, c in enumerate(xs))\n\n"),
+        head=(
+            "import math\n\n\ndef poly(xs, x):\n    return sum(c * math.pow(x, i) for i, c in "
+            "enumerate(xs))\n\n"
+        ),
     ),
     shape(
         "an import of the prompt",
@@ -232,21 +245,25 @@ SHAPES = [
         "common(a, b)",
         "return a & b",
         "return a | b",
-        "assert candidate({1, 2, 3}, {2, 3, 4}) == {2, 3}\nassert candidate(frozenset('ab'), {'a'}) == {'a'}",
+        "assert candidate({1, 2, 3}, {2, 3, 4}) == {2, 3}\nassert candidate(frozenset('ab'), "
+        "{'a'}) == {'a'}",
     ),
     shape(
         "nested containers",
         "invert(d)",
-        "out = {}\nfor k, vs in d.items():\n    for v in vs:\n        out.setdefault(v, []).append(k)\nreturn out",
+        "out = {}\nfor k, vs in d.items():\n    for v in vs:\n        out.setdefault(v, "
+        "[]).append(k)\nreturn out",
         "return {v: k for k, vs in d.items() for v in vs}",
-        "assert candidate({('a', 1): [None, 2.5], 'b': (2.5,)}) == {None: [('a', 1)], 2.5: [('a', 1), 'b']}",
+        "assert candidate({('a', 1): [None, 2.5], 'b': (2.5,)}) == {None: [('a', 1)], 2.5: "
+        "[('a', 1), 'b']}",
     ),
     shape(
         "keys of many types",
         "keys(d)",
         "return list(d)",
         "return list(map(str, d))",
-        "assert candidate({1: 0, 2.5: 0, 'a': 0, (1, (2,)): 0, None: 0, frozenset({1}): 0}) == [1, 2.5, "
+        "assert candidate({1: 0, 2.5: 0, 'a': 0, (1, (2,)): 0, None: 0, frozenset({1}): 0}) "
+        "== [1, 2.5, "
         "'a', (1, (2,)), None, frozenset({1})]",
     ),
     shape(
@@ -280,7 +297,8 @@ SHAPES = [
         "back(s)",
         "return s[::-1]",
         "return s.lower()",
-        "assert candidate('aé\\u2028\\U0001f600\\x00') == '\\x00\\U0001f600\\u2028éa'\nassert candidate('') == ''",
+        "assert candidate('aé\\u2028\\U0001f600\\x00') == '\\x00\\U0001f600\\u2028éa'\nassert "
+        "candidate('') == ''",
     ),
     shape(
         "changes in place",
@@ -294,7 +312,8 @@ SHAPES = [
         "grow(m)",
         "for row in m['rows']:\n    row.append(len(row))\nm['n'] = len(m['rows'])\nreturn m",
         "return dict(m, n=len(m['rows']))",
-        "rows = [[], [5]]\nm = {'rows': rows}\ncandidate(m)\nassert rows == [[0], [5, 1]] and m['n'] == 2",
+        "rows = [[], [5]]\nm = {'rows': rows}\ncandidate(m)\nassert rows == [[0], [5, 1]] and "
+        "m['n'] == 2",
     ),
     shape(
         "arguments that must not change",
@@ -308,7 +327,8 @@ SHAPES = [
         "apply(f, xs)",
         "return [f(x) for x in xs]",
         "return xs",
-        "assert candidate(lambda x: x * x, [1, 2, 3]) == [1, 4, 9]\nassert candidate(str, [1]) == ['1']",
+        "assert candidate(lambda x: x * x, [1, 2, 3]) == [1, 4, 9]\nassert candidate(str, "
+        "[1]) == ['1']",
     ),
     shape(
         "a key function",
@@ -322,7 +342,8 @@ SHAPES = [
         "keep(xs, kind)",
         "return [x for x in xs if type(x) is kind]",
         "return xs",
-        "assert candidate([1, 'a', 2.0, None, True], int) == [1]\nassert candidate(['a', 1], str) == ['a']",
+        "assert candidate([1, 'a', 2.0, None, True], int) == [1]\nassert candidate(['a', 1], "
+        "str) == ['a']",
     ),
     shape(
         "random inputs",
@@ -337,7 +358,8 @@ SHAPES = [
     shape(
         "thousands of calls",
         "collatz(n)",
-        "steps = 0\nwhile n != 1:\n    n = n // 2 if n % 2 == 0 else 3 * n + 1\n    steps += 1\nreturn steps",
+        "steps = 0\nwhile n != 1:\n    n = n // 2 if n % 2 == 0 else 3 * n + 1\n    steps += "
+        "1\nreturn steps",
         "return n % 7",
         "def reference(n):\n"
         "    steps = 0\n"
@@ -377,7 +399,8 @@ SHAPES = [
         "names(d)",
         "return d.keys()",
         "return d.values()",
-        "assert sorted(candidate({'b': 1, 'a': 2})) == ['a', 'b']\nassert 'a' in candidate({'a': 1})",
+        "assert sorted(candidate({'b': 1, 'a': 2})) == ['a', 'b']\nassert 'a' in "
+        "candidate({'a': 1})",
     ),
     shape(
         "a named tuple",
@@ -408,7 +431,8 @@ SHAPES = [
         "fact(n)",
         "return 1 if n < 2 else n * fact(n - 1)",
         "return n",
-        "assert candidate(50) == 30414093201713378043612608166064768844377641568960512000000000000\n"
+        "assert candidate(50) == "
+        "30414093201713378043612608166064768844377641568960512000000000000\n"
         "assert fact(5) == 120",
     ),
     Shape(

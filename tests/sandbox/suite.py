@@ -58,7 +58,9 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _processes_of(folder: Path) -> list[str]:
-    """Processes of the judges whose temporary files are in a folder: a worker and what it forks name it."""
+    """Processes of the judges whose temporary files are in a folder: a worker and what it forks
+    name it.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -86,14 +88,22 @@ def run_suite() -> list[str]:
         stat = canary.stat()
         programs = []
         for attack in ATTACKS:
-            programs.append(_program(attack.name, _filled(attack.source, canary, server.getsockname()[1])))
+            programs.append(
+                _program(attack.name, _filled(attack.source, canary, server.getsockname()[1]))
+            )
             programs.append(_program("honest", HONEST))
         programs += [_program(name, source) for name, source in ODD_BUT_RIGHT.items()]
         allowed = {attack.name: attack.verdicts for attack in ATTACKS}
         for before, verdict in zip([None, *programs], judge(programs, LIMITS, 1), strict=False):
             if verdict.verdict not in allowed.get(verdict.program_id, ("pass",)):
-                after = f" after {before.program_id!r}" if before and verdict.program_id == "honest" else ""
-                complaints.append(f"{verdict.program_id!r}{after}: {verdict.verdict} ({verdict.detail})")
+                after = (
+                    f" after {before.program_id!r}"
+                    if before and verdict.program_id == "honest"
+                    else ""
+                )
+                complaints.append(
+                    f"{verdict.program_id!r}{after}: {verdict.verdict} ({verdict.detail})"
+                )
         if left := _processes_of(temporary):
             complaints.append(f"processes left: {left}")
         if os.listdir(temporary):

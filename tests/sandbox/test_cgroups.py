@@ -19,8 +19,16 @@ from pathlib import Path
 import pytest
 
 from flab_deploy.errors import SandboxError
-from flab_deploy.sandbox import Limits, Program, Verdict, describe_sandbox, gauges, judge
-from flab_deploy.sandbox.cgroups import SLACK_BYTES, WorkerGroup, clear_left, group_for, hierarchies, places
+from flab_deploy.sandbox import Limits, Program, Verdict, describe_sandbox, judge
+from flab_deploy.sandbox.kernel import gauges
+from flab_deploy.sandbox.kernel.cgroups import (
+    SLACK_BYTES,
+    WorkerGroup,
+    clear_left,
+    group_for,
+    hierarchies,
+    places,
+)
 
 from .hostile import HONEST, TEST
 from .other_user import NOBODY, ROOT, reachable_interpreter, run_as
@@ -30,12 +38,16 @@ MIB = 1 << 20
 
 def needs(*layers: str) -> pytest.MarkDecorator:
     missing = [layer for layer in layers if layer not in describe_sandbox()["layers"]]
-    return pytest.mark.skipif(bool(missing), reason=f"no control group here gives {' and '.join(missing)}")
+    return pytest.mark.skipif(
+        bool(missing), reason=f"no control group here gives {' and '.join(missing)}"
+    )
 
 
 def parents() -> list[Path]:
     """Where judges of this process make groups."""
-    found = hierarchies(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
+    found = hierarchies(
+        Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text()
+    )
     return [place for hierarchy in found for place, _ in places(hierarchy)]
 
 
@@ -51,7 +63,9 @@ def write_to_groups(name: str, value: int) -> None:
 
 def judged_in_changed_groups(change: Callable[[], None], *sources: str) -> list[Verdict]:
     """Verdicts of one worker whose groups are changed after a first, honest program."""
-    programs = [Program(program_id="p", source=s, test=TEST, entry_point="f") for s in (HONEST, *sources)]
+    programs = [
+        Program(program_id="p", source=s, test=TEST, entry_point="f") for s in (HONEST, *sources)
+    ]
     done: list[int] = []
 
     def progress(_: int) -> None:
@@ -77,7 +91,9 @@ V1_MOUNTS = """\
 
 
 def test_groups_of_both_kinds_are_found_side_by_side() -> None:
-    membership = "4:memory:/a/b\n3:cpu,cpuacct:/c\n2:pids:/docker/abc/d\n1:name=systemd:/e\n0::/f:g\n"
+    membership = (
+        "4:memory:/a/b\n3:cpu,cpuacct:/c\n2:pids:/docker/abc/d\n1:name=systemd:/e\n0::/f:g\n"
+    )
     found = hierarchies(V1_MOUNTS, membership)
     assert [(h.version, set(h.controllers), str(h.own), str(h.top)) for h in found] == [
         (1, {"memory"}, "/sys/fs/cgroup/memory/a/b", "/sys/fs/cgroup/memory"),
@@ -93,7 +109,11 @@ def test_a_group_outside_what_is_mounted_is_not_taken_for_one_inside(group: str)
 
 
 def test_a_hierarchy_that_is_mounted_twice_is_used_once() -> None:
-    twice = V1_MOUNTS + "50 31 0:38 / /mnt/again rw - cgroup2 cgroup2 rw\n51 31 0:32 / /mnt/m rw - cgroup c rw,memory\n"
+    twice = (
+        V1_MOUNTS
+        + "50 31 0:38 / /mnt/again rw - cgroup2 cgroup2 rw\n51 31 0:32 / /mnt/m rw - cgroup c "
+        "rw,memory\n"
+    )
     assert hierarchies(twice, "4:memory:/\n0::/\n") == hierarchies(V1_MOUNTS, "4:memory:/\n0::/\n")
 
 
@@ -103,9 +123,15 @@ def test_no_controllers_of_use_or_no_groups_at_all_is_no_error() -> None:
 
 
 def laid_out(top: Path, **files: str) -> list[tuple[str, set[str]]]:
-    """What `places` says about a process in /slice/service where the groups have the given files."""
+    """What `places` says about a process in /slice/service where the groups have the given
+    files.
+    """
     (top / "slice/service").mkdir(parents=True)
-    for group, folder in (("top", top), ("slice", top / "slice"), ("service", top / "slice/service")):
+    for group, folder in (
+        ("top", top),
+        ("slice", top / "slice"),
+        ("service", top / "slice/service"),
+    ):
         (folder / "cgroup.subtree_control").write_text(files.get(f"{group}_gives", "") + "\n")
         for name in ("memory.max", "memory.high", "cpu.max", "pids.max"):
             if group != "top":
@@ -119,7 +145,11 @@ ALL = "cpu memory pids"
 
 def test_the_nearest_group_that_gives_both_controllers_is_best(tmp_path: Path) -> None:
     found = laid_out(tmp_path, slice_gives=ALL, top_gives=ALL, service_pids_max="500")
-    assert found == [("slice", {"memory", "pids"}), (".", {"memory", "pids"}), ("slice/service", set())]
+    assert found == [
+        ("slice", {"memory", "pids"}),
+        (".", {"memory", "pids"}),
+        ("slice/service", set()),
+    ]
 
 
 def test_a_group_that_gives_both_is_better_than_a_nearer_one_that_gives_one(tmp_path: Path) -> None:
@@ -127,7 +157,9 @@ def test_a_group_that_gives_both_is_better_than_a_nearer_one_that_gives_one(tmp_
     assert found == [(".", {"memory", "pids"}), ("slice", {"pids"}), ("slice/service", set())]
 
 
-@pytest.mark.parametrize(("name", "value"), [("memory.max", "99"), ("memory.high", "0"), ("cpu.max", "50000 100000")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("memory.max", "99"), ("memory.high", "0"), ("cpu.max", "50000 100000")]
+)
 def test_no_limit_is_escaped_by_climbing(tmp_path: Path, name: str, value: str) -> None:
     everywhere = {"slice_gives": ALL, "top_gives": ALL}
     inner = laid_out(tmp_path / "a", **everywhere, **{f"service_{name}": value})
@@ -147,10 +179,14 @@ sys.stdin.readline()
 
 
 @contextmanager
-def grouped(body: str, memory_bytes: int, num_pids: int) -> Iterator[tuple[subprocess.Popen[str], WorkerGroup]]:
+def grouped(
+    body: str, memory_bytes: int, num_pids: int
+) -> Iterator[tuple[subprocess.Popen[str], WorkerGroup]]:
     """A process in a group of its own, which runs `body` when a line is written to it."""
     command = [sys.executable, "-S", "-c", _HOLDER.format(body=body)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         group = WorkerGroup(process.pid, memory_bytes, num_pids)
         try:
             yield process, group
@@ -192,7 +228,9 @@ print(sorted(os.waitpid(-1, 0)[1] for _ in children[:{waits}]), flush=True)
 
 @needs("cgroup_memory")
 def test_the_memory_of_all_processes_of_a_group_is_limited_together() -> None:
-    """Each of two processes holds 60 MiB: too much for both in 100, and the kernel ends a child, not the first."""
+    """Each of two processes holds 60 MiB: too much for both in 100, and the kernel ends a child,
+    not the first.
+    """
     with grouped(_TWO.format(size=60, waits=1), 100 * MIB, 20) as (process, group):
         assert group.oom_events is not None and gauges.oom_kills(group.oom_events) == 0
         assert process.stdin and process.stdout
@@ -245,7 +283,9 @@ def test_a_workers_groups_have_room_for_what_the_limits_allow() -> None:
                 if (group / name).exists():
                     seen[name] = int((group / name).read_text())
 
-    assert judge([Program(program_id="p", source=HONEST, test=TEST, entry_point="f")], limits, progress=look)[0].passed
+    assert judge(
+        [Program(program_id="p", source=HONEST, test=TEST, entry_point="f")], limits, progress=look
+    )[0].passed
     assert seen.pop("pids.max") == 144
     assert list(seen.values()) == [220 * MIB + SLACK_BYTES]
 
@@ -255,7 +295,9 @@ def test_a_workers_groups_have_room_for_what_the_limits_allow() -> None:
 
 @needs("cgroup_memory")
 def test_a_program_that_its_group_has_no_memory_for_is_over_its_memory() -> None:
-    """The group is made smaller than the program's own limit, so that the kernel's killer decides, not that limit."""
+    """The group is made smaller than the program's own limit, so that the kernel's killer decides,
+    not that limit.
+    """
     hog = "def f(n):\n    held = bytearray(b'x') * (200 << 20)\n    return n\n"
     in_test = "def f(n):\n    return n\n"
 
@@ -270,8 +312,13 @@ def test_a_program_that_its_group_has_no_memory_for_is_over_its_memory() -> None
 
 @needs("cgroup_memory")
 def test_a_test_that_its_group_has_no_memory_for_is_not_the_judges_error() -> None:
-    test = "def check(candidate):\n    held = bytearray(b'x') * (200 << 20)\n    assert candidate(1) == 1\n"
-    programs = [Program(program_id="p", source=HONEST, test=t, entry_point="f") for t in (TEST, test, TEST)]
+    test = (
+        "def check(candidate):\n    held = bytearray(b'x') * (200 << 20)\n    assert "
+        "candidate(1) == 1\n"
+    )
+    programs = [
+        Program(program_id="p", source=HONEST, test=t, entry_point="f") for t in (TEST, test, TEST)
+    ]
 
     def shrink(_: int) -> None:
         for name in ("memory.limit_in_bytes", "memory.max"):
@@ -279,8 +326,10 @@ def test_a_test_that_its_group_has_no_memory_for_is_not_the_judges_error() -> No
 
     verdicts = judge(programs, workers=1, progress=shrink)
     assert [(v.verdict, v.detail) for v in verdicts] == [
-        ("pass", ""), ("memory_limit", "comparing its answers ran out of memory"), ("pass", "")
-    ]  # fmt: skip
+        ("pass", ""),
+        ("memory_limit", "comparing its answers ran out of memory"),
+        ("pass", ""),
+    ]
 
 
 @needs("cgroup_pids")
@@ -292,7 +341,9 @@ def f(n):
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 """
     at_load = bomb.replace("def f(n):\n    while True:\n        ", "while True:\n    ")
-    verdicts = judged_in_changed_groups(lambda: write_to_groups("pids.max", 10), bomb, at_load, HONEST)
+    verdicts = judged_in_changed_groups(
+        lambda: write_to_groups("pids.max", 10), bomb, at_load, HONEST
+    )
     assert [v.verdict for v in verdicts] == ["fail_exception", "fail_load", "pass"]
     assert all("thread" in v.detail for v in verdicts[:2])
 
@@ -309,7 +360,10 @@ test = "def check(candidate):\\n    assert candidate(1) == 1\\n"
 programs = [Program(program_id="p", source="def f(n): return n", test=test, entry_point="f")] * 6
 """
     return subprocess.Popen(
-        [sys.executable, "-c", head + code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", head + code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -333,7 +387,9 @@ def test_groups_are_gone_after_an_interruption() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        judge([Program(program_id="p", source=HONEST, test=TEST, entry_point="f")], progress=interrupt)
+        judge(
+            [Program(program_id="p", source=HONEST, test=TEST, entry_point="f")], progress=interrupt
+        )
     assert groups_of(os.getpid()) == []
 
 
@@ -345,7 +401,9 @@ def test_groups_are_gone_where_no_worker_could_be_started(monkeypatch: pytest.Mo
 
 
 def test_the_workers_of_a_killed_judge_take_their_groups_away() -> None:
-    with _judge("judge(programs, workers=2, progress=lambda _: os.kill(os.getpid(), signal.SIGKILL))") as process:
+    with _judge(
+        "judge(programs, workers=2, progress=lambda _: os.kill(os.getpid(), signal.SIGKILL))"
+    ) as process:
         assert process.wait(timeout=60) == -signal.SIGKILL
         assert gone_within(20, process.pid)
 
@@ -358,7 +416,11 @@ def test_what_a_killed_judge_left_is_cleared_by_the_next_and_no_other_is_touched
         with _judge(f"def look(_): {look}\njudge(programs, workers=1, progress=look)") as killed:
             for process in (living, killed):
                 assert process.stdout and int(process.stdout.readline()) == process.pid
-            members = {int(p) for group in groups_of(killed.pid) for p in (group / "cgroup.procs").read_text().split()}
+            members = {
+                int(p)
+                for group in groups_of(killed.pid)
+                for p in (group / "cgroup.procs").read_text().split()
+            }
             assert members
             for pid in (*members, killed.pid):
                 os.kill(pid, signal.SIGKILL)
@@ -377,8 +439,17 @@ def test_what_a_killed_judge_left_is_cleared_by_the_next_and_no_other_is_touched
 def test_only_what_dead_judges_of_the_same_numbering_made_is_cleared(tmp_path: Path) -> None:
     numbering = "".join(filter(str.isdigit, os.readlink("/proc/self/ns/pid")))
     me, start = os.getpid(), Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    kept = [f"flab-judge-{numbering}-{me}-{start}-0", f"flab-judge-1-{me}-1-0", "flab-judge", "other"]
-    for name in (*kept, f"flab-judge-{numbering}-{me}-{int(start) - 1}-0", f"flab-judge-{numbering}-4999999-1-0"):
+    kept = [
+        f"flab-judge-{numbering}-{me}-{start}-0",
+        f"flab-judge-1-{me}-1-0",
+        "flab-judge",
+        "other",
+    ]
+    for name in (
+        *kept,
+        f"flab-judge-{numbering}-{me}-{int(start) - 1}-0",
+        f"flab-judge-{numbering}-4999999-1-0",
+    ):
         (tmp_path / name).mkdir()
     clear_left(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
@@ -392,7 +463,8 @@ def test_a_user_who_may_make_no_group_has_the_rest() -> None:
     code = """
 import json
 from flab_deploy.sandbox import Program, describe_sandbox, judge
-program = Program(program_id="p", source="def f(n): return n", test="def check(c): assert c(1) == 1", entry_point="f")
+source, test = "def f(n): return n", "def check(c): assert c(1) == 1"
+program = Program(program_id="p", source=source, test=test, entry_point="f")
 print(json.dumps([describe_sandbox(), judge([program])[0].verdict]))
 """
     done = run_as(reachable_interpreter(), NOBODY, code)

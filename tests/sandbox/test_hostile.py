@@ -19,7 +19,9 @@ from .suite import run_suite
 
 def test_there_are_many_different_attacks() -> None:
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 100
-    assert not any("pass" in attack.verdicts or "infra_error" in attack.verdicts for attack in ATTACKS)
+    assert not any(
+        "pass" in attack.verdicts or "infra_error" in attack.verdicts for attack in ATTACKS
+    )
 
 
 def test_attacks_fail_and_leave_nothing_behind() -> None:
@@ -27,10 +29,14 @@ def test_attacks_fail_and_leave_nothing_behind() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user; the suite ran as this one")
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can become another user; the suite ran as this one"
+)
 @pytest.mark.parametrize(("user", "tiers"), [(NOBODY, {"1", "2"}), (0, {"1r", "2r"})])
 def test_attacks_fail_with_the_systems_interpreter(user: int, tiers: set[str]) -> None:
-    """As an ordinary user, and as root with an interpreter that private users can reach by themselves."""
+    """As an ordinary user, and as root with an interpreter that private users can reach by
+    themselves.
+    """
     interpreter = reachable_interpreter()
     result = run_as(interpreter, user, "from tests.sandbox.suite import main; main()")
     assert result.returncode == 0, result.stderr
@@ -42,14 +48,27 @@ def test_attacks_fail_with_the_systems_interpreter(user: int, tiers: set[str]) -
 def test_the_tiers() -> None:
     required, namespaces = ["landlock", "seccomp"], ["private_network", "limited_disk"]
     assert tier_of(["landlock", *namespaces, "private_user"]) == "0"
-    assert tier_of([*required, "limited_disk"]) == "1" and tier_of([*required, "private_user"]) == "1r"
-    assert tier_of([*required, *namespaces]) == "2" and tier_of([*required, *namespaces, "private_user"]) == "2r"
+    assert (
+        tier_of([*required, "limited_disk"]) == "1" and tier_of([*required, "private_user"]) == "1r"
+    )
+    assert (
+        tier_of([*required, *namespaces]) == "2"
+        and tier_of([*required, *namespaces, "private_user"]) == "2r"
+    )
     groups = ["cgroup_memory", "cgroup_pids"]
-    assert tier_of([*required, *groups]) == "1c" and tier_of([*required, "cgroup_pids", "cgroup_kill"]) == "1"
-    assert tier_of([*required, *namespaces, *groups, "private_user"]) == "2rc" and tier_of(groups) == "0"
+    assert (
+        tier_of([*required, *groups]) == "1c"
+        and tier_of([*required, "cgroup_pids", "cgroup_kill"]) == "1"
+    )
+    assert (
+        tier_of([*required, *namespaces, *groups, "private_user"]) == "2rc"
+        and tier_of(groups) == "0"
+    )
 
 
 def test_the_tier_is_found_by_trying() -> None:
     described = describe_sandbox()
-    assert str(described["tier"]).removesuffix("c") in ({"1r", "2r"} if os.getuid() == 0 else {"1", "2"})
+    assert str(described["tier"]).removesuffix("c") in (
+        {"1r", "2r"} if os.getuid() == 0 else {"1", "2"}
+    )
     assert {"landlock", "seccomp", "rlimits", "separate_test_process"} <= set(described["layers"])

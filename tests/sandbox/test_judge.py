@@ -26,7 +26,9 @@ def program(source: str = HONEST, test: str = TEST, name: str = "p") -> Program:
 
 @pytest.fixture
 def strangers() -> set[psutil.Process]:
-    """Children of this process that are not the judge's, such as those other tests left to be reaped."""
+    """Children of this process that are not the judge's, such as those other tests left to be
+    reaped.
+    """
     return set(psutil.Process().children(recursive=True))
 
 
@@ -40,7 +42,12 @@ def verdict_of(source: str, *checks: str) -> Verdict:
 def test_solutions_of_the_generated_tasks_pass(kind: str) -> None:
     tasks = make_tasks("test", kind, 250)  # type: ignore[arg-type]
     programs = [
-        Program(program_id=t.task_id, source=t.prompt + t.canonical_solution, test=t.test, entry_point=t.entry_point)
+        Program(
+            program_id=t.task_id,
+            source=t.prompt + t.canonical_solution,
+            test=t.test,
+            entry_point=t.entry_point,
+        )
         for t in tasks
     ]
     verdicts = judge(programs)
@@ -70,8 +77,17 @@ def test_verdicts_come_in_input_order_and_again_the_same() -> None:
     assert sum(done) == len(programs)
     assert [v.program_id for v in first] == [p.program_id for p in programs]
     assert [(v.verdict, v.detail) for v in first] == [(v.verdict, v.detail) for v in again]
-    assert {v.verdict for v in first} == {"pass", "fail_assert", "unsupported_value", "fail_load", "fail_exception"}
-    assert all(v.verdict in VERDICT_NAMES and v.detail.isprintable() and len(v.detail) <= 300 for v in first)
+    assert {v.verdict for v in first} == {
+        "pass",
+        "fail_assert",
+        "unsupported_value",
+        "fail_load",
+        "fail_exception",
+    }
+    assert all(
+        v.verdict in VERDICT_NAMES and v.detail.isprintable() and len(v.detail) <= 300
+        for v in first
+    )
 
 
 def test_nothing_to_judge() -> None:
@@ -79,14 +95,19 @@ def test_nothing_to_judge() -> None:
 
 
 def test_arguments_changed_in_place_are_seen() -> None:
-    source = "def f(x, *, y=None):\n    x.sort()\n    x[0].append(9)\n    if y is not None: y['k'] = 1\n"
+    source = (
+        "def f(x, *, y=None):\n    x.sort()\n    x[0].append(9)\n    if y is not None: y['k'] = 1\n"
+    )
     checks = ["inner = [1]", "x = [[2], inner]", "y = {}", "assert candidate(x, y=y) is None"]
     assert verdict_of(source, *checks, "assert x == [[1, 9], [2]] and y == {'k': 1}").passed
     assert not verdict_of(source, *checks, "assert x == [[2], [1]]").passed
 
 
 def test_exceptions_reach_the_test_by_their_class() -> None:
-    source = "class Odd(KeyError): pass\ndef f(n):\n    raise Odd('no') if n else ZeroDivisionError('zero')\n"
+    source = (
+        "class Odd(KeyError): pass\ndef f(n):\n    raise Odd('no') if n else "
+        "ZeroDivisionError('zero')\n"
+    )
     expected = [
         "try:",
         "    candidate(1)",
@@ -105,19 +126,32 @@ def test_a_test_cannot_hide_a_verdict() -> None:
     assert verdict_of("import os\ndef f(n): os._exit(0)", *hidden).verdict == "fail_exception"
 
 
-PROMPT = "import math\nfrom math import sqrt as root\n\ndef double(n):\n    return 2 * n\n\ndef f(n):\n"
+PROMPT = (
+    "import math\nfrom math import sqrt as root\n\ndef double(n):\n    return 2 * n\n\ndef f(n):\n"
+)
 
 
 def with_prompt(completion: str, *checks: str) -> Verdict:
     test = "def check(candidate):\n" + "".join(f"    {line}\n" for line in checks)
     (verdict,) = judge(
-        [Program(program_id="p", source=PROMPT + completion, test=test, entry_point="f", prelude=PROMPT)]
+        [
+            Program(
+                program_id="p",
+                source=PROMPT + completion,
+                test=test,
+                entry_point="f",
+                prelude=PROMPT,
+            )
+        ]
     )
     return verdict
 
 
 def test_helpers_and_imports_of_the_prompt_can_be_used_by_the_test() -> None:
-    checks = ["for n in range(9): assert candidate(double(n)) == n", "assert root(4) == 2 == math.floor(f(4))"]
+    checks = [
+        "for n in range(9): assert candidate(double(n)) == n",
+        "assert root(4) == 2 == math.floor(f(4))",
+    ]
     assert with_prompt("    return n // 2\n", *checks).passed
 
 
@@ -128,7 +162,9 @@ def test_a_program_cannot_redefine_a_helper_of_the_test() -> None:
 
 
 def test_a_name_that_only_the_program_defines_is_the_tests_fault() -> None:
-    verdict = with_prompt("    return n\n\ndef near(a, b):\n    return True\n", "assert near(candidate(1), 5)")
+    verdict = with_prompt(
+        "    return n\n\ndef near(a, b):\n    return True\n", "assert near(candidate(1), 5)"
+    )
     assert verdict.verdict == "infra_error" and "near" in verdict.detail
 
 
@@ -145,17 +181,24 @@ def test_a_name_error_of_the_program_is_not() -> None:
 
 def test_a_stop_iteration_does_not_end_a_loop_of_the_test() -> None:
     source = "def f(n):\n    raise StopIteration"
-    assert verdict_of(source, "for x in map(candidate, [1, 2]): assert x == 0").verdict == "fail_exception"
+    assert (
+        verdict_of(source, "for x in map(candidate, [1, 2]): assert x == 0").verdict
+        == "fail_exception"
+    )
     assert verdict_of(source, "try: candidate(1)", "except StopIteration: pass").passed
 
 
 def test_functions_of_the_test_can_be_passed_and_called() -> None:
     source = "def f(g, xs, key=None):\n    xs.sort(key=key)\n    return [g(x) for x in xs], g\n"
     checks = ["seen = []", "def g(x):", "    seen.append(x)", "    return -x", "xs = [1, 2, 3]"]
-    checks += ["assert candidate(g, xs, key=lambda x: -x) == ([-3, -2, -1], g)", "assert seen == xs == [3, 2, 1]"]
+    checks += [
+        "assert candidate(g, xs, key=lambda x: -x) == ([-3, -2, -1], g)",
+        "assert seen == xs == [3, 2, 1]",
+    ]
     assert verdict_of(source, *checks).passed
     assert verdict_of(
-        "def f(g, x): return g(x)", "assert candidate(int, '12') == 12 and candidate(len, 'ab') == 2"
+        "def f(g, x): return g(x)",
+        "assert candidate(int, '12') == 12 and candidate(len, 'ab') == 2",
     ).passed
     raises = "def f(g):\n    try: g()\n    except ZeroDivisionError as e: return str(e)\n"
     assert verdict_of(raises, "assert candidate(lambda: 1 / 0) == 'division by zero'").passed
@@ -178,10 +221,18 @@ def test_a_program_keeps_no_function_of_an_earlier_call() -> None:
 
 
 def test_a_failing_program_cannot_make_the_test_process_end_without_a_word() -> None:
-    """Else a wrong program could have itself taken for the judge's own error, which no score counts."""
-    assert verdict_of("def f(n): return 10 ** 9999", "assert {1: 2}[candidate(1)]").verdict == "fail_exception"
+    """Else a wrong program could have itself taken for the judge's own error, which no score
+    counts.
+    """
+    assert (
+        verdict_of("def f(n): return 10 ** 9999", "assert {1: 2}[candidate(1)]").verdict
+        == "fail_exception"
+    )
     big = "def f(n): return range(10 ** 12)"
-    assert verdict_of(big, "assert sorted(candidate(1)) == [1]").verdict in ("memory_limit", "timeout_cpu")
+    assert verdict_of(big, "assert sorted(candidate(1)) == [1]").verdict in (
+        "memory_limit",
+        "timeout_cpu",
+    )
 
 
 def test_generators_keep_being_generators() -> None:
@@ -210,7 +261,8 @@ def test_nothing_grows_over_five_hundred_programs() -> None:
     seen, counts, odd = endure(500, every=20)
     assert odd == [] and counts["infra_error"] == 0
     assert spread(seen, "own_descriptors")[0] == spread(seen, "own_descriptors")[1]
-    # a worker between two programs has seven descriptors, two processes and four files; one that is busy a few more
+    # a worker between two programs has seven descriptors, two processes and four files; one that is
+    # busy a few more
     assert spread(seen, "worker_descriptors")[1] <= 2 * 16
     assert spread(seen, "processes")[1] <= 2 * 3
     assert spread(seen, "temporary_files")[1] <= 2 * 16
@@ -247,7 +299,9 @@ def test_impossible_requests_are_refused() -> None:
         Program(program_id="p", source="", test="", entry_point="f", cpu_s=-1)
 
 
-@pytest.mark.parametrize("limits", [{"cpu_s": 0}, {"cpu_s": 5, "wall_s": 1}, {"memory_bytes": 1}, {"message_bytes": 0}])
+@pytest.mark.parametrize(
+    "limits", [{"cpu_s": 0}, {"cpu_s": 5, "wall_s": 1}, {"memory_bytes": 1}, {"message_bytes": 0}]
+)
 def test_impossible_limits_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(limits))):
         Limits(**limits)  # type: ignore[arg-type]
@@ -257,7 +311,8 @@ _WITHOUT = """
 import ctypes, os, struct, sys
 sys.path.insert(0, sys.argv[1])
 from flab_deploy.errors import SandboxError
-from flab_deploy.sandbox import Program, describe_sandbox, judge, policy
+from flab_deploy.sandbox import Program, describe_sandbox, judge
+from flab_deploy.sandbox.kernel import policy
 number = int(sys.argv[2])
 lines = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7fff0000)]
 policy._prctl(policy._PR_SET_NO_NEW_PRIVS, 1)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flab_deploy.sandbox import seccomp
-from flab_deploy.sandbox.seccomp import build_filter
+from flab_deploy.sandbox.kernel import seccomp
+from flab_deploy.sandbox.kernel.seccomp import build_filter
 
 PID, KILL, ALLOW, EPERM, ENOSYS = 4321, "kill", "allow", "EPERM", "ENOSYS"
 ANSWERS = {0x80000000: KILL, 0x7FFF0000: ALLOW, 0x00050001: EPERM, 0x00050026: ENOSYS}
@@ -21,8 +21,12 @@ def answer(machine: str, number: int, *args: int, arch: int | None = None) -> st
     """What the filter says to a call: an interpreter for the few BPF instructions it uses."""
     built = build_filter(machine)
     assert built is not None
-    data = struct.pack("<iIQ6Q", number, arch or ARCHITECTURES[machine], 0, *args, *[0] * (6 - len(args)))
-    code = [struct.unpack("=HBBI", line) for line in re.findall(rb"(?s).{8}", built.for_process(PID))]
+    data = struct.pack(
+        "<iIQ6Q", number, arch or ARCHITECTURES[machine], 0, *args, *[0] * (6 - len(args))
+    )
+    code = [
+        struct.unpack("=HBBI", line) for line in re.findall(rb"(?s).{8}", built.for_process(PID))
+    ]
     register, at = 0, 0
     while True:
         operation, if_true, if_false, k = code[at]
@@ -63,7 +67,10 @@ def test_arguments(machine: str) -> None:
     assert call(machine, "kill", PID, 15) == ALLOW
     assert call(machine, "kill", PID, 9) == KILL
     assert (
-        call(machine, "kill", other, 0) == call(machine, "kill", 0, 15) == call(machine, "kill", 2**32 - 1, 9) == KILL
+        call(machine, "kill", other, 0)
+        == call(machine, "kill", 0, 15)
+        == call(machine, "kill", 2**32 - 1, 9)
+        == KILL
     )
     assert call(machine, "tgkill", PID, PID + 1, 6) == ALLOW
     assert call(machine, "tgkill", PID, PID, 9) == call(machine, "tgkill", other, PID, 6) == KILL
@@ -79,7 +86,11 @@ def test_arguments(machine: str) -> None:
     assert call(machine, "socketpair", 1, 0x80801) == ALLOW
     assert call(machine, "socketpair", 1, 2) == call(machine, "socketpair", 2, 1) == KILL
     assert call(machine, "sendto", 5, 1, 1, 0, 0) == ALLOW
-    assert call(machine, "sendto", 5, 1, 1, 0, 1 << 32) == call(machine, "sendto", 5, 1, 1, 0, 1) == KILL
+    assert (
+        call(machine, "sendto", 5, 1, 1, 0, 1 << 32)
+        == call(machine, "sendto", 5, 1, 1, 0, 1)
+        == KILL
+    )
     assert call(machine, "prlimit64", 0, 7, 0) == ALLOW
     assert call(machine, "mmap", 0, 9, 3, 0x22) == call(machine, "mmap", 0, 9, 3, 0x21) == ALLOW
     assert call(machine, "mmap", 0, 9, 5, 0x802) == ALLOW
@@ -100,7 +111,10 @@ def test_unknown_machines_have_no_filter() -> None:
 
 @pytest.mark.parametrize(
     ("header", "column"),
-    [("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", 0), ("/usr/include/asm-generic/unistd.h", 1)],
+    [
+        ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", 0),
+        ("/usr/include/asm-generic/unistd.h", 1),
+    ],
 )
 def test_numbers_are_those_of_the_kernel_headers(header: str, column: int) -> None:
     if not Path(header).is_file():

@@ -1,4 +1,6 @@
-"""What a worker sees of its children, what it may have for itself, and what a test finds around it."""
+"""What a worker sees of its children, what it may have for itself, and what a test finds around
+it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from flab_deploy.sandbox import gauges, policy
-from flab_deploy.sandbox.prelude import needed_prelude
+from flab_deploy.sandbox.kernel import gauges, policy
+from flab_deploy.sandbox.worker.prelude import needed_prelude
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,18 +32,24 @@ def test_gauges_follow_a_process(tmp_path: Path) -> None:
 def test_gauges_of_a_process_that_is_gone_are_zero() -> None:
     done = subprocess.Popen([sys.executable, "-S", "-c", ""])
     done.wait()
-    assert gauges.cpu_s(done.pid) == gauges.waited_s(done.pid) == gauges.written_bytes(done.pid) == 0
+    assert (
+        gauges.cpu_s(done.pid) == gauges.waited_s(done.pid) == gauges.written_bytes(done.pid) == 0
+    )
 
 
 def test_waiting_for_a_processor_is_told_from_sleeping() -> None:
     one = {min(os.sched_getaffinity(0))}
     spin, sleep = "while True: pass", "import time; time.sleep(600)"
-    processes = [subprocess.Popen([sys.executable, "-S", "-c", code]) for code in (spin, spin, spin, sleep)]
+    processes = [
+        subprocess.Popen([sys.executable, "-S", "-c", code]) for code in (spin, spin, spin, sleep)
+    ]
     try:
         for process in processes:
             os.sched_setaffinity(process.pid, one)
         deadline = time.monotonic() + 30
-        while min(gauges.waited_s(p.pid) for p in processes[:3]) < 0.5 and time.monotonic() < deadline:
+        while (
+            min(gauges.waited_s(p.pid) for p in processes[:3]) < 0.5 and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         asleep = gauges.waited_s(processes[3].pid)
         time.sleep(0.3)
@@ -64,7 +72,7 @@ def test_the_library_holds_no_installed_package() -> None:
 _INSIDE = """
 import os, socket, sys
 sys.path.insert(0, sys.argv[1])
-from flab_deploy.sandbox.namespaces import enter_namespaces
+from flab_deploy.sandbox.kernel.namespaces import enter_namespaces
 layers = enter_namespaces(sys.argv[2], 1 << 20)
 if not layers:
     sys.exit(77)
@@ -87,7 +95,14 @@ except OSError as error:
 
 def test_a_worker_has_its_own_network_and_a_small_disk(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        command = [sys.executable, "-c", _INSIDE, str(ROOT), str(tmp_path), str(server.getsockname()[1])]
+        command = [
+            sys.executable,
+            "-c",
+            _INSIDE,
+            str(ROOT),
+            str(tmp_path),
+            str(server.getsockname()[1]),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 77:
         pytest.skip("this kernel gives this user no namespaces")
@@ -132,7 +147,9 @@ def test_helpers_are_found_in_prompts_that_stop_anywhere(prompt: str) -> None:
     assert callable(poly) and poly(3) == 3
 
 
-@pytest.mark.parametrize("prompt", ["", "no python at (all", "def f(n):\n    poly = 1\n", "poly(3)\n", "# poly\n"])
+@pytest.mark.parametrize(
+    "prompt", ["", "no python at (all", "def f(n):\n    poly = 1\n", "poly(3)\n", "# poly\n"]
+)
 def test_prompts_without_the_helper_give_nothing(prompt: str) -> None:
     assert needed_prelude(prompt, frozenset({"poly"})) == ""
     assert needed_prelude("def poly(x):\n    return x\n", frozenset({"append"})) == ""

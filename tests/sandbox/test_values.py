@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flab_deploy.sandbox.values import (
+from flab_deploy.sandbox.worker.values import (
     MAX_DEPTH,
     MAX_ITERATED,
     BadEncoding,
@@ -29,13 +29,48 @@ from flab_deploy.sandbox.values import (
 )
 
 PLAIN = [
-    None, True, False, 0, -1, 2**53, -(2**53), 7**5000, 1.5, -0.0, float("inf"), 5e-324, 1 + 2j, "", "\ud800 \x00 é",
-    b"", b"\xff", bytearray(b"ab"), [], [1, [2, (3, {4})]], (), (1,), set(), {1, "a", None}, frozenset({1,
-    frozenset()}), {}, {1: [2], "1": {}}, {(1, 2): {3.0: b"4"}}, OrderedDict([("b", 1), ("a", 2)]), Counter("abca"),
-    deque([1, 2], maxlen=5), deque(), range(3, 9, 2), Ellipsis, Decimal("1.10"),
-    Decimal("NaN").copy_sign(Decimal(-1)), Fraction(-1, 3), date(2020, 2, 29), datetime(2020, 2, 29, 1, 2, 3, 4),
-    time(1, 2), timedelta(days=-1, microseconds=3),
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    2**53,
+    -(2**53),
+    7**5000,
+    1.5,
+    -0.0,
+    float("inf"),
+    5e-324,
+    1 + 2j,
+    "",
+    "\ud800 \x00 é",
+    b"",
+    b"\xff",
+    bytearray(b"ab"),
+    [],
+    [1, [2, (3, {4})]],
+    (),
+    (1,),
+    set(),
+    {1, "a", None},
+    frozenset({1, frozenset()}),
+    {},
+    {1: [2], "1": {}},
+    {(1, 2): {3.0: b"4"}},
+    OrderedDict([("b", 1), ("a", 2)]),
+    Counter("abca"),
+    deque([1, 2], maxlen=5),
+    deque(),
+    range(3, 9, 2),
+    Ellipsis,
+    Decimal("1.10"),
+    Decimal("NaN").copy_sign(Decimal(-1)),
+    Fraction(-1, 3),
+    date(2020, 2, 29),
+    datetime(2020, 2, 29, 1, 2, 3, 4),
+    time(1, 2),
+    timedelta(days=-1, microseconds=3),
+]
 
 
 def carried(value: object) -> Any:
@@ -59,7 +94,9 @@ def test_special_values_keep_what_equality_does_not_see() -> None:
     assert carried(defaultdict(list, {1: [2]})) == {1: [2]}
     views = {"a": 1}
     assert (
-        carried(views.keys()) == {"a"} and carried(views.items()) == {("a", 1)} and list(carried(views.values())) == [1]
+        carried(views.keys()) == {"a"}
+        and carried(views.items()) == {("a", 1)}
+        and list(carried(views.values())) == [1]
     )
 
 
@@ -81,7 +118,8 @@ def test_functions_stay_where_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "items", [[1, 2**60], [1, True], [1, "a", None, 2.5], [-0.0, 1e300], [True], ["\ud800"], [2**53]]
+    "items",
+    [[1, 2**60], [1, True], [1, "a", None, 2.5], [-0.0, 1e300], [True], ["\ud800"], [2**53]],
 )
 def test_lists_arrive_the_same_whether_or_not_they_take_the_short_way(items: list[Any]) -> None:
     got = carried({"k": (items, set(items))})["k"]
@@ -155,7 +193,18 @@ def test_depth_and_size_are_capped() -> None:
         ["c", []],
         ["F", ["0x1", "0x0"]],
     ]
-    + [["r", ["0x1"]], ["m", "x"], ["m", ["l"]], ["y", "1"], ["Y", [1]], ["n", "x", 0], [1, 2], [["l"]], ["q"], ["g"]],  # noqa: RUF005
+    + [
+        ["r", ["0x1"]],
+        ["m", "x"],
+        ["m", ["l"]],
+        ["y", "1"],
+        ["Y", [1]],
+        ["n", "x", 0],
+        [1, 2],
+        [["l"]],
+        ["q"],
+        ["g"],
+    ],  # noqa: RUF005
     ids=json.dumps,
 )
 def test_bad_encodings_are_recognised(packed: object) -> None:
@@ -182,7 +231,9 @@ def test_random_json_never_escapes_the_decoder() -> None:
     assert 0 < decoded < 3000
 
 
-@pytest.mark.parametrize("data", [b"", b"[1]", b"{", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"\xff"], ids=len)
+@pytest.mark.parametrize(
+    "data", [b"", b"[1]", b"{", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"\xff"], ids=len
+)
 def test_bytes_that_are_no_message(data: bytes) -> None:
     with pytest.raises(BadEncoding):
         from_bytes(data)

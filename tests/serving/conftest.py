@@ -39,9 +39,15 @@ class Running:
     behaviour: Behaviour
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behaviour: Behaviour) -> None:
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behaviour: Behaviour
+) -> None:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    length = next(int(line.split(":")[1]) for line in head.splitlines() if line.lower().startswith("content-length"))
+    length = next(
+        int(line.split(":")[1])
+        for line in head.splitlines()
+        if line.lower().startswith("content-length")
+    )
     body = json.loads(await reader.readexactly(length))
     now = time.perf_counter()
     behaviour.started = behaviour.started or now
@@ -60,7 +66,11 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, be
 
 
 async def _stream(
-    writer: asyncio.StreamWriter, behaviour: Behaviour, body: dict[str, object], due: float, cut: bool
+    writer: asyncio.StreamWriter,
+    behaviour: Behaviour,
+    body: dict[str, object],
+    due: float,
+    cut: bool,
 ) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
     count = int(str(body["max_tokens"]))
@@ -73,7 +83,9 @@ async def _stream(
         writer.write(_event({"choices": [{"text": "x", "finish_reason": reason}]}))
         await writer.drain()
     if not cut:
-        writer.write(_event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": count}}))
+        writer.write(
+            _event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": count}})
+        )
         writer.write(b"data: [DONE]\n\n")
 
 
@@ -97,7 +109,9 @@ def _endpoint(**settings: object) -> Iterator[Running]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield Running(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", behaviour=behaviour)
+        yield Running(
+            url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", behaviour=behaviour
+        )
     finally:
 
         async def close() -> None:
@@ -112,5 +126,7 @@ def _endpoint(**settings: object) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def endpoint() -> Callable[..., AbstractContextManager[Running]]:
-    """A function that starts a server whose `Behaviour` has the given settings, for a `with` block."""
+    """A function that starts a server whose `Behaviour` has the given settings, for a `with`
+    block.
+    """
     return _endpoint

@@ -94,7 +94,11 @@ def test_carbon_is_energy_times_a_given_intensity():
 def test_carbon_is_never_made_up():
     measured = {"status": "measured", "energy_per_output_token_joules": 0.36}
     assert carbon_block(measured, None, "")["status"] == "unavailable"
-    missing = {"status": "unavailable", "reason": "no sensor", "energy_per_output_token_joules": None}
+    missing = {
+        "status": "unavailable",
+        "reason": "no sensor",
+        "energy_per_output_token_joules": None,
+    }
     block = carbon_block(missing, 400.0, "x")
     assert block["status"] == "unavailable" and "no sensor" in block["reason"]
     assert block["gco2e_per_million_tokens"] is None

@@ -3,22 +3,43 @@ import math
 import pytest
 
 from flab_deploy.errors import ConfigError
-from serving.latency import Bounds, e2el_ms, judge, order_statistic, quantile_interval, summarise, tpot_ms, ttft_ms
+from serving.latency import (
+    Bounds,
+    e2el_ms,
+    judge,
+    order_statistic,
+    quantile_interval,
+    summarise,
+    tpot_ms,
+    ttft_ms,
+)
 from serving.load import LoadPlan, Outcome, draw_plan, run_load
 
 PROMPTS = ["def f(", "def g(", "def h("]
 
 
-def plan(num_requests: int = 100, rate: float = 100.0, seed: int = 0, tokens: tuple[int, int] = (1, 5)) -> LoadPlan:
-    return draw_plan(PROMPTS, request_rate=rate, num_requests=num_requests, output_tokens=tokens, seed=seed)
+def plan(
+    num_requests: int = 100, rate: float = 100.0, seed: int = 0, tokens: tuple[int, int] = (1, 5)
+) -> LoadPlan:
+    return draw_plan(
+        PROMPTS, request_rate=rate, num_requests=num_requests, output_tokens=tokens, seed=seed
+    )
 
 
-def outcome(index: int = 0, *, late_s: float = 0.0, latency_s: float = 0.1, error: str = "") -> Outcome:
+def outcome(
+    index: int = 0, *, late_s: float = 0.0, latency_s: float = 0.1, error: str = ""
+) -> Outcome:
     first, last = (None, None) if error else (index + latency_s / 2, index + latency_s)
     return Outcome(
-        index=index, scheduled_s=index, sent_s=index + late_s, first_s=first, last_s=last, prompt_tokens=3,
-        output_tokens=0 if error else 11, error=error,
-    )  # fmt: skip
+        index=index,
+        scheduled_s=index,
+        sent_s=index + late_s,
+        first_s=first,
+        last_s=last,
+        prompt_tokens=3,
+        output_tokens=0 if error else 11,
+        error=error,
+    )
 
 
 def test_the_same_seed_draws_the_same_plan():
@@ -50,12 +71,19 @@ def test_an_infinite_rate_sends_all_at_once():
     "change", [{"request_rate": 0}, {"num_requests": 0}, {"output_tokens": (5, 4)}, {"prompts": []}]
 )
 def test_an_impossible_load_is_refused(change):
-    settings = {"prompts": PROMPTS, "request_rate": 1.0, "num_requests": 1, "output_tokens": (1, 1), "seed": 0} | change
+    settings = {
+        "prompts": PROMPTS,
+        "request_rate": 1.0,
+        "num_requests": 1,
+        "output_tokens": (1, 1),
+        "seed": 0,
+    } | change
     with pytest.raises(ConfigError, match="at least 1"):
         draw_plan(settings.pop("prompts"), **settings)
 
 
-# A busy or halted machine can only add to a delay: the least of three readings is what the load test itself measures.
+# A busy or halted machine can only add to a delay: the least of three readings is what the load
+# test itself measures.
 ROUNDS = 3
 
 
@@ -64,9 +92,13 @@ def test_known_delays_are_measured(endpoint):
     for _ in range(ROUNDS):
         with endpoint(first_token_s=0.05, token_interval_s=0.01, empty_first=True) as server:
             outcomes = run_load(server.url, "m", {}, plan(60, tokens=(6, 6)).requests)
-        assert all(item.ok and item.output_tokens == 6 and item.prompt_tokens == 7 for item in outcomes)
+        assert all(
+            item.ok and item.output_tokens == 6 and item.prompt_tokens == 7 for item in outcomes
+        )
         figures = (ttft_ms, tpot_ms, e2el_ms)
-        medians.append([order_statistic([figure(item) for item in outcomes], 0.5) for figure in figures])
+        medians.append(
+            [order_statistic([figure(item) for item in outcomes], 0.5) for figure in figures]
+        )
     assert server.behaviour.seen[0]["ignore_eos"] is True
     first, each, whole = (min(readings) for readings in zip(*medians, strict=True))
     assert 49 < first < 70
@@ -107,7 +139,9 @@ def test_refused_and_cut_requests_fail_and_invalidate(endpoint):
 
 def test_a_dead_server_and_a_slow_one_are_failures(endpoint):
     requests = plan(3, tokens=(50, 50)).requests
-    assert {item.error for item in run_load("http://127.0.0.1:9", "m", {}, requests)} == {"ConnectError"}
+    assert {item.error for item in run_load("http://127.0.0.1:9", "m", {}, requests)} == {
+        "ConnectError"
+    }
     with endpoint(token_interval_s=0.02) as server:
         slow = run_load(server.url, "m", {}, requests, timeout_s=0.3)
     assert {item.error for item in slow} == {"not done after 0.3 s"}
@@ -118,7 +152,10 @@ def test_a_lagging_generator_is_named():
     assert judge(late, Bounds())["verdict"] == "generator_limited"
     rarely = [outcome(index, late_s=0.06 if index % 50 == 0 else 0.0) for index in range(100)]
     assert judge(rarely, Bounds())["verdict"] == "generator_limited"
-    assert judge([outcome(index, late_s=0.002) for index in range(100)], Bounds())["verdict"] == "valid"
+    assert (
+        judge([outcome(index, late_s=0.002) for index in range(100)], Bounds())["verdict"]
+        == "valid"
+    )
 
 
 def test_a_lag_counts_as_latency():

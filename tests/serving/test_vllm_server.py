@@ -48,12 +48,17 @@ def test_a_busy_port_is_seen_before_anything_is_done(tiny_checkpoint, home):
 def test_bad_input_is_refused_before_anything_is_done(tiny_checkpoint, tmp_path, home):
     with pytest.raises(ArtifactError), running(tmp_path / "nothing"):
         pass
-    with pytest.raises(ConfigError, match="70000"), running(tiny_checkpoint, ServeConfig(port=70_000)):
+    with (
+        pytest.raises(ConfigError, match="70000"),
+        running(tiny_checkpoint, ServeConfig(port=70_000)),
+    ):
         pass
     assert not home.exists()
 
 
-def test_a_server_of_low_priority_is_so_for_its_whole_session(tiny_checkpoint, home, tmp_path, monkeypatch):
+def test_a_server_of_low_priority_is_so_for_its_whole_session(
+    tiny_checkpoint, home, tmp_path, monkeypatch
+):
     engine = tmp_path / "engine"
     engine.write_text("#!/bin/sh\necho niceness $(nice)\ncat /proc/self/autogroup\nexit 3\n")
     engine.chmod(0o755)
@@ -68,12 +73,17 @@ def test_a_server_of_low_priority_is_so_for_its_whole_session(tiny_checkpoint, h
         assert "nice 5" in text
 
 
-def test_an_engine_that_dies_is_told_with_its_last_words(tiny_checkpoint, home, tmp_path, monkeypatch):
+def test_an_engine_that_dies_is_told_with_its_last_words(
+    tiny_checkpoint, home, tmp_path, monkeypatch
+):
     engine = tmp_path / "engine"
     engine.write_text("#!/bin/sh\necho 'ValueError: no such thing'\nexit 3\n")
     engine.chmod(0o755)
     monkeypatch.setenv("FLAB_ENGINE_VLLM", str(engine))
-    with pytest.raises(ServingError, match="code 3 at start: ValueError: no such thing"), running(tiny_checkpoint):
+    with (
+        pytest.raises(ServingError, match="code 3 at start: ValueError: no such thing"),
+        running(tiny_checkpoint),
+    ):
         pass
 
 
@@ -82,13 +92,18 @@ def test_an_engine_that_never_answers_is_stopped(tiny_checkpoint, home, tmp_path
     engine.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
     engine.chmod(0o755)
     monkeypatch.setenv("FLAB_ENGINE_VLLM", str(engine))
-    with pytest.raises(ServingError, match="within 1 s"), running(tiny_checkpoint, ServeConfig(startup_timeout_s=1)):
+    with (
+        pytest.raises(ServingError, match="within 1 s"),
+        running(tiny_checkpoint, ServeConfig(startup_timeout_s=1)),
+    ):
         pass
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-def test_the_server_dies_with_a_starter_that_is_killed(tiny_checkpoint, home, tmp_path, monkeypatch):
+def test_the_server_dies_with_a_starter_that_is_killed(
+    tiny_checkpoint, home, tmp_path, monkeypatch
+):
     engine = tmp_path / "engine"
     engine.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
     engine.chmod(0o755)
@@ -98,19 +113,26 @@ def test_the_server_dies_with_a_starter_that_is_killed(tiny_checkpoint, home, tm
     pid = int((tmp_path / "pid").read_text())
     starter.kill()
     starter.wait()
-    wait_for(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
+    wait_for(
+        lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text()
+    )
 
 
 def test_counters_are_read_and_summed_over_labels():
     page = (
         '# HELP x\nvllm:request_success_total{finished_reason="stop",model_name="m"} 2.0\n'
         'vllm:request_success_total{finished_reason="length",model_name="m"} 3.0\n'
-        'vllm:request_success_created{model_name="m"} 1.7e+09\nvllm:prompt_tokens_total{model_name="m"} 1e+02\n'
+        'vllm:request_success_created{model_name="m"} '
+        '1.7e+09\nvllm:prompt_tokens_total{model_name="m"} 1e+02\n'
     )
     after = read_counters(page)
     assert after == {"request_success_total": 5.0, "prompt_tokens_total": 100.0}
     moved = counted({"request_success_total": 1.0}, after)
-    assert moved == {"request_success_total": 4, "prompt_tokens_total": 100, "generation_tokens_total": None}
+    assert moved == {
+        "request_success_total": 4,
+        "prompt_tokens_total": 100,
+        "generation_tokens_total": None,
+    }
 
 
 def wait_for(condition, seconds: float = 30.0) -> None:
@@ -122,7 +144,9 @@ def wait_for(condition, seconds: float = 30.0) -> None:
 
 @contextmanager
 def served(checkpoint: Path) -> Iterator[tuple[subprocess.Popen[str], list]]:
-    process = subprocess.Popen([sys.executable, "-c", _SERVE, str(checkpoint)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVE, str(checkpoint)], stdout=subprocess.PIPE, text=True
+    )
     try:
         yield process, json.loads(process.stdout.readline())
     finally:
@@ -134,7 +158,12 @@ def served(checkpoint: Path) -> Iterator[tuple[subprocess.Popen[str], list]]:
 def servable(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """A random checkpoint with a head size that vLLM's CPU attention supports."""
     config = Qwen2Config.from_pretrained(tiny_checkpoint)
-    config.hidden_size, config.num_attention_heads, config.num_key_value_heads, config.head_dim = 128, 2, 1, 64
+    config.hidden_size, config.num_attention_heads, config.num_key_value_heads, config.head_dim = (
+        128,
+        2,
+        1,
+        64,
+    )
     shutil.copytree(tiny_checkpoint, tmp_path / "servable")
     Qwen2ForCausalLM(config).save_pretrained(tmp_path / "servable")
     return tmp_path / "servable"
@@ -144,7 +173,10 @@ def servable(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.mark.timeout(300)
 def test_the_real_vllm_serves_counts_agrees_and_drains(servable):
     """Takes half a minute: one start of the real vLLM, used for everything."""
-    if {entry.name: entry.state for entry in engines.status()}["vllm"] not in ("installed", "external"):
+    if {entry.name: entry.state for entry in engines.status()}["vllm"] not in (
+        "installed",
+        "external",
+    ):
         pytest.skip("the vllm engine is not installed (flab engines install vllm)")
     with served(servable) as (process, (url, key, version, pid, log)):
         headers = {"Authorization": f"Bearer {key}"}
@@ -152,9 +184,13 @@ def test_the_real_vllm_serves_counts_agrees_and_drains(servable):
         assert httpx.post(f"{url}/v1/completions", json={}, trust_env=False).status_code == 401
 
         before = scrape(url)
-        plan = draw_plan(["def f(", "x ="], request_rate=20.0, num_requests=20, output_tokens=(2, 6), seed=0)
+        plan = draw_plan(
+            ["def f(", "x ="], request_rate=20.0, num_requests=20, output_tokens=(2, 6), seed=0
+        )
         outcomes = run_load(url, "flab", headers, plan.requests)
-        assert [item.output_tokens for item in outcomes] == [request.output_tokens for request in plan.requests]
+        assert [item.output_tokens for item in outcomes] == [
+            request.output_tokens for request in plan.requests
+        ]
         moved = counted(before, scrape(url))
         assert moved["request_success_total"] == 20
         assert moved["generation_tokens_total"] == sum(item.output_tokens for item in outcomes)
@@ -167,16 +203,22 @@ def test_the_real_vllm_serves_counts_agrees_and_drains(servable):
         assert key not in Path(f"/proc/{pid}/cmdline").read_text()
 
         body = {
-            "model": "flab", "prompt": "x", "max_tokens": 200, "ignore_eos": True, "stream": True,
+            "model": "flab",
+            "prompt": "x",
+            "max_tokens": 200,
+            "ignore_eos": True,
+            "stream": True,
             "stream_options": {"include_usage": True},
-        }  # fmt: skip
+        }
         tokens, started = 0, False
         with (
             httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client,
             client.stream("POST", "/v1/completions", json=body) as answer,
         ):
             for line in answer.iter_lines():
-                chunk = json.loads(line.removeprefix("data: ")) if line.startswith("data: {") else {}
+                chunk = (
+                    json.loads(line.removeprefix("data: ")) if line.startswith("data: {") else {}
+                )
                 if chunk and not started:
                     started = True
                     process.send_signal(signal.SIGTERM)

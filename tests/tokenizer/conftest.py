@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from flab_deploy.tokenizer.vocabulary import BYTE_TOKENS
 
@@ -27,11 +37,16 @@ def byte_level() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(_WORDS), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
+        [
+            pre_tokenizers.Split(Regex(_WORDS), "isolated"),
+            pre_tokenizers.ByteLevel(False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=VOCAB_SIZE, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(training_texts(), trainer)
     tokenizer.add_special_tokens([*SPECIAL, AddedToken("<tool>", special=False)])
     end = tokenizer.token_to_id(SPECIAL[1])
@@ -42,11 +57,20 @@ def byte_level() -> Tokenizer:
 
 
 def with_ignored_merges() -> Tokenizer:
-    """As Llama 3 has it: a word that is in the vocabulary needs no merges, so some tokens have none."""
+    """As Llama 3 has it: a word that is in the vocabulary needs no merges, so some tokens have
+    none.
+    """
     described = json.loads(byte_level().to_str())
     model = described["model"]
-    whole = [pair for pair in model["merges"] if "".join(pair) in {"Ġimport", "Ġclass", "return", "Ġself"}]
-    model |= {"ignore_merges": True, "merges": [pair for pair in model["merges"] if pair not in whole]}
+    whole = [
+        pair
+        for pair in model["merges"]
+        if "".join(pair) in {"Ġimport", "Ġclass", "return", "Ġself"}
+    ]
+    model |= {
+        "ignore_merges": True,
+        "merges": [pair for pair in model["merges"] if pair not in whole],
+    }
     return Tokenizer.from_str(json.dumps(described))
 
 
@@ -64,14 +88,18 @@ def byte_fallback() -> Tokenizer:
 
 
 def byte_fallback_with_every_merge() -> Tokenizer:
-    """As converters write it: each token with all pairs of tokens that make it, in the order of the tokens."""
+    """As converters write it: each token with all pairs of tokens that make it, in the order of the
+    tokens.
+    """
     model = json.loads(byte_fallback().to_str())["model"]
     vocab = model["vocab"]
     merges = [
         [token[:at], token[at:]]
-        for token in sorted(vocab, key=vocab.__getitem__) if token not in BYTE_TOKENS
-        for at in range(1, len(token)) if token[:at] in vocab and token[at:] in vocab
-    ]  # fmt: skip
+        for token in sorted(vocab, key=vocab.__getitem__)
+        if token not in BYTE_TOKENS
+        for at in range(1, len(token))
+        if token[:at] in vocab and token[at:] in vocab
+    ]
     return _sentencepiece_like(model | {"merges": merges})
 
 
@@ -79,12 +107,21 @@ def _sentencepiece_like(model: dict[str, object]) -> Tokenizer:
     described = json.loads(Tokenizer(models.BPE()).to_str())
     described["model"] = model | {"byte_fallback": True, "fuse_unk": True, "unk_token": "<unk>"}
     tokenizer = Tokenizer.from_str(json.dumps(described))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
     )
     tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
     return tokenizer
 
 
@@ -92,29 +129,43 @@ def unigram() -> Tokenizer:
     trained = Tokenizer(models.Unigram())
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=VOCAB_SIZE, unk_token="<unk>", special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
+        vocab_size=VOCAB_SIZE,
+        unk_token="<unk>",
+        special_tokens=["<unk>", "<s>", "</s>"],
+        show_progress=False,
     )
     trained.train_from_iterator((text[:12_000] for text in training_texts()), trainer)
     pieces = json.loads(trained.to_str())["model"]["vocab"]
-    vocab = [*map(tuple, pieces[:3]), *((token, 0.0) for token in BYTE_TOKENS), *map(tuple, pieces[3:])]
+    vocab = [
+        *map(tuple, pieces[:3]),
+        *((token, 0.0) for token in BYTE_TOKENS),
+        *map(tuple, pieces[3:]),
+    ]
     tokenizer = Tokenizer(models.Unigram(vocab, 0, True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(), decoders.Fuse()])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(), decoders.Fuse()]
+    )
     tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
     return tokenizer
 
 
 FAMILIES: dict[str, Callable[[], Tokenizer]] = {
-    "byte-level": byte_level, "ignore-merges": with_ignored_merges, "byte-fallback": byte_fallback,
-    "every-merge": byte_fallback_with_every_merge, "unigram": unigram,
-}  # fmt: skip
+    "byte-level": byte_level,
+    "ignore-merges": with_ignored_merges,
+    "byte-fallback": byte_fallback,
+    "every-merge": byte_fallback_with_every_merge,
+    "unigram": unigram,
+}
 
 
 def saved(tokenizer: Tokenizer, folder: Path) -> Path:
     """A folder with the tokenizer alone."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    special = [
+        token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special
+    ]
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": special[-1]}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
@@ -126,7 +177,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     root = tmp_path_factory.mktemp("families")
 
     def find(family: str) -> Path:
-        return root / family if (root / family).exists() else saved(FAMILIES[family](), root / family)
+        return (
+            root / family if (root / family).exists() else saved(FAMILIES[family](), root / family)
+        )
 
     return find
 
@@ -134,7 +187,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def corpus() -> list[str]:
     """Text to count on, some of it not English."""
-    blocks = [block for path in SOURCES[30:36] for block in path.read_text(encoding="utf-8").split("\n\n")][:120]
+    blocks = [
+        block for path in SOURCES[30:36] for block in path.read_text(encoding="utf-8").split("\n\n")
+    ][:120]
     return [*blocks, "fünf Äpfel\n\t三つ  ▁🙂", "e\u0301 <|end|> <tool> <s>"]
 
 

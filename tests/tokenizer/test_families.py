@@ -21,14 +21,16 @@ from flab_deploy.tokenizer import (
     required_ids,
     shrink,
     with_parts,
-)  # fmt: skip
+)
 from flab_deploy.tokenizer.proof import Proof, all_scalars
 from tests.tokenizer.conftest import FAMILIES
 
 Trained = Callable[[str], Path]
 
 
-def cut(source: Path, out: Path, texts: list[str], *, spare: int = 0, coverage: float = 1.0) -> list[int]:
+def cut(
+    source: Path, out: Path, texts: list[str], *, spare: int = 0, coverage: float = 1.0
+) -> list[int]:
     tokenizer = load_tokenizer(source)
     counts = count_tokens(tokenizer, texts, tokenizer.get_vocab_size())
     selection = TokenSelection(source, counts, frequent_tokens(counts, coverage=coverage))
@@ -46,7 +48,13 @@ def test_the_corpus_reads_as_before_and_nothing_is_lost(
     keep = cut(source, tmp_path, corpus, spare=30)
     proof = prove(source, tmp_path, keep, corpus, held_out=held_out, scalars=all_scalars())
     assert proof.problem("corpus") is None
-    assert proof.num_identical == proof.num_covered == proof.num_lossless == proof.num_documents == len(corpus)
+    assert (
+        proof.num_identical
+        == proof.num_covered
+        == proof.num_lossless
+        == proof.num_documents
+        == len(corpus)
+    )
     assert proof.num_tokens_after == proof.num_tokens_before
     assert proof.num_byte_strings_lossless == proof.num_byte_strings == 2048
     assert proof.num_scalars_lossless == proof.num_scalars == 0x110000 - 0x800
@@ -90,13 +98,17 @@ def test_keeping_every_token_changes_nothing_but_spelling(
     source = trained(family)
     keep = list(range(load_tokenizer(source).get_vocab_size()))
     shrink(source, tmp_path, keep)
-    before, after = (json.loads((path / "tokenizer.json").read_text()) for path in (source, tmp_path))
+    before, after = (
+        json.loads((path / "tokenizer.json").read_text()) for path in (source, tmp_path)
+    )
     assert before["model"].keys() == after["model"].keys()
     assert before == after
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_same_corpus_gives_the_same_bytes(trained: Trained, family: str, corpus: list[str], tmp_path: Path) -> None:
+def test_the_same_corpus_gives_the_same_bytes(
+    trained: Trained, family: str, corpus: list[str], tmp_path: Path
+) -> None:
     keep = cut(trained(family), tmp_path / "a", corpus, spare=20)
     again = cut(trained(family), tmp_path / "b", corpus[::-1], spare=20)
     assert keep == again == sorted(keep)
@@ -117,10 +129,14 @@ def test_transformers_reads_it_with_its_special_tokens(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_ids_of_the_longest_tokens_bring_their_parts(trained: Trained, family: str, tmp_path: Path) -> None:
+def test_ids_of_the_longest_tokens_bring_their_parts(
+    trained: Trained, family: str, tmp_path: Path
+) -> None:
     source = trained(family)
     tokenizer = load_tokenizer(source)
-    longest = sorted(range(tokenizer.get_vocab_size()), key=lambda index: -len(tokenizer.id_to_token(index)))[:40]
+    longest = sorted(
+        range(tokenizer.get_vocab_size()), key=lambda index: -len(tokenizer.id_to_token(index))
+    )[:40]
     keep = with_parts(source, longest)
     assert {*longest, *required_ids(source)} <= set(keep)
     shrink(source, tmp_path, keep)
@@ -140,10 +156,14 @@ def test_merges_as_text_and_as_pairs_give_the_same_tokenizer(
     (older / "tokenizer_config.json").write_bytes((source / "tokenizer_config.json").read_bytes())
     cut(source, tmp_path / "a", corpus)
     cut(older, tmp_path / "b", corpus)
-    assert (tmp_path / "a" / "tokenizer.json").read_bytes() == (tmp_path / "b" / "tokenizer.json").read_bytes()
+    assert (tmp_path / "a" / "tokenizer.json").read_bytes() == (
+        tmp_path / "b" / "tokenizer.json"
+    ).read_bytes()
 
 
-def test_a_budget_below_what_the_corpus_needs_is_refused(trained: Trained, corpus: list[str]) -> None:
+def test_a_budget_below_what_the_corpus_needs_is_refused(
+    trained: Trained, corpus: list[str]
+) -> None:
     tokenizer = load_tokenizer(trained("byte-level"))
     counts = count_tokens(tokenizer, corpus, tokenizer.get_vocab_size())
     assert least_tokens(trained("byte-level"), counts) > 300

@@ -13,7 +13,8 @@ from typing import Literal, get_args
 
 from flab_deploy.corpus import Task, TaskKind
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.perturb import (
+from flab_deploy.evaluation.perturb.form import Edit, Form, edited
+from flab_deploy.evaluation.perturb.methods import (
     characters,
     chat,
     docstring,
@@ -23,8 +24,7 @@ from flab_deploy.evaluation.perturb import (
     syntax,
     variables,
 )
-from flab_deploy.evaluation.perturb.form import Edit, Form, edited
-from flab_deploy.evaluation.perturb.prefix import with_prefix
+from flab_deploy.evaluation.perturb.methods.prefix import with_prefix
 from flab_deploy.evaluation.perturb.promises import Promise
 
 Family = Literal["natural_language", "function_name", "variable", "syntax", "format", "chat"]
@@ -32,7 +32,8 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 Rewrite = Callable[[Form, Random], Task | None]
 """Makes the perturbed task, or None where the method does not apply."""
 Shape = Literal["prompt", "prefix"]
-"""What is perturbed: the prompt as it is, or one that shows the first half of the solution as well."""
+"""What is perturbed: the prompt as it is, or one that shows the first half of the solution as well.
+"""
 
 DESCRIBED: tuple[TaskKind, ...] = ("function_synthesis", "chain_of_thought")
 CODE: tuple[TaskKind, ...] = ("function_synthesis", "output_prediction")
@@ -52,11 +53,15 @@ class Method:
     kinds: tuple[TaskKind, ...] = ANY
     """Kinds of task that it is for."""
     shape: Shape = "prompt"
-    """What it is given of a function-synthesis task; items are compared with unperturbed prompts of that shape."""
+    """What it is given of a function-synthesis task; items are compared with unperturbed prompts of
+    that shape.
+    """
     published: str = ""
     """Its name in ReCode or NatGen, if it is there."""
     probe: bool = False
-    """Whether it tests the tokenizer, or withholds or falsifies information; probes stay out of the headline figure."""
+    """Whether it tests the tokenizer, or withholds or falsifies information; probes stay out of the
+    headline figure.
+    """
     fits_indentation: bool = False
     """Whether a completion may come in the usual indentation and is fitted to the prompt's."""
     wrapper: str = ""
@@ -66,7 +71,9 @@ class Method:
 
     @property
     def baseline(self) -> str | None:
-        """The method whose items are the unperturbed prompts of its shape; None for the task's own prompt."""
+        """The method whose items are the unperturbed prompts of its shape; None for the task's own
+        prompt.
+        """
         return CODE_PREFIX if self.shape == "prefix" else None
 
 
@@ -91,20 +98,37 @@ def _natural_language() -> list[Method]:
         "tense_transformation_future": "TenseTransformationFuture",
     }
     plain = (
-        characters.butter_fingers_perturbation, characters.change_char_case, characters.swap_characters_perturbation,
-        characters.drop_character, characters.double_character, characters.whitespace_perturbation,
-        characters.punctuation, characters.typographic_characters, language.english_inflectional_variation,
-        language.synonym_substitution, language.synonym_insertion, language.tense_transformation_past,
-        language.tense_transformation_future, language.declarative_sentence, language.polite_request,
-        language.article_removal, language.contractions, language.filler_sentence,
-    )  # fmt: skip
-    found = [_described(edits, "same_code", published=published.get(edits.__name__, "")) for edits in plain]
+        characters.butter_fingers_perturbation,
+        characters.change_char_case,
+        characters.swap_characters_perturbation,
+        characters.drop_character,
+        characters.double_character,
+        characters.whitespace_perturbation,
+        characters.punctuation,
+        characters.typographic_characters,
+        language.english_inflectional_variation,
+        language.synonym_substitution,
+        language.synonym_insertion,
+        language.tense_transformation_past,
+        language.tense_transformation_future,
+        language.declarative_sentence,
+        language.polite_request,
+        language.article_removal,
+        language.contractions,
+        language.filler_sentence,
+    )
+    found = [
+        _described(edits, "same_code", published=published.get(edits.__name__, ""))
+        for edits in plain
+    ]
     found += [
         _described(language.number_words, "same_code_other_numbers"),
         _described(characters.homoglyphs, "same_code", probe=True),
         _described(docstring.doctest_style, "same_tree_other_doc"),
         _described(docstring.doctest_removal, "same_tree_other_doc", probe=True, most_changed=1.0),
-        _described(docstring.docstring_removal, "same_tree_other_doc", probe=True, most_changed=1.0),
+        _described(
+            docstring.docstring_removal, "same_tree_other_doc", probe=True, most_changed=1.0
+        ),
     ]
     return found
 
@@ -118,9 +142,15 @@ def _described(
     most_changed: float = 0.5,
 ) -> Method:
     return Method(
-        name=edits_of.__name__, family="natural_language", promise=promise, rewrite=_editing(edits_of),
-        kinds=DESCRIBED, published=published, probe=probe, most_changed=most_changed,
-    )  # fmt: skip
+        name=edits_of.__name__,
+        family="natural_language",
+        promise=promise,
+        rewrite=_editing(edits_of),
+        kinds=DESCRIBED,
+        published=published,
+        probe=probe,
+        most_changed=most_changed,
+    )
 
 
 def _function_names() -> list[Method]:
@@ -139,53 +169,110 @@ def _function_names() -> list[Method]:
     telling = (function_names.func_rename_neutral, function_names.func_rename_misleading)
     return [
         Method(
-            name=new_name.__name__, family="function_name", promise="same_up_to_names",
-            rewrite=function_names.renaming_to(new_name), published=published, probe=new_name in telling,
+            name=new_name.__name__,
+            family="function_name",
+            promise="same_up_to_names",
+            rewrite=function_names.renaming_to(new_name),
+            published=published,
+            probe=new_name in telling,
         )
         for new_name, published in plain.items()
-    ]  # fmt: skip
+    ]
 
 
 def _variables() -> list[Method]:
     renamers = {
-        variables.var_renamer_naive: "VarRenamerNaive", variables.var_renamer_rn: "VarRenamerRN",
-        variables.var_renamer_generic: "", variables.var_renamer_abbreviation: "", variables.var_renamer_affix: "",
-    }  # fmt: skip
+        variables.var_renamer_naive: "VarRenamerNaive",
+        variables.var_renamer_rn: "VarRenamerRN",
+        variables.var_renamer_generic: "",
+        variables.var_renamer_abbreviation: "",
+        variables.var_renamer_affix: "",
+    }
     found = [
         Method(
-            name=new_name.__name__, family="variable", promise="same_up_to_names", kinds=CODE, shape="prefix",
-            rewrite=variables.renaming_variables(new_name), published=published,
+            name=new_name.__name__,
+            family="variable",
+            promise="same_up_to_names",
+            kinds=CODE,
+            shape="prefix",
+            rewrite=variables.renaming_variables(new_name),
+            published=published,
         )
         for new_name, published in renamers.items()
-    ]  # fmt: skip
-    found.append(Method(name="parameter_rename", family="variable", promise="same_up_to_names",
-                        rewrite=variables.parameter_rename))  # fmt: skip
-    found.append(Method(name="variable_name_swap", family="variable", promise="same_up_to_names", kinds=CODE,
-                        shape="prefix", rewrite=variables.variable_name_swap, probe=True))  # fmt: skip
+    ]
+    found.append(
+        Method(
+            name="parameter_rename",
+            family="variable",
+            promise="same_up_to_names",
+            rewrite=variables.parameter_rename,
+        )
+    )
+    found.append(
+        Method(
+            name="variable_name_swap",
+            family="variable",
+            promise="same_up_to_names",
+            kinds=CODE,
+            shape="prefix",
+            rewrite=variables.variable_name_swap,
+            probe=True,
+        )
+    )
     return found
 
 
 def _syntax() -> list[Method]:
     in_code = {
-        syntax.dead_code_inserter: "DeadCodeInserter", syntax.dead_code_inserter_last: "DeadCodeInserterLast",
-        syntax.for_while_transformer: "ForWhileTransformer", syntax.operand_swap: "OperandSwap",
-        syntax.block_swap: "BlockSwap", syntax.comparison_negation: "", syntax.chained_comparison_split: "",
-        syntax.double_negation: "", syntax.return_via_variable: "", syntax.constant_unfolding: "",
-        syntax.literal_to_constructor: "", syntax.augmented_assignment_expansion: "", syntax.unused_variable: "",
-    }  # fmt: skip
+        syntax.dead_code_inserter: "DeadCodeInserter",
+        syntax.dead_code_inserter_last: "DeadCodeInserterLast",
+        syntax.for_while_transformer: "ForWhileTransformer",
+        syntax.operand_swap: "OperandSwap",
+        syntax.block_swap: "BlockSwap",
+        syntax.comparison_negation: "",
+        syntax.chained_comparison_split: "",
+        syntax.double_negation: "",
+        syntax.return_via_variable: "",
+        syntax.constant_unfolding: "",
+        syntax.literal_to_constructor: "",
+        syntax.augmented_assignment_expansion: "",
+        syntax.unused_variable: "",
+    }
     found = [
-        Method(name=edits.__name__, family="syntax", promise="same_behaviour", kinds=CODE, shape="prefix",
-               rewrite=_editing(edits), published=published)
+        Method(
+            name=edits.__name__,
+            family="syntax",
+            promise="same_behaviour",
+            kinds=CODE,
+            shape="prefix",
+            rewrite=_editing(edits),
+            published=published,
+        )
         for edits, published in in_code.items()
-    ]  # fmt: skip
+    ]
     return [
         *found,
-        Method(name="unused_import", family="syntax", promise="same_behaviour", rewrite=_editing(syntax.unused_import)),
-        Method(name="type_hints", family="syntax", promise="same_up_to_annotations",
-               rewrite=_editing(syntax.type_hints)),
-        Method(name=CODE_PREFIX, family="syntax", promise="same_tree", kinds=("function_synthesis",), probe=True,
-               rewrite=lambda form, rng: with_prefix(form)),
-    ]  # fmt: skip
+        Method(
+            name="unused_import",
+            family="syntax",
+            promise="same_behaviour",
+            rewrite=_editing(syntax.unused_import),
+        ),
+        Method(
+            name="type_hints",
+            family="syntax",
+            promise="same_up_to_annotations",
+            rewrite=_editing(syntax.type_hints),
+        ),
+        Method(
+            name=CODE_PREFIX,
+            family="syntax",
+            promise="same_tree",
+            kinds=("function_synthesis",),
+            probe=True,
+            rewrite=lambda form, rng: with_prefix(form),
+        ),
+    ]
 
 
 def _formats() -> list[Method]:
@@ -197,7 +284,12 @@ def _formats() -> list[Method]:
     return [
         form_of(layout.doc2comments, kinds=DESCRIBED[:1], published="doc2comments"),
         form_of(layout.new_lines, published="new_lines"),
-        form_of(layout.new_line_afterdoc, kinds=DESCRIBED[:1], shape="prefix", published="new_line_afterdoc"),
+        form_of(
+            layout.new_line_afterdoc,
+            kinds=DESCRIBED[:1],
+            shape="prefix",
+            published="new_line_afterdoc",
+        ),
         form_of(layout.new_line_aftercode, published="new_line_aftercode", probe=True),
         form_of(layout.split_lines, published="split_lines"),
         form_of(layout.tab_indent, published="tab_indent", fits_indentation=True),
@@ -219,10 +311,16 @@ def _wrapped(wrapper: str) -> Rewrite:
 
 def _chats() -> list[Method]:
     return [
-        Method(name=name, family="chat", promise="same_tree", rewrite=_wrapped(wrapper), wrapper=wrapper,
-               kinds=DESCRIBED[:1])
+        Method(
+            name=name,
+            family="chat",
+            promise="same_tree",
+            rewrite=_wrapped(wrapper),
+            wrapper=wrapper,
+            kinds=DESCRIBED[:1],
+        )
         for name, wrapper in chat.WRAPPERS.items()
-    ]  # fmt: skip
+    ]
 
 
 METHODS: dict[str, Method] = {
@@ -233,11 +331,22 @@ METHODS: dict[str, Method] = {
 """All methods by name."""
 
 DEFAULT_METHODS = (
-    "butter_fingers_perturbation", "synonym_substitution", "declarative_sentence",
-    "func_rename_camel_case", "func_rename_affix", "parameter_rename", "var_renamer_naive",
-    "dead_code_inserter", "type_hints", "doc2comments", "two_space_indent", "chat_instruction",
-)  # fmt: skip
-"""One to three of each family: those met most in daily use that leave the task no harder for a person."""
+    "butter_fingers_perturbation",
+    "synonym_substitution",
+    "declarative_sentence",
+    "func_rename_camel_case",
+    "func_rename_affix",
+    "parameter_rename",
+    "var_renamer_naive",
+    "dead_code_inserter",
+    "type_hints",
+    "doc2comments",
+    "two_space_indent",
+    "chat_instruction",
+)
+"""One to three of each family: those met most in daily use that leave the task no harder for a
+person.
+"""
 
 
 def method_named(name: str) -> Method:
@@ -247,11 +356,14 @@ def method_named(name: str) -> Method:
     for method in METHODS.values():
         if name == method.published:
             return method
-    raise ConfigError(f"no perturbation {name!r}; choose from all, {', '.join(FAMILIES)}, {', '.join(METHODS)}")
+    raise ConfigError(
+        f"no perturbation {name!r}; choose from all, {', '.join(FAMILIES)}, {', '.join(METHODS)}"
+    )
 
 
 def select(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of methods for names that may also be `all`, `default`, a family or a published name, without repeats.
+    """Names of methods for names that may also be `all`, `default`, a family or a published name,
+    without repeats.
 
     Raises ConfigError for an unknown one.
     """
@@ -262,7 +374,9 @@ def select(names: Iterable[str]) -> tuple[str, ...]:
         elif name == "default":
             chosen = DEFAULT_METHODS
         elif name in FAMILIES:
-            chosen = [m.name for m in METHODS.values() if m.family == name and m.name != CODE_PREFIX]
+            chosen = [
+                m.name for m in METHODS.values() if m.family == name and m.name != CODE_PREFIX
+            ]
         else:
             chosen = [method_named(name).name]
         found.update(dict.fromkeys(chosen))

@@ -1,4 +1,6 @@
-"""Making the items of a method from a list of tasks, each checked against what the method promises."""
+"""Making the items of a method from a list of tasks, each checked against what the method
+promises.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from random import Random
 from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.catalogue import METHODS, Method
 from flab_deploy.evaluation.perturb.form import Form
-from flab_deploy.evaluation.perturb.prefix import with_prefix
+from flab_deploy.evaluation.perturb.methods.prefix import with_prefix
 from flab_deploy.evaluation.perturb.promises import changed_share, keeps_promise
 
 
@@ -33,7 +35,9 @@ class Item:
     @property
     def program(self) -> Task:
         """The task as it is judged: without the wrapper that is no part of the program."""
-        return replace(self.task, prompt=self.task.prompt.removeprefix(METHODS[self.method].wrapper))
+        return replace(
+            self.task, prompt=self.task.prompt.removeprefix(METHODS[self.method].wrapper)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +76,16 @@ def shaped(method: Method, task: Task) -> Task | None:
 
 
 def draw_forms(method: Method, tasks: Sequence[Task], seed: int, count: int) -> Drawn:
-    """`count` forms of each task, with the seeds from `seed` on as ReCode draws them; each counts as a task here."""
+    """`count` forms of each task, with the seeds from `seed` on as ReCode draws them; each counts
+    as a task here.
+    """
     drawn = [draw(method, tasks, seed + variant) for variant in range(count)]
     return Drawn(
-        items=tuple(replace(item, variant=variant) for variant, found in enumerate(drawn) for item in found.items),
+        items=tuple(
+            replace(item, variant=variant)
+            for variant, found in enumerate(drawn)
+            for item in found.items
+        ),
         num_unchanged=sum(found.num_unchanged for found in drawn),
         num_rejected=sum(found.num_rejected for found in drawn),
         rejected=tuple(task_id for found in drawn for task_id in found.rejected),
@@ -83,7 +93,9 @@ def draw_forms(method: Method, tasks: Sequence[Task], seed: int, count: int) -> 
 
 
 def draw(method: Method, tasks: Sequence[Task], seed: int = 0) -> Drawn:
-    """The method's items for some tasks; tasks of a kind that the method is not for count as unchanged."""
+    """The method's items for some tasks; tasks of a kind that the method is not for count as
+    unchanged.
+    """
     items: list[Item] = []
     rejected: list[str] = []
     for task in tasks:
@@ -98,15 +110,22 @@ def draw(method: Method, tasks: Sequence[Task], seed: int = 0) -> Drawn:
             continue
         if made is None or made.prompt == original.prompt:
             continue
-        item = Item(method=method.name, task=replace(made, task_id=task.task_id), seed=seed, original=original)
+        item = Item(
+            method=method.name,
+            task=replace(made, task_id=task.task_id),
+            seed=seed,
+            original=original,
+        )
         if sound(method, form, item):
             items.append(item)
         else:
             rejected.append(task.task_id)
     return Drawn(
-        items=tuple(items), num_unchanged=len(tasks) - len(items) - len(rejected), num_rejected=len(rejected),
+        items=tuple(items),
+        num_unchanged=len(tasks) - len(items) - len(rejected),
+        num_rejected=len(rejected),
         rejected=tuple(rejected),
-    )  # fmt: skip
+    )
 
 
 def sound(method: Method, form: Form, item: Item) -> bool:

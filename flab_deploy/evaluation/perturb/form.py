@@ -15,7 +15,10 @@ from functools import cached_property
 
 from flab_deploy.corpus import Task
 
-_FSTRING_START, _FSTRING_END = getattr(tokenize, "FSTRING_START", None), getattr(tokenize, "FSTRING_END", None)
+_FSTRING_START, _FSTRING_END = (
+    getattr(tokenize, "FSTRING_START", None),
+    getattr(tokenize, "FSTRING_END", None),
+)
 _WORD = re.compile(r"(?<![\w\\.])[A-Za-z]+(?:['-][A-Za-z]+)*(?![\w(]|\.\w)")
 _QUOTED = re.compile(r"```.*?```|``.+?``|`[^`\n]+`|\"[^\"\n]*\"|(?<!\w)'[^'\n]*'(?!\w)", re.DOTALL)
 _NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d(?:[\w.]*\w)?")
@@ -66,7 +69,11 @@ class Form:
         self.split = len(task.prompt)
         self.tree = parse(self.source)
         self.tokens = list(_tokens(self.source))
-        named = [n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef) and n.name == task.entry_point]
+        named = [
+            n
+            for n in ast.walk(self.tree)
+            if isinstance(n, ast.FunctionDef) and n.name == task.entry_point
+        ]
         if not named:
             raise ValueError(f"no function {task.entry_point!r} in the source")
         self.function = named[-1]
@@ -75,10 +82,18 @@ class Form:
     def docstring(self) -> Token:
         """The docstring with its quotes."""
         first = self.function.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        if (
+            isinstance(first, ast.Expr)
+            and isinstance(first.value, ast.Constant)
+            and isinstance(first.value.value, str)
+        ):
             start = self.offset(first.lineno, first.col_offset)
             for token in self.tokens:
-                if token.kind == tokenize.STRING and token.start == start and token.end <= self.split:
+                if (
+                    token.kind == tokenize.STRING
+                    and token.start == start
+                    and token.end <= self.split
+                ):
                     return token
         raise ValueError(f"{self.task.entry_point!r} has no docstring within the prompt")
 
@@ -166,15 +181,24 @@ class Form:
 
     @cached_property
     def words(self) -> list[Span]:
-        """Words of the prose that may change: no identifiers, keywords, acronyms, or words within protected text."""
+        """Words of the prose that may change: no identifiers, keywords, acronyms, or words within
+        protected text.
+        """
         return [word for line in self.prose for word in self._words_of(line)]
 
     def _words_of(self, line: Span) -> Iterator[Span]:
         for found in _WORD.finditer(self.source[line.start : line.end]):
-            span, text = Span(start=line.start + found.start(), end=line.start + found.end()), found[0]
+            span, text = (
+                Span(start=line.start + found.start(), end=line.start + found.end()),
+                found[0],
+            )
             plain = text.islower() or text.istitle() or len(text) == 1
             reserved = keyword.iskeyword(text) and text != "return"
-            known = text in self.identifiers or reserved or text in ("int", "str", "bool", "dict", "len")
+            known = (
+                text in self.identifiers
+                or reserved
+                or text in ("int", "str", "bool", "dict", "len")
+            )
             if plain and not known and not any(span.overlaps(other) for other in self.protected):
                 yield span
 
@@ -192,7 +216,9 @@ class Form:
         return self.text(self.span_of(node))
 
     def indentation_of(self, node: ast.stmt) -> str:
-        """White space before a statement; None of it if something else stands before it on its line."""
+        """White space before a statement; None of it if something else stands before it on its
+        line.
+        """
         start = self._starts[node.lineno - 1]
         return self.source[start : self.offset(node.lineno, node.col_offset)]
 
@@ -201,12 +227,16 @@ class Form:
         return self.source[span.start : span.end]
 
     def kept_text(self) -> tuple[list[str], list[str]]:
-        """Text that perturbations of the wording must leave alone: doctest lines, and protected text in order."""
+        """Text that perturbations of the wording must leave alone: doctest lines, and protected
+        text in order.
+        """
         return [self.text(s) for s in self.doctests], [self.text(s) for s in self.protected]
 
 
 def parse(source: str) -> ast.Module:
-    """The syntax tree; warnings about odd literals are of no interest. Raises SyntaxError or ValueError."""
+    """The syntax tree; warnings about odd literals are of no interest. Raises SyntaxError or
+    ValueError.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(source)
@@ -254,7 +284,9 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 
 def edited(form: Form, edits: Iterable[Edit]) -> Task:
-    """The task with edits made to its prompt and solution. Raises ValueError if an edit spans both."""
+    """The task with edits made to its prompt and solution. Raises ValueError if an edit spans
+    both.
+    """
     split = form.split
     listed = list(edits)
     before = [e for e in listed if e.end <= split]

@@ -27,12 +27,12 @@ Promise = Literal[
 ]
 """What stays the same, besides that the canonical solution passes the tests.
 
-`same_code`: all but the wording of the description; in it, names, numbers, quoted text and examples.
-`same_code_other_numbers`: likewise, with numbers as digits or words.
+`same_code`: all but the wording of the description; in it, names, numbers, quoted text and
+examples. `same_code_other_numbers`: likewise, with numbers as digits or words.
 `same_tree`: the program's tree, docstring aside, and the docstring's text, white space aside.
 `same_tree_other_doc`: the program's tree, docstring aside.
-`same_up_to_names`: the tree and the docstring, with names of the program's own exchanged one for one.
-`same_up_to_annotations`: the tree without annotations, and the docstring.
+`same_up_to_names`: the tree and the docstring, with names of the program's own exchanged one for
+one. `same_up_to_annotations`: the tree without annotations, and the docstring.
 `same_behaviour`: signature, docstring and tests; the rest has to be shown by running it.
 """
 
@@ -40,7 +40,9 @@ _NUMBER_WORD = re.compile(r"\b(" + "|".join(NUMBER_OF_WORD) + r")\b")
 
 
 def keeps_promise(promise: Promise, form: Form, made: Task) -> bool:
-    """Whether the perturbed task parses and differs from the original only in what its method may change."""
+    """Whether the perturbed task parses and differs from the original only in what its method may
+    change.
+    """
     try:
         return _CHECKS[promise](form, made)
     except (SyntaxError, ValueError, tokenize.TokenError, RecursionError):
@@ -48,9 +50,12 @@ def keeps_promise(promise: Promise, form: Form, made: Task) -> bool:
 
 
 def changed_share(before: str, after: str) -> float:
-    """Share of the characters that differ, in [0, 1]; what both texts begin and end with is not compared."""
+    """Share of the characters that differ, in [0, 1]; what both texts begin and end with is not
+    compared.
+    """
     start = next(
-        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b),
+        min(len(before), len(after)),
     )
     left, right = before[start:], after[start:]
     tails = zip(reversed(left), reversed(right), strict=False)
@@ -59,7 +64,9 @@ def changed_share(before: str, after: str) -> float:
     if not left or not right:
         return max(len(left), len(right)) / max(len(before), len(after), 1)
     blocks = SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks()
-    return (max(len(left), len(right)) - sum(block.size for block in blocks)) / max(len(before), len(after))
+    return (max(len(left), len(right)) - sum(block.size for block in blocks)) / max(
+        len(before), len(after)
+    )
 
 
 def program_of(task: Task) -> str:
@@ -78,14 +85,21 @@ def _same_code_other_numbers(form: Form, made: Task) -> bool:
         [_NUMBER_WORD.sub(lambda m: NUMBER_OF_WORD[m[0]], one.text(line)) for line in one.prose]
         for one in (form, after)
     ]
-    return _same_around(form, after) and form.kept_text()[0] == after.kept_text()[0] and digits[0] == digits[1]
+    return (
+        _same_around(form, after)
+        and form.kept_text()[0] == after.kept_text()[0]
+        and digits[0] == digits[1]
+    )
 
 
 def _same_around(before: Form, after: Form) -> bool:
     """Whether everything outside the docstring is identical."""
     tail_before, tail_after = before.source[before.inner.end :], after.source[after.inner.end :]
     head_before, head_after = before.source[: before.inner.start], after.source[: after.inner.start]
-    return before.task.test == after.task.test and (head_before, tail_before) == (head_after, tail_after)
+    return before.task.test == after.task.test and (head_before, tail_before) == (
+        head_after,
+        tail_after,
+    )
 
 
 def _squashed(text: str) -> str:
@@ -113,7 +127,11 @@ def _same_up_to_names(form: Form, made: Task) -> bool:
     names = exchanged_names(parse(form.source), parse(program_of(made)))
     if names is None or names.get(form.task.entry_point, form.task.entry_point) != made.entry_point:
         return False
-    entry = {form.task.entry_point: made.entry_point} if made.entry_point != form.task.entry_point else {}
+    entry = (
+        {form.task.entry_point: made.entry_point}
+        if made.entry_point != form.task.entry_point
+        else {}
+    )
     test = apply_edits(form.task.test, renamings(code_tokens(form.task.test), entry))
     return test == made.test and _same_doc_up_to_names(form, made, names)
 
@@ -129,7 +147,10 @@ def _same_doc_up_to_names(form: Form, made: Task, names: Mapping[str, str]) -> b
     )
     examples = [[one.text(line) for line in one.doctests] for one in (form, after)]
     entry, name = form.task.entry_point, made.entry_point
-    return same_words and [re.sub(rf"\b{re.escape(entry)}\b", name, line) for line in examples[0]] == examples[1]
+    return (
+        same_words
+        and [re.sub(rf"\b{re.escape(entry)}\b", name, line) for line in examples[0]] == examples[1]
+    )
 
 
 def _same_behaviour(form: Form, made: Task) -> bool:
@@ -153,7 +174,9 @@ _CHECKS: dict[Promise, Callable[[Form, Task], bool]] = {
 
 @lru_cache(maxsize=4096)
 def skeleton(source: str, *, annotations: bool = True) -> str:
-    """The source's tree as text, without docstrings and, if told so, annotations. Raises SyntaxError or ValueError."""
+    """The source's tree as text, without docstrings and, if told so, annotations. Raises
+    SyntaxError or ValueError.
+    """
     tree = parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
@@ -165,23 +188,35 @@ def skeleton(source: str, *, annotations: bool = True) -> str:
     return ast.dump(tree)
 
 
-def _strip_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module) -> None:
+def _strip_docstring(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module,
+) -> None:
     first = node.body[0] if node.body else None
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         node.body = node.body[1:] or [ast.Pass()]
 
 
 def exchanged_names(before: ast.Module, after: ast.Module) -> dict[str, str] | None:
-    """Which names of the first tree are other ones in the second, if nothing else differs, docstrings aside.
+    """Which names of the first tree are other ones in the second, if nothing else differs,
+    docstrings aside.
 
-    Names are exchanged one for one, and only those that the first program binds itself; otherwise None.
+    Names are exchanged one for one, and only those that the first program binds itself; otherwise
+    None.
     """
     there: dict[str, str] = {}
     back: dict[str, str] = {}
     if not _alike(before, after, there, back):
         return None
     changed = {old: new for old, new in there.items() if old != new}
-    bound = {n.id for n in ast.walk(before) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    bound = {
+        n.id
+        for n in ast.walk(before)
+        if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
+    }
     bound |= {n.arg for n in ast.walk(before) if isinstance(n, ast.arg)}
     bound |= {n.name for n in ast.walk(before) if isinstance(n, ast.FunctionDef)}
     sound = all(old in bound and not hasattr(builtins, new) for old, new in changed.items())
@@ -195,7 +230,9 @@ def _alike(before: object, after: object, there: dict[str, str], back: dict[str,
     if type(before) is not type(after):
         return False
     if isinstance(before, list) and isinstance(after, list):
-        return len(before) == len(after) and all(_alike(a, b, there, back) for a, b in zip(before, after, strict=True))
+        return len(before) == len(after) and all(
+            _alike(a, b, there, back) for a, b in zip(before, after, strict=True)
+        )
     if not isinstance(before, ast.AST) or not isinstance(after, ast.AST):
         return before == after
     for one in (before, after):
@@ -203,7 +240,11 @@ def _alike(before: object, after: object, there: dict[str, str], back: dict[str,
             _strip_docstring(one)
     for field in before._fields:
         left, right = getattr(before, field, None), getattr(after, field, None)
-        if (type(before), field) in _IDENTIFIERS and isinstance(left, str) and isinstance(right, str):
+        if (
+            (type(before), field) in _IDENTIFIERS
+            and isinstance(left, str)
+            and isinstance(right, str)
+        ):
             if there.setdefault(left, right) != right or back.setdefault(right, left) != left:
                 return False
         elif not _alike(left, right, there, back):

@@ -1,4 +1,5 @@
-"""Proving items: their canonical solutions run in the sandbox, many to a process, and against the original's.
+"""Proving items: their canonical solutions run in the sandbox, many to a process, and against the
+original's.
 
 Items whose program and test have the same tree as one that was run need no run of their own: a
 docstring, a comment or white space cannot make a program fail. The others run in batches; the
@@ -26,15 +27,18 @@ _BATCH = 40
 _PATIENCE_S = 300.0
 """Time on the clock for what is meant to pass; a busy machine may take long over little work."""
 _VARIED = ("same_up_to_annotations", "same_behaviour")
-"""Promises under which the code itself differs, so that behaviour is compared on more inputs than the test's."""
+"""Promises under which the code itself differs, so that behaviour is compared on more inputs than
+the test's.
+"""
 _VARIED_CPU_S = 1.0
 """Processor time that a task has to end on varied inputs."""
 _BEYOND = ("timeout_cpu", "timeout_wall", "memory_limit", "output_limit", "unsupported_value")
-"""Verdicts that varied inputs may bring about by asking for too much; the test alone then decides."""
+"""Verdicts that varied inputs may bring about by asking for too much; the test alone then decides.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proof:
+class PerturbationProof:
     """How an item's canonical solution was shown to pass, or not."""
 
     verdict: str
@@ -45,8 +49,11 @@ class Proof:
     """False if the verdict is that of another item with the same program and test."""
 
 
-def checked_program(program_id: str, task: Task, original: Task | None = None, cpu_s: float = 0.0) -> Program:
-    """The task's solution with its test; with `original`, both solutions must also agree on varied inputs.
+def checked_program(
+    program_id: str, task: Task, original: Task | None = None, cpu_s: float = 0.0
+) -> Program:
+    """The task's solution with its test; with `original`, both solutions must also agree on varied
+    inputs.
 
     `cpu_s` is its processor time, 0 for that of the limits.
     Raises SyntaxError or ValueError if a task or its test is no Python.
@@ -55,16 +62,29 @@ def checked_program(program_id: str, task: Task, original: Task | None = None, c
     if task.kind == "output_prediction":
         source, test = _predicted(task)
     if original is not None:
-        before = program_of(original) if task.kind != "output_prediction" else _predicted(original)[0]
+        before = (
+            program_of(original) if task.kind != "output_prediction" else _predicted(original)[0]
+        )
         calls = _recorded_calls(test)
-        test += _DIFFERENTIAL.format(source=before, name=original.entry_point, calls=calls) if calls else ""
+        test += (
+            _DIFFERENTIAL.format(source=before, name=original.entry_point, calls=calls)
+            if calls
+            else ""
+        )
     return Program(
-        program_id=program_id, source=source, test=test, entry_point=task.entry_point, prelude=task.prompt, cpu_s=cpu_s
+        program_id=program_id,
+        source=source,
+        test=test,
+        entry_point=task.entry_point,
+        prelude=task.prompt,
+        cpu_s=cpu_s,
     )
 
 
 def _predicted(task: Task) -> tuple[str, str]:
-    """An output-prediction task as a program and a test that compares what it returns, types included."""
+    """An output-prediction task as a program and a test that compares what it returns, types
+    included.
+    """
     lines = program_of(task).split("\n")
     statement = parse(program_of(task)).body[-1]
     if not (isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare)):
@@ -81,7 +101,11 @@ def _recorded_calls(test: str) -> list[tuple[list[object], dict[str, object]]]:
     """Arguments of the test's calls of `candidate`, where they are literals."""
     found: list[tuple[list[object], dict[str, object]]] = []
     for node in ast.walk(parse(test)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "candidate":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "candidate"
+        ):
             try:
                 given = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
                 found.append(([ast.literal_eval(a) for a in node.args], given))
@@ -120,7 +144,8 @@ def check(candidate):
     for number, (args, kwargs) in enumerate({calls!r}):
         for given in (args, [varied(value, number % 3) for value in args]):
             mine = outcome(space[{name!r}], given, kwargs)
-            if given is args or mine[0] == "value":  # a varied input may be none that the task is about
+            # A varied input may be none that the task is about.
+            if given is args or mine[0] == "value":
                 theirs = outcome(candidate, given, kwargs)
                 assert mine == theirs, f"{{given}}: {{theirs}} for {{mine}}"
 """
@@ -156,13 +181,18 @@ def check(candidate):
 def _batched(number: int, members: Sequence[Program]) -> Program:
     tests = [(member.entry_point, member.test) for member in members]
     return Program(
-        program_id=f"batch {number}", source=_BATCH_SOURCE.format(sources=[member.source for member in members]),
-        test=_BATCH_TEST.format(tests=tests), entry_point="run_member",
-    )  # fmt: skip
+        program_id=f"batch {number}",
+        source=_BATCH_SOURCE.format(sources=[member.source for member in members]),
+        test=_BATCH_TEST.format(tests=tests),
+        entry_point="run_member",
+    )
 
 
 def run_all(
-    programs: Sequence[Program], limits: Limits, workers: int = 0, progress: Callable[[int], None] | None = None
+    programs: Sequence[Program],
+    limits: Limits,
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> list[tuple[str, str]]:
     """Verdict and detail of each program; batches that fail are run again one by one."""
     tell = progress or (lambda _: None)
@@ -177,7 +207,9 @@ def run_all(
     for members, verdict in zip(batches, batch_verdicts, strict=True):
         alone += [] if verdict.passed else range(len(found), len(found) + len(members))
         found += [(verdict.verdict, verdict.detail)] * len(members)
-    for at, verdict in zip(alone, judge([programs[at] for at in alone], patient, workers), strict=True):
+    for at, verdict in zip(
+        alone, judge([programs[at] for at in alone], patient, workers), strict=True
+    ):
         found[at] = (verdict.verdict, verdict.detail)
     return found
 
@@ -187,16 +219,27 @@ Known = dict[str, tuple[str, str]]
 
 
 def _key(program: Program) -> str:
-    """Equal for programs that behave alike: their trees without docstrings, unless they read those."""
+    """Equal for programs that behave alike: their trees without docstrings, unless they read
+    those.
+    """
     reads = "__doc__" in program.source + program.test
-    parts = [program.source if reads else skeleton(program.source), program.test, program.entry_point]
+    parts = [
+        program.source if reads else skeleton(program.source),
+        program.test,
+        program.entry_point,
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def prove(
-    items: Sequence[Item], limits: Limits, workers: int = 0, progress: Callable[[int], None] | None = None,
-    *, known: Known | None = None, cpu_s: Mapping[str, float] | None = None,
-) -> list[Proof]:  # fmt: skip
+    items: Sequence[Item],
+    limits: Limits,
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+    *,
+    known: Known | None = None,
+    cpu_s: Mapping[str, float] | None = None,
+) -> list[PerturbationProof]:
     """Proofs of the items, in order; verdicts are taken from `known` and added to it.
 
     `cpu_s` is the processor time of slow tasks by id.
@@ -224,21 +267,29 @@ def prove(
             waiting.update({key: program} if key not in outcomes else {})
         keys.append(key)
     (progress or (lambda _: None))(len(items) - len(waiting))
-    outcomes.update(zip(waiting, run_all(list(waiting.values()), limits, workers, progress), strict=True))
+    outcomes.update(
+        zip(waiting, run_all(list(waiting.values()), limits, workers, progress), strict=True)
+    )
     again = {key: plain[key] for key in waiting if key in plain and outcomes[key][0] in _BEYOND}
     outcomes.update(zip(again, run_all(list(again.values()), limits, workers), strict=True))
     first = {key: at for at, key in reversed(list(enumerate(keys)))}
-    return [_proof(key, outcomes, failed, own_run=key in waiting and first[key] == at) for at, key in enumerate(keys)]
+    return [
+        _proof(key, outcomes, failed, own_run=key in waiting and first[key] == at)
+        for at, key in enumerate(keys)
+    ]
 
 
 def _endless_when_varied(
     items: Sequence[Item], limits: Limits, workers: int, outcomes: Known, cpu_s: Mapping[str, float]
 ) -> set[Task]:
-    """Originals that do not end on varied inputs, such as a loop that counts up to a number that is now negative.
+    """Originals that do not end on varied inputs, such as a loop that counts up to a number that is
+    now negative.
 
     Found out once per task, for each of its items would be waited for as long.
     """
-    changed = [item.original for item in items if METHODS[item.method].promise in _VARIED and item.original]
+    changed = [
+        item.original for item in items if METHODS[item.method].promise in _VARIED and item.original
+    ]
     programs: dict[Task, Program] = {}
     for task in dict.fromkeys(changed):
         with suppress(SyntaxError, ValueError, RecursionError):
@@ -251,6 +302,8 @@ def _endless_when_varied(
     return {task for task, key in keys.items() if outcomes[key][0] in _BEYOND}
 
 
-def _proof(key: str, outcomes: Known, failed: Mapping[str, str], *, own_run: bool) -> Proof:
+def _proof(
+    key: str, outcomes: Known, failed: Mapping[str, str], *, own_run: bool
+) -> PerturbationProof:
     verdict, detail = ("fail_load", failed[key]) if key in failed else outcomes[key]
-    return Proof(verdict=verdict, detail=detail, own_run=own_run)
+    return PerturbationProof(verdict=verdict, detail=detail, own_run=own_run)

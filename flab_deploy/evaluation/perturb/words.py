@@ -1,4 +1,6 @@
-"""English as docstrings use it: synonyms, verb forms, plurals, number words. Small tables, reviewed by hand."""
+"""English as docstrings use it: synonyms, verb forms, plurals, number words. Small tables, reviewed
+by hand.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,12 @@ NOUNS = (
 )  # fmt: skip
 """Countable nouns."""
 
-_IRREGULAR_PLURALS = {"index": "indices", "matrix": "matrices", "vertex": "vertices", "child": "children"}
+_IRREGULAR_PLURALS = {
+    "index": "indices",
+    "matrix": "matrices",
+    "vertex": "vertices",
+    "child": "children",
+}
 
 NUMBER_WORDS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",

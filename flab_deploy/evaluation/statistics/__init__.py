@@ -6,7 +6,12 @@ from flab_deploy.evaluation.statistics.intervals import (
     difference_interval,
     retention_interval,
 )
-from flab_deploy.evaluation.statistics.mcnemar import clustered_mcnemar, mcnemar_exact, mcnemar_mid_p, more_lost_p
+from flab_deploy.evaluation.statistics.mcnemar import (
+    clustered_mcnemar,
+    mcnemar_exact,
+    mcnemar_mid_p,
+    more_lost_p,
+)
 from flab_deploy.evaluation.statistics.multiplicity import benjamini_hochberg, holm
 from flab_deploy.evaluation.statistics.noninferiority import non_inferiority_p
 from flab_deploy.evaluation.statistics.paired import Counts, Paired, retention

@@ -1,4 +1,6 @@
-"""Clusters: problems of one composition succeed and fail together, so each tells less than one problem's worth."""
+"""Clusters: problems of one composition succeed and fail together, so each tells less than one
+problem's worth.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,18 @@ class Spread(NamedTuple):
     error: float
     """Standard error of the mean; 0 where the values do not vary."""
     design_effect: float
-    """Variance of the mean over that of independent problems; at least 1, and 1 without clusters."""
+    """Variance of the mean over that of independent problems; at least 1, and 1 without clusters.
+    """
     degrees: float
-    """Clusters that the error in effect rests on: for a few unlucky ones, Student's quantiles are wide."""
+    """Clusters that the error in effect rests on: for a few unlucky ones, Student's quantiles are
+    wide.
+    """
 
 
 def cluster_index(names: Sequence[str]) -> Ints:
-    """Cluster number of each problem, (P,), from 0; a problem without a name is a cluster of its own."""
+    """Cluster number of each problem, (P,), from 0; a problem without a name is a cluster of its
+    own.
+    """
     own = [name or f"\0{i}" for i, name in enumerate(names)]
     return np.unique(own, return_inverse=True)[1].astype(np.int64)
 
@@ -41,11 +48,12 @@ def cluster_sums(values: Floats, cluster: Ints) -> Floats:
 
 
 def spread(values: Floats, cluster: Ints) -> Spread:
-    """The spread of the mean of `values` (P,): the cluster-robust sandwich, each cluster's sum over its leverage.
+    """The spread of the mean of `values` (P,): the cluster-robust sandwich, each cluster's sum over
+    its leverage.
 
-    That is CR3 of Bell and McCaffrey (2002); the degrees of freedom are Satterthwaite's from the clusters' own
-    shares in the variance (Carter, Schnepel and Steigerwald, 2017), at most the number of clusters less one.
-    A single cluster counts as a single problem.
+    That is CR3 of Bell and McCaffrey (2002); the degrees of freedom are Satterthwaite's from the
+    clusters' own shares in the variance (Carter, Schnepel and Steigerwald, 2017), at most the
+    number of clusters less one. A single cluster counts as a single problem.
     """
     size, groups = len(values), num_clusters(cluster)
     if size == 0 or values.min() == values.max():
@@ -63,7 +71,8 @@ def spread(values: Floats, cluster: Ints) -> Spread:
 
 
 def fewest_effective(cluster: Ints) -> float:
-    """What problems (P,) tell at the least, in independent problems: all of a cluster alike (Kish, 1965).
+    """What problems (P,) tell at the least, in independent problems: all of a cluster alike (Kish,
+    1965).
 
     P squared over the sum of squared cluster sizes; P where every problem is its own cluster.
     """
@@ -72,5 +81,7 @@ def fewest_effective(cluster: Ints) -> float:
 
 
 def design_effect(values: Floats, cluster: Ints) -> float:
-    """How much clusters (P,) inflate the variance of the mean of `values` (P,); at least 1 (Kish, 1965)."""
+    """How much clusters (P,) inflate the variance of the mean of `values` (P,); at least 1 (Kish,
+    1965).
+    """
     return spread(values, cluster).design_effect

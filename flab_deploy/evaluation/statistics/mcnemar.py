@@ -18,14 +18,21 @@ def mcnemar_exact(num_only_original: int, num_only_candidate: int) -> float:
 
 
 def mcnemar_mid_p(num_only_original: int, num_only_candidate: int) -> float:
-    """Two-sided mid-p-value: the exact one less the chance of the very counts seen (Fagerland et al., 2013).
+    """Two-sided mid-p-value: the exact one less the chance of the very counts seen (Fagerland et
+    al., 2013).
 
-    Less cautious than the exact test, whose error rate lies well below its level for few disagreements.
+    Less cautious than the exact test, whose error rate lies well below its level for few
+    disagreements.
     """
-    total, fewer = num_only_original + num_only_candidate, min(num_only_original, num_only_candidate)
+    total, fewer = (
+        num_only_original + num_only_candidate,
+        min(num_only_original, num_only_candidate),
+    )
     if num_only_original == num_only_candidate:
         return 1.0 - 0.5 * float(stats.binom.pmf(fewer, total, 0.5)) if total else 1.0
-    return mcnemar_exact(num_only_original, num_only_candidate) - float(stats.binom.pmf(fewer, total, 0.5))
+    return mcnemar_exact(num_only_original, num_only_candidate) - float(
+        stats.binom.pmf(fewer, total, 0.5)
+    )
 
 
 def more_lost_p(num_lost: int, num_won: int) -> float:
@@ -35,12 +42,16 @@ def more_lost_p(num_lost: int, num_won: int) -> float:
 
 
 def clustered_mcnemar(paired: Paired) -> float:
-    """Two-sided p-value of the exact sign-flip test over clusters; McNemar's exact one for independent verdicts.
+    """Two-sided p-value of the exact sign-flip test over clusters; McNemar's exact one for
+    independent verdicts.
 
-    If neither model is better, a cluster's losses less its wins could as well have come with the other sign. The
-    distribution of their sum over all signs is worked out by convolution; shares of samples count in sixtieths.
+    If neither model is better, a cluster's losses less its wins could as well have come with the
+    other sign. The distribution of their sum over all signs is worked out by convolution; shares of
+    samples count in sixtieths.
     """
-    gaps = np.rint(_STEPS_PER_UNIT * cluster_sums(paired.contrast(1.0), paired.cluster)).astype(np.int64)
+    gaps = np.rint(_STEPS_PER_UNIT * cluster_sums(paired.contrast(1.0), paired.cluster)).astype(
+        np.int64
+    )
     observed = abs(int(gaps.sum()))
     gaps = np.abs(gaps[gaps != 0])
     if not len(gaps):

@@ -28,4 +28,6 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """
     if not len(p_values):
         return []
-    return [float(value) for value in stats.false_discovery_control(np.asarray(p_values), method="bh")]
+    return [
+        float(value) for value in stats.false_discovery_control(np.asarray(p_values), method="bh")
+    ]

@@ -29,7 +29,9 @@ _MANY_DISAGREEMENTS = 2000
 
 
 def non_inferiority_p(paired: Paired, margin: float) -> float:
-    """One-sided p-value against the claim that the candidate keeps more than `margin` of the original's pass rate."""
+    """One-sided p-value against the claim that the candidate keeps more than `margin` of the
+    original's pass rate.
+    """
     if paired.binary and paired.independent:
         return exact_p(paired.counts, margin)
     values = paired.contrast(margin)
@@ -44,16 +46,20 @@ def non_inferiority_p(paired: Paired, margin: float) -> float:
 
 
 def unseen_losses_p(paired: Paired, margin: float) -> float:
-    """Chance that problems lost cluster by cluster, at the margin, are none of those that were tried.
+    """Chance that problems lost cluster by cluster, at the margin, are none of those that were
+    tried.
 
-    A few large clusters can look as if their problems were independent for as long as none is lost as a whole,
-    so that no estimate of their spread warns of it. Below it, no p-value of clustered verdicts can be believed.
+    A few large clusters can look as if their problems were independent for as long as none is lost
+    as a whole, so that no estimate of their spread warns of it. Below it, no p-value of clustered
+    verdicts can be believed.
     """
     return min(1.0, margin ** solved_clusters(paired) + _IMPLAUSIBLE) if margin < 1 else 0.0
 
 
 def exact_p(counts: Counts, margin: float) -> float:
-    """The exact p-value for independent problems, in [1e-4, 1]; with thousands of disagreements the score test's."""
+    """The exact p-value for independent problems, in [1e-4, 1]; with thousands of disagreements the
+    score test's.
+    """
     both, lost, won = counts[:3]
     if both + lost + won == 0:
         return 1.0
@@ -70,14 +76,21 @@ def exact_p(counts: Counts, margin: float) -> float:
 
 
 def rejected(tables: Tables, m: int, margin: float, alpha: float) -> Bools:
-    """Which outcomes of m problems the exact test calls shown, (T,): `exact_p` at most alpha, for all at once."""
+    """Which outcomes of m problems the exact test calls shown, (T,): `exact_p` at most alpha, for
+    all at once.
+    """
     disagreements = (tables.only_original + tables.only_candidate).astype(np.int64)
     low, high = plausible_losses(np.arange(m + 1), m, margin, _IMPLAUSIBLE)
     values = np.linspace(low[disagreements.min()], high[disagreements.max()], _NUM_PLANNED)
-    tails = _tails(tables, m, [at_margin(float(value), margin) for value in values], margin)  # (K, T)
+    tails = _tails(
+        tables, m, [at_margin(float(value), margin) for value in values], margin
+    )  # (K, T)
     found = np.zeros(len(disagreements), dtype=bool)
     for count in np.unique(disagreements):
-        first, last = np.searchsorted(values, low[count] - 1e-12), np.searchsorted(values, high[count] + 1e-12)
+        first, last = (
+            np.searchsorted(values, low[count] - 1e-12),
+            np.searchsorted(values, high[count] + 1e-12),
+        )
         rows, same = tails[max(0, first - 1) : last + 1], disagreements == count
         found[same] = rows[:, same].max(axis=0) + _IMPLAUSIBLE <= alpha
     return found
@@ -89,5 +102,8 @@ def _tails(tables: Tables, m: int, truths: list[Shares], margin: float) -> Float
     order = np.argsort(-all_.score)
     falling, ways = -all_.score[order], all_.ways
     place = np.searchsorted(falling, -tables.score + _TIE, side="right")
-    sums = [np.concatenate([[0.0], np.cumsum(all_.probabilities(truth, ways)[order])])[place] for truth in truths]
+    sums = [
+        np.concatenate([[0.0], np.cumsum(all_.probabilities(truth, ways)[order])])[place]
+        for truth in truths
+    ]
     return np.asarray(sums)

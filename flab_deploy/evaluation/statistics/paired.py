@@ -31,7 +31,9 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """What two models achieve on the same problems: 0 or 1, or the share of several samples that is right."""
+    """What two models achieve on the same problems: 0 or 1, or the share of several samples that is
+    right.
+    """
 
     original: Floats
     """The original's share of right answers per problem, (P,) in [0, 1]."""
@@ -41,15 +43,22 @@ class Paired:
     """Cluster index of each problem, (P,), from 0."""
 
     @classmethod
-    def of(cls, original: Sequence[float], candidate: Sequence[float], clusters: Sequence[str] | None = None) -> Paired:
-        """Paired results; without `clusters`, or where a name is empty, each problem is its own cluster.
+    def of(
+        cls,
+        original: Sequence[float],
+        candidate: Sequence[float],
+        clusters: Sequence[str] | None = None,
+    ) -> Paired:
+        """Paired results; without `clusters`, or where a name is empty, each problem is its own
+        cluster.
 
         Raises ConfigError if the lengths differ or there are no problems.
         """
         names = [""] * len(original) if clusters is None else list(clusters)
         if not len(original) == len(candidate) == len(names) or len(original) == 0:
             raise ConfigError(
-                f"paired verdicts need equal lengths above zero, got {len(original)}, {len(candidate)} and {len(names)}"
+                f"paired verdicts need equal lengths above zero, got {len(original)}, "
+                f"{len(candidate)} and {len(names)}"
             )
         return cls(
             original=np.asarray(original, dtype=np.float64),
@@ -83,9 +92,11 @@ class Paired:
         """Problems by who solves them; of several samples, more than half must be right."""
         before, after = self.original > 0.5, self.candidate > 0.5
         return Counts(
-            both=int((before & after).sum()), only_original=int((before & ~after).sum()),
-            only_candidate=int((~before & after).sum()), neither=int((~before & ~after).sum()),
-        )  # fmt: skip
+            both=int((before & after).sum()),
+            only_original=int((before & ~after).sum()),
+            only_candidate=int((~before & after).sum()),
+            neither=int((~before & ~after).sum()),
+        )
 
     def contrast(self, weight: float) -> Floats:
         """Candidate minus `weight` times original per problem, (P,)."""
@@ -103,5 +114,7 @@ def retention(paired: Paired) -> float | None:
 
 
 def solved_clusters(paired: Paired) -> float:
-    """How many independent problems the original would solve if all problems of a cluster were alike."""
+    """How many independent problems the original would solve if all problems of a cluster were
+    alike.
+    """
     return fewest_effective(paired.cluster) * float(paired.original.mean())

@@ -35,7 +35,9 @@ class Assumptions:
     discordance: float = 0.05
     """Share of problems that exactly one of the two models is expected to solve."""
     true_retention: float = 1.0
-    """Share of the original's pass rate that the candidate is expected to keep in truth; above the margin."""
+    """Share of the original's pass rate that the candidate is expected to keep in truth; above the
+    margin.
+    """
     alpha: float = 0.05
     """Chance of calling the claim shown where it is just not true."""
     design_effect: float = 1.0
@@ -43,19 +45,29 @@ class Assumptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be: shares outside their range, or more loss than disagreement."""
-        shares = {"pass_rate": self.pass_rate, "margin": self.margin, "true_retention": self.true_retention}
+        shares = {
+            "pass_rate": self.pass_rate,
+            "margin": self.margin,
+            "true_retention": self.true_retention,
+        }
         for name, value in shares.items():
             if not 0 < value <= (1 if name == "pass_rate" else 2):
                 raise ConfigError(f"{name} is {value:g}; give a share above 0, such as 0.9")
         if not (0 < self.alpha < 0.5 and self.design_effect >= 1):
             raise ConfigError(
-                f"alpha must be in (0, 0.5) and design_effect at least 1, got {self.alpha:g}, {self.design_effect:g}"
+                f"alpha must be in (0, 0.5) and design_effect at least 1, got {self.alpha:g}, "
+                f"{self.design_effect:g}"
             )
         lost, won = self.losses
-        if min(lost, won) < -1e-9 or lost > self.pass_rate + 1e-9 or self.pass_rate + won > 1 + 1e-9:
+        if (
+            min(lost, won) < -1e-9
+            or lost > self.pass_rate + 1e-9
+            or self.pass_rate + won > 1 + 1e-9
+        ):
             least, most = _possible_discordance(self.pass_rate, self.true_retention)
             raise ConfigError(
-                f"discordance {self.discordance:g} cannot be at a pass rate of {self.pass_rate:g} and a true retention "
+                f"discordance {self.discordance:g} cannot be at a pass rate of "
+                f"{self.pass_rate:g} and a true retention "
                 f"of {self.true_retention:g}; give one from {least:.4g} to {most:.4g}"
             )
 
@@ -102,15 +114,21 @@ def _power_given(m: int, assumed: Assumptions) -> float:
 
 
 def approximate_power(num_problems: int, assumed: Assumptions) -> float:
-    """Power by the normal approximation to the score test (Nam and Blackwelder, 2002, section 4)."""
+    """Power by the normal approximation to the score test (Nam and Blackwelder, 2002, section
+    4).
+    """
     effective = num_problems / assumed.design_effect
     shift, under_claim, in_truth = _moments(assumed)
     z = float(stats.norm.isf(assumed.alpha))
-    return float(stats.norm.cdf((math.sqrt(effective) * shift - z * under_claim) / max(in_truth, 1e-12)))
+    return float(
+        stats.norm.cdf((math.sqrt(effective) * shift - z * under_claim) / max(in_truth, 1e-12))
+    )
 
 
 def _moments(assumed: Assumptions) -> tuple[float, float, float]:
-    """Mean of the contrast per problem, its deviation as fitted at the margin, and its deviation in truth."""
+    """Mean of the contrast per problem, its deviation as fitted at the margin, and its deviation in
+    truth.
+    """
     lost, won = (max(0.0, share) for share in assumed.losses)
     both, margin = assumed.pass_rate - lost, assumed.margin
     shift = assumed.pass_rate * (assumed.true_retention - margin)
@@ -143,7 +161,8 @@ def problems_needed(assumed: Assumptions, target: float = 0.8) -> int | None:
 
 
 def needed_for_clusters(paired: Paired, margin: float, alpha: float = 0.05) -> int:
-    """Problems at which clusters like these are enough for the claim, were there no loss at all; 0 if independent.
+    """Problems at which clusters like these are enough for the claim, were there no loss at all; 0
+    if independent.
 
     That is where `unseen_losses_p` comes to `alpha`.
     """
@@ -154,13 +173,19 @@ def needed_for_clusters(paired: Paired, margin: float, alpha: float = 0.05) -> i
 
 
 def strictest_margin(num_problems: int, assumed: Assumptions, target: float = 0.8) -> float | None:
-    """The largest margin, to three decimals, that `num_problems` show with chance `target`; None below 0.5."""
+    """The largest margin, to three decimals, that `num_problems` show with chance `target`; None
+    below 0.5.
+    """
     low, high = 500, math.floor(1000 * assumed.true_retention)
     if _power_at(num_problems, assumed, low / 1000) < target:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _power_at(num_problems, assumed, middle / 1000) >= target else (low, middle)
+        low, high = (
+            (middle, high)
+            if _power_at(num_problems, assumed, middle / 1000) >= target
+            else (low, middle)
+        )
     return low / 1000
 
 
@@ -169,9 +194,11 @@ def _power_at(num_problems: int, assumed: Assumptions, margin: float) -> float:
 
 
 def assumptions_from(paired: Paired, margin: float, alpha: float = 0.05) -> Assumptions | None:
-    """Assumptions for a candidate that is truly equal and disagrees with the original as often as here.
+    """Assumptions for a candidate that is truly equal and disagrees with the original as often as
+    here.
 
-    A model pair without a disagreement is taken to have half of one. None if the original solves nothing.
+    A model pair without a disagreement is taken to have half of one. None if the original solves
+    nothing.
     """
     rate = float(paired.original.mean())
     if rate == 0:
@@ -180,6 +207,9 @@ def assumptions_from(paired: Paired, margin: float, alpha: float = 0.05) -> Assu
     disagreements = max(0.5, counts.only_original + counts.only_candidate)
     most = _possible_discordance(rate, 1.0)[1]
     return Assumptions(
-        margin=margin, pass_rate=rate, discordance=min(disagreements / paired.num_problems, most), alpha=alpha,
+        margin=margin,
+        pass_rate=rate,
+        discordance=min(disagreements / paired.num_problems, most),
+        alpha=alpha,
         design_effect=paired.design_effect(margin),
-    )  # fmt: skip
+    )

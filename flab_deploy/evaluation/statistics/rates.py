@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from flab_deploy.evaluation.metrics import pass_at_k
 from flab_deploy.evaluation.statistics.clusters import (
     Floats,
     Ints,
@@ -18,6 +17,7 @@ from flab_deploy.evaluation.statistics.clusters import (
     num_clusters,
     spread,
 )
+from flab_deploy.evaluation.statistics.metrics import pass_at_k
 
 Interval = tuple[float, float]
 
@@ -29,7 +29,9 @@ def wilson_interval(num_passed: int, num_problems: int, confidence: float = 0.95
     return _wilson(num_passed / num_problems, num_problems, confidence)
 
 
-def clustered_wilson_interval(passed: Sequence[bool], clusters: Sequence[str], confidence: float = 0.95) -> Interval:
+def clustered_wilson_interval(
+    passed: Sequence[bool], clusters: Sequence[str], confidence: float = 0.95
+) -> Interval:
     """Wilson interval of a rate of clustered verdicts; see `mean_interval`."""
     if not passed:
         return 0.0, 1.0
@@ -37,24 +39,32 @@ def clustered_wilson_interval(passed: Sequence[bool], clusters: Sequence[str], c
 
 
 def pass_at_k_interval(
-    num_samples: ArrayLike, num_correct: ArrayLike, k: int, clusters: Sequence[str], confidence: float = 0.95
+    num_samples: ArrayLike,
+    num_correct: ArrayLike,
+    k: int,
+    clusters: Sequence[str],
+    confidence: float = 0.95,
 ) -> tuple[float, Interval]:
-    """Unbiased pass@k over problems (Chen et al., 2021) and its interval; a problem's samples count as one problem.
+    """Unbiased pass@k over problems (Chen et al., 2021) and its interval; a problem's samples count
+    as one problem.
 
-    `num_samples` and `num_correct` are (P,) counts. Raises ConfigError if a problem has fewer than `k` samples.
+    `num_samples` and `num_correct` are (P,) counts. Raises ConfigError if a problem has fewer than
+    `k` samples.
     """
     values = pass_at_k(num_samples, num_correct, k)
     return float(values.mean()), mean_interval(values, cluster_index(clusters), confidence)
 
 
 def mean_interval(values: Floats, cluster: Ints, confidence: float = 0.95) -> Interval:
-    """Interval of the mean of values in [0, 1], (P,), by problem: Wilson's at the effective number of problems.
+    """Interval of the mean of values in [0, 1], (P,), by problem: Wilson's at the effective number
+    of problems.
 
-    That number is the one at which independent verdicts would vary as these values do, between clusters
-    (Korn and Graubard, 1998), less where few clusters leave it uncertain, but never less than if all problems of a
-    cluster were alike. Where nothing varies, it is the number of clusters. Coverage is that of Wilson's interval: on
-    average over neighbouring rates within a point of the confidence, and for a single rate above or below it because
-    verdicts are whole numbers.
+    That number is the one at which independent verdicts would vary as these values do, between
+    clusters (Korn and Graubard, 1998), less where few clusters leave it uncertain, but never less
+    than if all problems of a cluster were alike. Where nothing varies, it is the number of
+    clusters. Coverage is that of Wilson's interval: on average over neighbouring rates within a
+    point of the confidence, and for a single rate above or below it because verdicts are whole
+    numbers.
     """
     size, rate = len(values), float(values.mean()) if len(values) else 0.0
     if size == 0:
@@ -62,9 +72,15 @@ def mean_interval(values: Floats, cluster: Ints, confidence: float = 0.95) -> In
     if num_clusters(cluster) == size and bool(np.isin(values, (0.0, 1.0)).all()):
         return _wilson(rate, size, confidence)
     found = spread(values, cluster)
-    effective = rate * (1 - rate) / found.error**2 if found.error > 0 else float(num_clusters(cluster))
+    effective = (
+        rate * (1 - rate) / found.error**2 if found.error > 0 else float(num_clusters(cluster))
+    )
     tail = 0.5 - confidence / 2
-    certainty = float(stats.norm.isf(tail) / stats.t.isf(tail, found.degrees)) ** 2 if found.error > 0 else 1.0
+    certainty = (
+        float(stats.norm.isf(tail) / stats.t.isf(tail, found.degrees)) ** 2
+        if found.error > 0
+        else 1.0
+    )
     fewest = fewest_effective(cluster)
     low, high = _wilson(rate, max(effective * certainty, fewest), confidence)
     if num_clusters(cluster) == size:
@@ -76,8 +92,8 @@ def mean_interval(values: Floats, cluster: Ints, confidence: float = 0.95) -> In
 def unseen_share(num_clusters: float, confidence: float = 0.95) -> float:
     """Share of problems that may end alike in whole clusters of which so few happen to hold none.
 
-    The end of Wilson's interval of a share that was never seen: a few large clusters look alike until one is lost,
-    and no estimate of their spread warns of it.
+    The end of Wilson's interval of a share that was never seen: a few large clusters look alike
+    until one is lost, and no estimate of their spread warns of it.
     """
     z = float(stats.norm.isf(0.5 - confidence / 2))
     return z * z / (num_clusters + z * z)

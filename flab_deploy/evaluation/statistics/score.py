@@ -25,35 +25,54 @@ class Fit(NamedTuple):
     only_candidate: Floats
 
 
-def fit_at_margin(both: ArrayLike, only_original: ArrayLike, only_candidate: ArrayLike, margin: ArrayLike) -> Fit:
-    """Maximum-likelihood expected counts with candidate's rate = margin · original's (Nam and Blackwelder, 2002).
+def fit_at_margin(
+    both: ArrayLike, only_original: ArrayLike, only_candidate: ArrayLike, margin: ArrayLike
+) -> Fit:
+    """Maximum-likelihood expected counts with candidate's rate = margin · original's (Nam and
+    Blackwelder, 2002).
 
-    Our derivation: with m = both + only_original + only_candidate fixed, which is sufficient because problems
-    that neither solves say nothing about the ratio, the likelihood's root is that of one quadratic.
+    Our derivation: with m = both + only_original + only_candidate fixed, which is sufficient
+    because problems that neither solves say nothing about the ratio, the likelihood's root is that
+    of one quadratic.
     """
-    a, b, c, margin = (np.asarray(x, dtype=np.float64) for x in (both, only_original, only_candidate, margin))
+    a, b, c, margin = (
+        np.asarray(x, dtype=np.float64) for x in (both, only_original, only_candidate, margin)
+    )
     m = a + b + c
     middle = (1 - margin**2) * (a + b) + b + c
     root = np.sqrt(np.maximum(middle**2 - 4 * (1 - margin**2) * b * m, 0.0))
-    lost = np.clip((middle + root) / (2 * (1 + margin)), np.maximum(0.0, (1 - margin) * m), m / (1 + margin))
+    lost = np.clip(
+        (middle + root) / (2 * (1 + margin)), np.maximum(0.0, (1 - margin) * m), m / (1 + margin)
+    )
     return Fit(lost, np.maximum((lost - (1 - margin) * m) / margin, 0.0))
 
 
-def ratio_score(both: ArrayLike, only_original: ArrayLike, only_candidate: ArrayLike, margin: ArrayLike) -> Floats:
-    """Standard-normal score of `candidate's rate - margin * original's rate`; positive if the candidate keeps more.
+def ratio_score(
+    both: ArrayLike, only_original: ArrayLike, only_candidate: ArrayLike, margin: ArrayLike
+) -> Floats:
+    """Standard-normal score of `candidate's rate - margin * original's rate`; positive if the
+    candidate keeps more.
 
     Nam and Blackwelder (2002), equation 5. 0 where nobody solves anything.
     """
-    a, b, c, margin = (np.asarray(x, dtype=np.float64) for x in (both, only_original, only_candidate, margin))
+    a, b, c, margin = (
+        np.asarray(x, dtype=np.float64) for x in (both, only_original, only_candidate, margin)
+    )
     fit = fit_at_margin(a, b, c, margin)
     return _divide(a + c - margin * (a + b), margin * (fit.only_original + fit.only_candidate))
 
 
 def difference_score(
-    num_problems: ArrayLike, only_original: ArrayLike, only_candidate: ArrayLike, difference: ArrayLike
+    num_problems: ArrayLike,
+    only_original: ArrayLike,
+    only_candidate: ArrayLike,
+    difference: ArrayLike,
 ) -> Floats:
     """Standard-normal score of `candidate's rate - original's rate - difference` (Tango, 1998)."""
-    n, b, c, gap = (np.asarray(x, dtype=np.float64) for x in (num_problems, only_original, only_candidate, difference))
+    n, b, c, gap = (
+        np.asarray(x, dtype=np.float64)
+        for x in (num_problems, only_original, only_candidate, difference)
+    )
     middle = (2 * n + b - c) * gap - b - c
     lost = (np.sqrt(np.maximum(middle**2 + 8 * n * b * gap * (1 - gap), 0.0)) - middle) / (4 * n)
     return _divide(c - b - n * gap, n * (2 * lost + gap * (1 - gap)))
@@ -65,14 +84,22 @@ def _divide(shift: Floats, variance: Floats) -> Floats:
     return np.where(known, shift / np.sqrt(np.where(known, variance, 1.0)), certain)
 
 
-def ratio_interval(both: ArrayLike, only_original: ArrayLike, only_candidate: ArrayLike, z: ArrayLike) -> Floats:
-    """Both ends, (2, ...), of the ratios whose score is within `z` of zero; (0, inf) where nobody solves anything."""
-    a, b, c = (np.asarray(count, dtype=np.float64) for count in (both, only_original, only_candidate))
+def ratio_interval(
+    both: ArrayLike, only_original: ArrayLike, only_candidate: ArrayLike, z: ArrayLike
+) -> Floats:
+    """Both ends, (2, ...), of the ratios whose score is within `z` of zero; (0, inf) where nobody
+    solves anything.
+    """
+    a, b, c = (
+        np.asarray(count, dtype=np.float64) for count in (both, only_original, only_candidate)
+    )
 
     def score(log_ratio: Floats) -> Floats:
         return ratio_score(a, b, c, np.exp(log_ratio))
 
-    low, high = (np.exp(_crossing(score, level, -16.0, 16.0)) for level in (np.asarray(z), -np.asarray(z)))
+    low, high = (
+        np.exp(_crossing(score, level, -16.0, 16.0)) for level in (np.asarray(z), -np.asarray(z))
+    )
     return np.asarray([np.where(a + c > 0, low, 0.0), np.where(a + b > 0, high, np.inf)])
 
 
@@ -84,7 +111,9 @@ def difference_interval_of(
     def score(gap: Floats) -> Floats:
         return difference_score(num_problems, only_original, only_candidate, gap)
 
-    return np.asarray([_crossing(score, level, -1.0, 1.0) for level in (np.asarray(z), -np.asarray(z))])
+    return np.asarray(
+        [_crossing(score, level, -1.0, 1.0) for level in (np.asarray(z), -np.asarray(z))]
+    )
 
 
 def _crossing(score: Callable[[Floats], Floats], level: Floats, low: float, high: float) -> Floats:

@@ -1,4 +1,6 @@
-"""Outcomes of m problems that at least one model solves: T tables of counts, their scores and probabilities."""
+"""Outcomes of m problems that at least one model solves: T tables of counts, their scores and
+probabilities.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,19 @@ class Shares:
 
 
 def at_margin(only_original: float, margin: float) -> Shares:
-    """The one trinomial with candidate = margin · original in which the original alone solves `only_original`."""
+    """The one trinomial with candidate = margin · original in which the original alone solves
+    `only_original`.
+    """
     lost = min(max(only_original, 0.0, 1.0 - margin), 1.0 / (1.0 + margin))
     won = max(0.0, (lost - (1.0 - margin)) / margin)
     return Shares(both=max(0.0, 1.0 - lost - won), only_original=lost, only_candidate=won)
 
 
-def plausible_losses(num_disagreements: ArrayLike, m: int, margin: float, implausible: float) -> Floats:
-    """Least and greatest share of problems lost, (2, ...), that so many disagreements in m problems leave plausible.
+def plausible_losses(
+    num_disagreements: ArrayLike, m: int, margin: float, implausible: float
+) -> Floats:
+    """Least and greatest share of problems lost, (2, ...), that so many disagreements in m problems
+    leave plausible.
 
     At the margin the disagreement rate settles the loss; its bounds are Clopper and Pearson's.
     """
@@ -45,7 +52,9 @@ def plausible_losses(num_disagreements: ArrayLike, m: int, margin: float, implau
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """Outcomes that some of the given trinomials make likely; what is left out has a chance below 1e-7."""
+    """Outcomes that some of the given trinomials make likely; what is left out has a chance below
+    1e-7.
+    """
 
     both: Floats
     only_original: Floats
@@ -61,21 +70,34 @@ class Tables:
         b, c = (grid.ravel() for grid in np.meshgrid(lost, won, indexing="ij"))
         possible = b + c <= m
         b, c = b[possible], c[possible]
-        return cls(both=m - b - c, only_original=b, only_candidate=c, score=ratio_score(m - b - c, b, c, margin))
+        return cls(
+            both=m - b - c,
+            only_original=b,
+            only_candidate=c,
+            score=ratio_score(m - b - c, b, c, margin),
+        )
 
     @property
     def ways(self) -> Floats:
         """Logarithm of the number of orders in which each outcome can come about, (T,)."""
         counts = (self.both, self.only_original, self.only_candidate)
-        return np.asarray(special.gammaln(sum(counts) + 1) - sum(special.gammaln(count + 1) for count in counts))
+        return np.asarray(
+            special.gammaln(sum(counts) + 1) - sum(special.gammaln(count + 1) for count in counts)
+        )
 
     def probabilities(self, truth: Shares, ways: Floats) -> Floats:
         """Chance of each outcome, (T,)."""
-        logs = special.xlogy(self.both, truth.both) + special.xlogy(self.only_original, truth.only_original)
-        return np.asarray(np.exp(ways + logs + special.xlogy(self.only_candidate, truth.only_candidate)))
+        logs = special.xlogy(self.both, truth.both) + special.xlogy(
+            self.only_original, truth.only_original
+        )
+        return np.asarray(
+            np.exp(ways + logs + special.xlogy(self.only_candidate, truth.only_candidate))
+        )
 
 
 def _range(m: int, shares: list[float]) -> Floats:
     low, high = min(shares), max(shares)
     reach = [_REACH * np.sqrt(m * share * (1 - share)) + _BEYOND for share in (low, high)]
-    return np.arange(max(0, int(m * low - reach[0])), min(m, int(m * high + reach[1])) + 1, dtype=np.float64)
+    return np.arange(
+        max(0, int(m * low - reach[0])), min(m, int(m * high + reach[1])) + 1, dtype=np.float64
+    )

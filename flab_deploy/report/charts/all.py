@@ -7,13 +7,22 @@ from functools import partial
 
 from flab_deploy.report.charts.cut import candidates_chart, cut_chart, recovery_chart
 from flab_deploy.report.charts.importance import channel_chart, layer_chart, token_chart
-from flab_deploy.report.charts.measured import LATENCIES, latency_chart, retention_chart, robustness_chart
+from flab_deploy.report.charts.measured import (
+    LATENCIES,
+    latency_chart,
+    retention_chart,
+    robustness_chart,
+)
 from flab_deploy.report.charts.style import Chart
 from flab_deploy.report.run import Run
 
 CHARTS: dict[str, tuple[str, tuple[str, ...], Callable[[Run], Chart | None]]] = {
     "retention": ("How much quality was kept", ("compare-recovered",), retention_chart),
-    "robustness": ("Quality when the task is put differently", ("evaluate-original",), robustness_chart),
+    "robustness": (
+        "Quality when the task is put differently",
+        ("evaluate-original",),
+        robustness_chart,
+    ),
     "cut": ("Where the cut came from", ("plan",), cut_chart),
     "candidates": ("Ways to make the cut", ("plan",), candidates_chart),
     "layers": ("Importance of each layer", ("scores",), layer_chart),

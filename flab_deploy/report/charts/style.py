@@ -34,7 +34,9 @@ COLORS = {
     "pruned": "#b4500f",
     "slimmed": "#0b5fcc",
 }
-"""Name of the page's CSS variable, and the colour of the light theme that stands for it in a drawing."""
+"""Name of the page's CSS variable, and the colour of the light theme that stands for it in a
+drawing.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ LOOKS = {
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "flab-deploy",
-    "font.family": "DejaVu Sans",  # comes with matplotlib, and is wider than what browsers put in its place
+    # comes with matplotlib, and is wider than what browsers put in its place
+    "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.labelsize": 10,
     "xtick.labelsize": 9,
@@ -113,7 +116,8 @@ def canvas(height: float = 3.4, width: float = _WIDTH) -> Iterator[tuple[Figure,
 
 
 def inline_svg(figure: Figure, key: str, alt: str) -> str:
-    """The figure as an `<svg>` element: themed, without dates, outside references or ids shared between charts.
+    """The figure as an `<svg>` element: themed, without dates, outside references or ids shared
+    between charts.
 
     Call it inside `canvas`, whose settings it needs.
     """
@@ -129,7 +133,10 @@ def inline_svg(figure: Figure, key: str, alt: str) -> str:
     for name, color in COLORS.items():
         inside = inside.replace(color, f"var(--{name})")
     width, height = (72 * side for side in figure.get_size_inches())
-    head = f'<svg class="drawing" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{_attribute(alt)}">'
+    head = (
+        f'<svg class="drawing" viewBox="0 0 {width:g} {height:g}" role="img" '
+        f'aria-label="{_attribute(alt)}">'
+    )
     return head + inside.strip()
 
 
@@ -138,15 +145,22 @@ def _attribute(text: str) -> str:
 
 
 def legend_above(axes: Axes, columns: int, *, right: bool = False) -> None:
-    """Put the legend in a row above the axes, where it covers no data; `right` where wide labels leave less room."""
+    """Put the legend in a row above the axes, where it covers no data; `right` where wide labels
+    leave less room.
+    """
     axes.legend(
-        loc="lower right" if right else "lower left", bbox_to_anchor=(float(right), 1.0), ncols=columns,
-        borderaxespad=0.2, handlelength=1.6,
-    )  # fmt: skip
+        loc="lower right" if right else "lower left",
+        bbox_to_anchor=(float(right), 1.0),
+        ncols=columns,
+        borderaxespad=0.2,
+        handlelength=1.6,
+    )
 
 
 def scale_y(axes: Axes, values: Sequence[float]) -> None:
-    """Make the y axis logarithmic, with plain labels at 1, 2, 5, 10, if the values are positive and far apart."""
+    """Make the y axis logarithmic, with plain labels at 1, 2, 5, 10, if the values are positive and
+    far apart.
+    """
     if not values or min(values) <= 0 or max(values) < _WIDE * min(values):
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         return

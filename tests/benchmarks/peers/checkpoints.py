@@ -15,16 +15,30 @@ SHARD = "400MB"
 
 
 def half_billion(folder: Path, model_type: str) -> Path:
-    """A random checkpoint of Qwen2.5-0.5B's shape, 494 million parameters in bfloat16, with a byte tokenizer."""
+    """A random checkpoint of Qwen2.5-0.5B's shape, 494 million parameters in bfloat16, with a byte
+    tokenizer.
+    """
     torch.manual_seed(0)
     config = AutoConfig.for_model(
-        model_type, vocab_size=VOCAB_SIZE, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
-        num_attention_heads=14, num_key_value_heads=2, head_dim=64, tie_word_embeddings=True,
-        bos_token_id=None, eos_token_id=256, pad_token_id=None,
-    )  # fmt: skip
+        model_type,
+        vocab_size=VOCAB_SIZE,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        head_dim=64,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=256,
+        pad_token_id=None,
+    )
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder, max_shard_size=SHARD)
-    alphabet = {character: index for index, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    alphabet = {
+        character: index
+        for index, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    }
     tokenizer = Tokenizer(models.BPE(alphabet, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -37,4 +51,6 @@ def half_billion(folder: Path, model_type: str) -> Path:
 
 def random_ids() -> torch.Tensor:
     """The same (8, 256) ids for every tool."""
-    return torch.randint(0, VOCAB_SIZE, (NUM_ROWS, NUM_TOKENS), generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, VOCAB_SIZE, (NUM_ROWS, NUM_TOKENS), generator=torch.Generator().manual_seed(1)
+    )

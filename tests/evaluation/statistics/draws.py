@@ -32,17 +32,24 @@ class World:
         """Counts of independent problems, (4, draws)."""
         return np.random.default_rng(seed).multinomial(num_problems, self.shares, size=num_draws).T
 
-    def clustered(self, sizes: NDArray[np.int64], copied: float, num_draws: int, seed: int) -> Iterator[Paired]:
-        """Problems in clusters of the given sizes; a problem shares its cluster's fate with chance `copied`."""
+    def clustered(
+        self, sizes: NDArray[np.int64], copied: float, num_draws: int, seed: int
+    ) -> Iterator[Paired]:
+        """Problems in clusters of the given sizes; a problem shares its cluster's fate with chance
+        `copied`.
+        """
         rng = np.random.default_rng(seed)
         cluster = np.repeat(np.arange(len(sizes)), sizes)
         for _ in range(num_draws):
-            common, own = (rng.choice(4, p=self.shares, size=size) for size in (len(sizes), len(cluster)))
+            common, own = (
+                rng.choice(4, p=self.shares, size=size) for size in (len(sizes), len(cluster))
+            )
             fate = np.where(rng.random(len(cluster)) < copied, common[cluster], own)
             yield Paired(
-                original=np.isin(fate, (0, 1)).astype(float), candidate=np.isin(fate, (0, 2)).astype(float),
+                original=np.isin(fate, (0, 1)).astype(float),
+                candidate=np.isin(fate, (0, 2)).astype(float),
                 cluster=cluster,
-            )  # fmt: skip
+            )
 
 
 def pairs(both: int, only_original: int, only_candidate: int, neither: int) -> Paired:

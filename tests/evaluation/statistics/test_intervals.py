@@ -1,4 +1,6 @@
-"""Intervals against scipy and statsmodels, against exact values, and their coverage by simulation."""
+"""Intervals against scipy and statsmodels, against exact values, and their coverage by
+simulation.
+"""
 
 import numpy as np
 import pytest
@@ -34,7 +36,9 @@ Z = float(stats.norm.isf(0.025))
 @pytest.mark.parametrize(("passed", "number"), [(131, 164), (0, 20), (20, 20), (1993, 2000)])
 def test_wilson_interval_is_scipys(passed: int, number: int) -> None:
     expected = stats.binomtest(passed, number).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(passed, number) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson_interval(passed, number) == pytest.approx(
+        (expected.low, expected.high), abs=1e-12
+    )
 
 
 def test_wilson_interval_is_the_published_one_for_humaneval() -> None:
@@ -45,8 +49,11 @@ def test_wilson_interval_is_the_published_one_for_humaneval() -> None:
 
 @pytest.mark.parametrize("number", [164, 500, 2000])
 @pytest.mark.parametrize("rate", [0.24, 0.5, 0.8, 0.96])
-def test_wilson_interval_covers_at_its_confidence_on_average_over_neighbouring_rates(number: int, rate: float) -> None:
-    # The coverage at one rate jumps, because verdicts are whole numbers; so: the mean over 20 % more or fewer errors.
+def test_wilson_interval_covers_at_its_confidence_on_average_over_neighbouring_rates(
+    number: int, rate: float
+) -> None:
+    # The coverage at one rate jumps, because verdicts are whole numbers; so: the mean over 20 %
+    # more or fewer errors.
     passed = np.arange(number + 1)
     low, high = np.transpose([wilson_interval(int(count), number) for count in passed])
     rates = 1 - (1 - rate) * np.linspace(0.8, 1.2, 41)
@@ -58,16 +65,24 @@ def test_wilson_interval_covers_at_its_confidence_on_average_over_neighbouring_r
 
 def test_clusters_of_one_change_nothing_and_copies_count_once() -> None:
     alone = (np.random.default_rng(0).random(300) < 0.8).tolist()
-    assert clustered_wilson_interval(alone, [""] * 300) == pytest.approx(wilson_interval(sum(alone), 300), abs=1e-12)
+    assert clustered_wilson_interval(alone, [""] * 300) == pytest.approx(
+        wilson_interval(sum(alone), 300), abs=1e-12
+    )
     together = [passed for passed in alone[:100] for _ in range(3)]
     names = [f"c{i}" for i in range(100) for _ in range(3)]
-    assert clustered_wilson_interval(together, names) == pytest.approx(wilson_interval(sum(alone[:100]), 100), abs=0.01)
+    assert clustered_wilson_interval(together, names) == pytest.approx(
+        wilson_interval(sum(alone[:100]), 100), abs=0.01
+    )
     values = np.repeat(np.random.default_rng(1).random(50), 4)
-    assert design_effect(values, cluster_index([str(i // 4) for i in range(200)])) == pytest.approx(4.0, rel=0.06)
+    assert design_effect(values, cluster_index([str(i // 4) for i in range(200)])) == pytest.approx(
+        4.0, rel=0.06
+    )
 
 
 def test_the_cluster_robust_error_is_statsmodels() -> None:
-    linear_model = pytest.importorskip("statsmodels.regression.linear_model", reason="pip install statsmodels")
+    linear_model = pytest.importorskip(
+        "statsmodels.regression.linear_model", reason="pip install statsmodels"
+    )
     rng = np.random.default_rng(5)
     cluster = np.sort(rng.integers(0, 60, 400))
     cluster = np.unique(cluster, return_inverse=True)[1]
@@ -76,11 +91,14 @@ def test_the_cluster_robust_error_is_statsmodels() -> None:
         cov_type="cluster", cov_kwds={"groups": cluster, "use_correction": False}
     )
     leverage = np.bincount(cluster) / 400
-    # statsmodels has no CR3: with each cluster's residuals over its leverage by hand, the plain sandwich is it.
+    # statsmodels has no CR3: with each cluster's residuals over its leverage by hand, the plain
+    # sandwich is it.
     found = spread(values, cluster)
     sums = np.bincount(cluster, weights=values - values.mean())
     assert float(fitted.bse[0]) == pytest.approx(float(np.sqrt((sums**2).sum())) / 400, rel=1e-9)
-    assert found.error == pytest.approx(float(np.sqrt(((sums / (1 - leverage)) ** 2).sum())) / 400, rel=1e-9)
+    assert found.error == pytest.approx(
+        float(np.sqrt(((sums / (1 - leverage)) ** 2).sum())) / 400, rel=1e-9
+    )
     assert 1.0 < found.error / float(fitted.bse[0]) < 1.05
     assert 20 < found.degrees < cluster.max()
 
@@ -95,7 +113,9 @@ def test_a_single_cluster_tells_no_more_than_one_problem() -> None:
 def test_pass_at_k_counts_problems_not_samples() -> None:
     rate, (low, high) = pass_at_k_interval([10] * 100, [5] * 100, 1, [""] * 100)
     assert rate == 0.5
-    assert (low, high) == pytest.approx(wilson_interval(50, 100), abs=1e-12)  # alike problems: their number bounds it
+    assert (low, high) == pytest.approx(
+        wilson_interval(50, 100), abs=1e-12
+    )  # alike problems: their number bounds it
     skill = np.random.default_rng(2).beta(2, 2, 200)
     correct = np.random.default_rng(3).binomial(10, skill)
     rate, (low, high) = pass_at_k_interval([10] * 200, correct, 1, [""] * 200)
@@ -116,18 +136,26 @@ def test_pass_at_k_intervals_cover_with_clusters() -> None:
 
 
 def test_the_fit_at_the_margin_is_the_likelihoods_maximum() -> None:
-    for both, lost, won, margin in ((70, 9, 4, 0.97), (300, 0, 0, 0.9), (20, 15, 1, 0.8), (40, 3, 9, 1.2)):
+    for both, lost, won, margin in (
+        (70, 9, 4, 0.97),
+        (300, 0, 0, 0.9),
+        (20, 15, 1, 0.8),
+        (40, 3, 9, 1.2),
+    ):
         m = both + lost + won
         share = np.linspace(max(0.0, 1 - margin) + 1e-9, 1 / (1 + margin) - 1e-9, 200_001)
         gained = (share - (1 - margin)) / margin
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = [
-                stats_log(count, value) for count, value in ((both, 1 - share - gained), (lost, share), (won, gained))
+                stats_log(count, value)
+                for count, value in ((both, 1 - share - gained), (lost, share), (won, gained))
             ]
         best = share[np.nanargmax(sum(logs))]
         fit = fit_at_margin(both, lost, won, margin)
         assert float(fit.only_original) / m == pytest.approx(best, abs=1e-4)
-        assert m - float(fit.only_original) == pytest.approx(margin * (m - float(fit.only_candidate)), rel=1e-9)
+        assert m - float(fit.only_original) == pytest.approx(
+            margin * (m - float(fit.only_candidate)), rel=1e-9
+        )
 
 
 def stats_log(count: int, share: np.ndarray) -> np.ndarray:
@@ -150,7 +178,11 @@ def test_the_ends_of_the_difference_interval_are_just_not_rejected() -> None:
         share = np.linspace(max(0.0, -low), 1 - max(0.0, low), 400_001)[1:-1]
         with np.errstate(divide="ignore", invalid="ignore"):
             rest = 1 - 2 * share - low
-            logs = stats_log(lost, share) + stats_log(won, share + low) + stats_log(number - lost - won, rest)
+            logs = (
+                stats_log(lost, share)
+                + stats_log(won, share + low)
+                + stats_log(number - lost - won, rest)
+            )
         best = share[np.nanargmax(logs)]
         expected = (won - lost - number * low) / np.sqrt(number * (2 * best + low - low**2))
         assert expected == pytest.approx(Z, abs=1e-3)
@@ -165,7 +197,9 @@ WORLDS = [
 ]
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: f"{world.pass_rate}-{world.discordance}")
+@pytest.mark.parametrize(
+    "world", WORLDS, ids=lambda world: f"{world.pass_rate}-{world.discordance}"
+)
 @pytest.mark.parametrize("number", [164, 1000])
 def test_paired_intervals_cover_at_their_confidence(world: World, number: int) -> None:
     both, lost, won, _ = world.counts(number, 4000, seed=number)
@@ -181,7 +215,9 @@ def test_paired_intervals_cover_at_their_confidence(world: World, number: int) -
 
 def test_with_next_to_no_disagreement_intervals_are_wide_rather_than_wrong() -> None:
     # 1.3 disagreements are expected: with 0, 1 or 2 of them no interval can cover at just 95 %.
-    both, lost, won, _ = World(pass_rate=0.995, discordance=0.008, retention=1.0).counts(164, 4000, seed=1)
+    both, lost, won, _ = World(pass_rate=0.995, discordance=0.008, retention=1.0).counts(
+        164, 4000, seed=1
+    )
     low, high = ratio_interval(both, lost, won, Z)
     assert float(((low <= 1) & (high >= 1)).mean()) >= 0.99
 
@@ -190,8 +226,12 @@ def test_with_next_to_no_disagreement_intervals_are_wide_rather_than_wrong() -> 
 def test_clustered_intervals_cover(copied: float) -> None:
     world, num_draws = World(pass_rate=0.8, discordance=0.1, retention=0.95), 300
     sizes = np.random.default_rng(7).geometric(0.4, size=400)
-    within = [retention_interval(paired) for paired in world.clustered(sizes, copied, num_draws, seed=8)]
-    coverage = sum(bounds is not None and bounds[0] <= 0.95 <= bounds[1] for bounds in within) / num_draws
+    within = [
+        retention_interval(paired) for paired in world.clustered(sizes, copied, num_draws, seed=8)
+    ]
+    coverage = (
+        sum(bounds is not None and bounds[0] <= 0.95 <= bounds[1] for bounds in within) / num_draws
+    )
     assert 0.92 <= coverage <= 0.985
 
 

@@ -1,4 +1,6 @@
-"""The claim's test: at most 5 % false positives at the margin, and the power that the plan promised."""
+"""The claim's test: at most 5 % false positives at the margin, and the power that the plan
+promised.
+"""
 
 from functools import cache
 
@@ -27,7 +29,8 @@ from flab_deploy.evaluation.statistics.trinomial import Tables, at_margin
 @pytest.mark.parametrize("margin", [0.97, 0.9, 0.8])
 @pytest.mark.parametrize("m", [20, 60, 120, 300])
 def test_false_positives_at_the_margin_are_at_most_five_per_cent(margin: float, m: int) -> None:
-    # Every outcome of m solved problems is weighed, so this is the error rate itself and no estimate.
+    # Every outcome of m solved problems is weighed, so this is the error rate itself and no
+    # estimate.
     for gained in (0.0, 0.002, 0.01, 0.03, 0.1, 0.2):
         truth = at_margin(1 - margin + margin * gained, margin)
         tables = Tables.of(m, [truth], margin)
@@ -41,7 +44,12 @@ def test_the_region_for_planning_is_that_of_the_test() -> None:
     tables = Tables.of(150, [truth], 0.97)
     near = np.flatnonzero(np.abs(tables.score - 1.7) < 0.35)[::2]
     single = [
-        exact_p(Counts(int(tables.both[i]), int(tables.only_original[i]), int(tables.only_candidate[i]), 0), 0.97)
+        exact_p(
+            Counts(
+                int(tables.both[i]), int(tables.only_original[i]), int(tables.only_candidate[i]), 0
+            ),
+            0.97,
+        )
         <= 0.05
         for i in near
     ]
@@ -73,7 +81,10 @@ def test_simulated_false_positives_are_at_most_five_per_cent(world: World, numbe
 def test_clusters_do_not_raise_the_false_positives(copied: float) -> None:
     world = World(pass_rate=0.8, discordance=0.1, retention=0.9)
     sizes = np.random.default_rng(5).geometric(0.4, size=300)
-    shown = [non_inferiority_p(paired, 0.9) <= 0.05 for paired in world.clustered(sizes, copied, 200, seed=6)]
+    shown = [
+        non_inferiority_p(paired, 0.9) <= 0.05
+        for paired in world.clustered(sizes, copied, 200, seed=6)
+    ]
     assert np.mean(shown) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
 
 
@@ -92,14 +103,26 @@ def test_copies_of_problems_prove_no_more_than_the_problems() -> None:
     )
 
 
-@pytest.mark.parametrize("world", [World(pass_rate=0.995, discordance=0.033, retention=0.97),
-                                   World(pass_rate=0.24, discordance=0.05, retention=0.8)], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "world",
+    [
+        World(pass_rate=0.995, discordance=0.033, retention=0.97),
+        World(pass_rate=0.24, discordance=0.05, retention=0.8),
+    ],
+    ids=str,
+)
 def test_a_few_large_clusters_of_which_none_was_lost_show_nothing(world: World) -> None:
-    # Half of each of 40 clusters shares its fate, and the few that are lost are missing from a third of all draws.
+    # Half of each of 40 clusters shares its fate, and the few that are lost are missing from a
+    # third of all draws.
     drawn = world.clustered(np.full(40, 50), 0.5, 100, seed=1)
-    found = [(non_inferiority_p(paired, world.retention) <= 0.05, retention_interval(paired)) for paired in drawn]
+    found = [
+        (non_inferiority_p(paired, world.retention) <= 0.05, retention_interval(paired))
+        for paired in drawn
+    ]
     assert sum(shown for shown, _ in found) <= 5
-    covered = [bounds is not None and bounds[0] <= world.retention <= bounds[1] for _, bounds in found]
+    covered = [
+        bounds is not None and bounds[0] <= world.retention <= bounds[1] for _, bounds in found
+    ]
     assert sum(covered) >= 93
 
 
@@ -128,7 +151,9 @@ def test_clusters_make_the_test_more_careful() -> None:
     kept = np.repeat(rng.random(60) < 0.98, 20) & solved
     alone = non_inferiority_p(pairs(0, 1, 0, 0).of(solved.tolist(), kept.tolist()), 0.9)
     names = [str(i // 20) for i in range(1200)]
-    assert non_inferiority_p(pairs(0, 1, 0, 0).of(solved.tolist(), kept.tolist(), names), 0.9) > alone
+    assert (
+        non_inferiority_p(pairs(0, 1, 0, 0).of(solved.tolist(), kept.tolist(), names), 0.9) > alone
+    )
 
 
 def test_many_samples_are_tested_by_their_means() -> None:
@@ -147,21 +172,34 @@ EXPECTED = [
 ]
 
 
-@pytest.mark.parametrize("assumed", EXPECTED, ids=lambda a: f"{a.pass_rate}-{a.discordance}-{a.true_retention}")
+@pytest.mark.parametrize(
+    "assumed", EXPECTED, ids=lambda a: f"{a.pass_rate}-{a.discordance}-{a.true_retention}"
+)
 def test_the_power_is_what_was_planned(assumed: Assumptions) -> None:
     number = problems_needed(assumed)
     assert number is not None
-    world = World(pass_rate=assumed.pass_rate, discordance=assumed.discordance, retention=assumed.true_retention)
+    world = World(
+        pass_rate=assumed.pass_rate,
+        discordance=assumed.discordance,
+        retention=assumed.true_retention,
+    )
     draws, num_draws = world.counts(number, 700, seed=11), 700
-    shown = np.mean([exact(int(a), int(b), int(c), assumed.margin) <= 0.05 for a, b, c, _ in draws.T])
+    shown = np.mean(
+        [exact(int(a), int(b), int(c), assumed.margin) <= 0.05 for a, b, c, _ in draws.T]
+    )
     planned = power(number, assumed)
-    assert 0.79 <= planned <= 0.93  # whole problems: with few disagreements the power rises in steps
+    assert (
+        0.79 <= planned <= 0.93
+    )  # whole problems: with few disagreements the power rises in steps
     assert abs(shown - planned) <= 0.03 + np.sqrt(0.8 * 0.2 / num_draws)
 
 
 def test_problems_needed_are_those_of_the_published_table() -> None:
-    # Original 0.8, disagreement 0.10, margin 0.97, truly equal: 1073 problems by the formula for a difference.
-    assert problems_needed(Assumptions(pass_rate=0.8, discordance=0.1)) == pytest.approx(1073, rel=0.02)
+    # Original 0.8, disagreement 0.10, margin 0.97, truly equal: 1073 problems by the formula for a
+    # difference.
+    assert problems_needed(Assumptions(pass_rate=0.8, discordance=0.1)) == pytest.approx(
+        1073, rel=0.02
+    )
     assert problems_needed(Assumptions(margin=1.0)) is None
     doubled = problems_needed(Assumptions(pass_rate=0.8, discordance=0.1, design_effect=2.0))
     assert doubled == pytest.approx(2 * 1073, rel=0.02)

@@ -1,0 +1,1 @@
+"""What two evaluations say together: the claim, its power, and the sentences for it."""

@@ -1,0 +1,103 @@
+"""The claim "keeps at least `margin` of the original's pass rate" on one set of problems: figures
+and verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flab_deploy.artifacts import Json
+from flab_deploy.errors import ConfigError
+from flab_deploy.evaluation.statistics import (
+    Paired,
+    assumptions_from,
+    bootstrap_retention_interval,
+    difference_interval,
+    mcnemar_exact,
+    mcnemar_mid_p,
+    needed_for_clusters,
+    non_inferiority_p,
+    problems_needed,
+    retention,
+    retention_interval,
+)
+
+ClaimVerdict = Literal["shown", "not shown", "underpowered"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """Which claim is tested."""
+
+    margin: float = 0.97
+    """Share of the original's pass rate that the candidate is claimed to keep; above 0."""
+    alpha: float = 0.05
+    """Chance of calling the claim shown where it is just not true."""
+    confidence: float = 0.95
+    """Confidence of the intervals."""
+    power: float = 0.8
+    """Chance with which the problems needed would show the claim for an equal model."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a share."""
+        shares = (self.alpha, self.confidence, self.power)
+        if not (
+            0 < self.margin <= 2 and all(0 < share < 1 for share in shares) and self.alpha < 0.5
+        ):
+            raise ConfigError(
+                "margin, alpha, confidence and power must be shares above 0, with alpha below "
+                "0.5, got "
+                f"{self.margin:g}, {self.alpha:g}, {self.confidence:g} and {self.power:g}"
+            )
+
+
+def claim_figures(paired: Paired, config: CompareConfig) -> dict[str, Json]:
+    """Rates, difference, retention, tests and verdict for two models on the same problems."""
+    counts = paired.counts
+    before, after = float(paired.original.mean()), float(paired.candidate.mean())
+    kept, interval = retention(paired), retention_interval(paired, config.confidence)
+    checked = bootstrap_retention_interval(paired, config.confidence)
+    p_value = non_inferiority_p(paired, config.margin) if kept is not None else None
+    assumed = assumptions_from(paired, config.margin, config.alpha)
+    needed = problems_needed(assumed, config.power) if assumed else None
+    needed = (
+        max(needed, needed_for_clusters(paired, config.margin, config.alpha)) if needed else None
+    )
+    return {
+        "num_problems": paired.num_problems,
+        "num_clusters": paired.num_clusters,
+        "design_effect": paired.design_effect(config.margin),
+        "original_pass_at_1": before,
+        "candidate_pass_at_1": after,
+        "difference": after - before,
+        "difference_interval": list(difference_interval(paired, config.confidence)),
+        "retention": kept,
+        "retention_interval": list(interval) if interval else None,
+        "retention_bootstrap_interval": list(checked) if checked else None,
+        "num_only_original": counts.only_original,
+        "num_only_candidate": counts.only_candidate,
+        "mcnemar_p": mcnemar_exact(counts.only_original, counts.only_candidate),
+        "mcnemar_mid_p": mcnemar_mid_p(counts.only_original, counts.only_candidate),
+        "non_inferiority_p": p_value,
+        "verdict": claim_verdict(paired.num_problems, p_value, interval, needed, config),
+        "num_problems_needed": needed,
+    }
+
+
+def claim_verdict(
+    num_problems: int,
+    p_value: float | None,
+    interval: tuple[float, float] | None,
+    needed: int | None,
+    config: CompareConfig,
+) -> ClaimVerdict:
+    """`underpowered` if not even an equal model would likely have shown it, and the data does not
+    rule it out.
+    """
+    if p_value is None or interval is None:
+        return "not shown"
+    if p_value <= config.alpha:
+        return "shown"
+    small = needed is not None and num_problems < needed
+    return "underpowered" if small and interval[1] >= config.margin else "not shown"

@@ -1,0 +1,139 @@
+"""Compare a candidate with its original on the same problems: is "keeps 97 %" shown, not shown, or
+untestable?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
+from flab_deploy.corpus import ALL_TASK_KINDS
+from flab_deploy.evaluation.claims.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.claims.noise import flips, noise_floor
+from flab_deploy.evaluation.claims.pairs import Judged, Pair, pair_rows, paired, read_evaluation
+from flab_deploy.evaluation.claims.perturbed_pairs import robustness_figures
+from flab_deploy.evaluation.claims.sentences import answer_sentences
+from flab_deploy.evaluation.statistics import holm
+
+__all__ = ["COMPARISON", "CompareConfig", "compare", "make_comparison"]
+COMPARISON = "comparison.json"
+
+
+def compare(
+    original: Path,
+    candidate: Path,
+    out: Path,
+    config: CompareConfig = CompareConfig(),
+    *,
+    repeat: Path | None = None,
+    force: bool = False,
+) -> Artifact:
+    """The comparison of two evaluations, as `comparison.json`; `repeat` is a second evaluation of
+    the original.
+
+    Raises ArtifactError if one is missing, was changed or cannot be read, ConfigError if they used
+    different suites or `repeat` is not of the original.
+    """
+    judged = {"original": read_evaluation(original), "candidate": read_evaluation(candidate)}
+    if repeat is not None:
+        judged["repeat"] = read_evaluation(repeat)
+
+    def work(draft: Draft) -> None:
+        found = make_comparison(
+            judged["original"], judged["candidate"], config, judged.get("repeat")
+        )
+        write_json(draft.path / COMPARISON, found)
+        draft.figures.update(found)
+
+    parents = {role: found.artifact.digest for role, found in judged.items()}
+    return run_stage(
+        out,
+        kind="comparison",
+        module=__name__,
+        parents=parents,
+        config=asdict(config),
+        work=work,
+        force=force,
+    )
+
+
+def make_comparison(
+    original: Judged, candidate: Judged, config: CompareConfig, repeat: Judged | None = None
+) -> dict[str, Json]:
+    """Both models' verdicts, paired by problem: by kind, over all, and under perturbation; what was
+    lost; health.
+
+    Raises ConfigError as `compare` does.
+    """
+    pairs = pair_rows(original, candidate)
+    nominal = [pair for pair in pairs if pair[0].perturbation is None]
+    methods = original.report["robustness"]["perturbations"]
+    found: dict[str, Json] = {
+        "original": original.model_digest,
+        "candidate": candidate.model_digest,
+        "original_name": original.report["model"]["name"],
+        "candidate_name": candidate.report["model"]["name"],
+        "margin": config.margin,
+        "alpha": config.alpha,
+        "confidence": config.confidence,
+        "suite": original.suite_digest,
+        "tasks": _by_kind(nominal, config),
+        "overall": claim_figures(paired(nominal), config),
+        "robustness": robustness_figures(
+            pairs, {name: entry["family"] for name, entry in methods.items()}, config
+        ),
+        "lost": _changed(nominal, lost=True),
+        "gained": _changed(nominal, lost=False),
+        "noise": _noise(original, candidate, repeat, nominal, config),
+        "health": {"original": original.report["health"], "candidate": candidate.report["health"]},
+    }
+    return {"answer": list(answer_sentences(found)), **found}
+
+
+def _by_kind(nominal: Sequence[Pair], config: CompareConfig) -> Json:
+    """The claim per task kind; `holm_p` holds for calling it shown of *some* kind, the plain
+    p-value of *each*.
+    """
+    kinds = {kind: [pair for pair in nominal if pair[0].kind == kind] for kind in ALL_TASK_KINDS}
+    figures = {kind: claim_figures(paired(pairs), config) for kind, pairs in kinds.items() if pairs}
+    tested = [
+        kind for kind, found in figures.items() if isinstance(found["non_inferiority_p"], float)
+    ]
+    adjusted = holm([float(str(figures[kind]["non_inferiority_p"])) for kind in tested])
+    return {
+        kind: {**found, "holm_p": dict(zip(tested, adjusted, strict=True)).get(kind)}
+        for kind, found in figures.items()
+    }
+
+
+def _changed(nominal: Sequence[Pair], *, lost: bool) -> Json:
+    """Problems that only one of the models solves, with what the other's answer came to."""
+    found = [
+        (b, a) if lost else (a, b)
+        for b, a in nominal
+        if (b.passed > a.passed if lost else a.passed > b.passed)
+    ]
+    return [
+        {"task_id": right.task_id, "kind": right.kind, "verdict": wrong.verdict}
+        for right, wrong in found
+    ]
+
+
+def _noise(
+    original: Judged,
+    candidate: Judged,
+    repeat: Judged | None,
+    nominal: Sequence[Pair],
+    config: CompareConfig,
+) -> Json:
+    """The noise floor from a repeated evaluation, or from the pair itself if both are of one model;
+    else None.
+    """
+    if repeat is not None:
+        return noise_floor(original, repeat, nominal, config.confidence)
+    same = original.model_digest == candidate.model_digest
+    if same and original.artifact.path.resolve() != candidate.artifact.path.resolve():
+        return flips(nominal, config.confidence)
+    return None

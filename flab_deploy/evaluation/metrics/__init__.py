@@ -1,0 +1,1 @@
+"""The metrics as modules of Hugging Face's `evaluate`."""

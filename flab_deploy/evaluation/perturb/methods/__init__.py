@@ -1,0 +1,1 @@
+"""The perturbation methods, one module per kind of change."""

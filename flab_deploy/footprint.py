@@ -1,0 +1,111 @@
+"""The `footprint` stage: parameters, bytes, peak memory and operations per token of two
+checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from flab_deploy.artifacts import Artifact, Draft, run_stage, write_json
+from flab_deploy.checkpoint import Checkpoint, resolve, weight_files
+from flab_deploy.decoder import forward_flops_per_token, model_shape
+from flab_deploy.errors import ArtifactError, check_positive
+
+# Runs alone in a fresh interpreter: peak resident memory above the interpreter with its libraries
+# loaded.
+_PROBE = """
+import json, sys
+import torch
+from transformers import AutoModelForCausalLM
+def memory(name):
+    # Not getrusage: its maximum survives exec, so it would tell of the process that started this
+    # one.
+    with open("/proc/self/status") as stream:
+        return next(int(line.split()[1]) * 1024 for line in stream if line.startswith(name))
+torch.manual_seed(0)
+model_path, batch, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+import transformers.models.auto.modeling_auto, transformers.generation
+before = memory("VmRSS:")
+model = AutoModelForCausalLM.from_pretrained(model_path, dtype="auto", use_safetensors=True)
+ids = torch.randint(0, model.config.vocab_size, (batch, tokens))
+with torch.inference_mode():
+    model(input_ids=ids, use_cache=True)
+print(json.dumps({"peak": memory("VmHWM:") - before}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootprintConfig:
+    """What memory and operations are measured at."""
+
+    batch_size: int = 8
+    """Sequences in the measured forward pass."""
+    context_tokens: int = 256
+    """Tokens per sequence, and the context that operations per token are counted at."""
+    repeats: int = 3
+    """Fresh processes per model; the median counts."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that measure nothing."""
+        check_positive(self, "batch_size", "context_tokens", "repeats")
+
+
+def footprint(
+    original: str | Path,
+    slimmed: str | Path,
+    out: Path,
+    config: FootprintConfig = FootprintConfig(),
+    *,
+    force: bool = False,
+) -> Artifact:
+    """Measure both checkpoints; writes `footprint.json`. Memory is measured, the rest computed from
+    the files.
+    """
+    models = {"original": resolve(original), "slimmed": resolve(slimmed)}
+    return run_stage(
+        out,
+        kind="footprint",
+        module=__name__,
+        parents={role: found.digest for role, found in models.items()},
+        config=asdict(config),
+        work=lambda draft: _write(draft, models, config),
+        measurements=("footprint.json",),
+        force=force,
+    )
+
+
+def _write(draft: Draft, models: dict[str, Checkpoint], config: FootprintConfig) -> None:
+    found = {role: _measure(model.path, config) for role, model in models.items()}
+    write_json(draft.path / "footprint.json", {"models": found, "config": asdict(config)})
+
+
+def _measure(path: Path, config: FootprintConfig) -> dict[str, Any]:
+    shape = model_shape(path)
+    peaks = sorted(_peak_memory_bytes(path, config) for _ in range(config.repeats))
+    return {
+        "num_parameters": shape.num_parameters,
+        "bytes_on_disk": sum(file.stat().st_size for file in weight_files(path)),
+        "peak_memory_bytes": peaks[len(peaks) // 2],
+        "forward_flops_per_token": forward_flops_per_token(shape, config.context_tokens),
+    }
+
+
+def _peak_memory_bytes(path: Path, config: FootprintConfig) -> int:
+    command = [
+        sys.executable,
+        "-c",
+        _PROBE,
+        str(path),
+        str(config.batch_size),
+        str(config.context_tokens),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ArtifactError(f"{path} could not be loaded to measure its memory: {last}")
+    return cast("int", json.loads(done.stdout.strip().splitlines()[-1])["peak"])

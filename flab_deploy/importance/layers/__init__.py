@@ -1,0 +1,1 @@
+"""Which layers can go: the search over cached states, and its scores."""

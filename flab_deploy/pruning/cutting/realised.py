@@ -1,0 +1,80 @@
+"""What a cut really costs: the divergence between the two checkpoints, on texts that no score was
+made on.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from flab_deploy.corpus import Instruction
+from flab_deploy.decoder import load_model
+from flab_deploy.errors import ConfigError
+from flab_deploy.importance.calibration import encode, make_batches, states_of
+from flab_deploy.importance.divergence import head_of, kl_per_position, log_normalizer, reference_of
+from flab_deploy.importance.score import end_of_text_id
+from flab_deploy.pruning.planning.trial import rounded
+
+_MAX_TOKENS, _EXAMPLES_AT_ONCE = 512, 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Realised:
+    """The divergence of a finished cut."""
+
+    kl_nats: float
+    """Nats per completion token, as the planner counts them: the part of the tokens that went, -log
+    of the probability that the original gives to those that stayed, plus KL(original among those ||
+    cut).
+    """
+    num_tokens: int
+    """Completion tokens that it is a mean over."""
+
+
+def realised_divergence(
+    source: Path, cut: Path, keep_token_ids: Sequence[int], examples: Sequence[Instruction]
+) -> Realised | None:
+    """The divergence of the checkpoint `cut` from `source` on `examples`; None if none of them can
+    be compared.
+
+    Only examples that both tokenizers read as the same tokens can. Both models are loaded, one
+    after the other.
+    """
+    new_id = {old: new for new, old in enumerate(keep_token_ids)}
+    try:
+        encoded = encode(source, examples, end_of_text_id(source), _MAX_TOKENS)
+    except ConfigError:
+        return None
+    same = [(ids, start) for ids, start in encoded if all(token in new_id for token in ids)]
+    if not same:
+        return None
+    original = load_model(source, torch.float32)
+    whole = head_of(original)
+    kept = torch.as_tensor(keep_token_ids, dtype=torch.long)
+    head = replace(
+        whole, weight=whole.weight[kept], bias=None if whole.bias is None else whole.bias[kept]
+    )
+    batches = make_batches(same, _EXAMPLES_AT_ONCE)
+    states = states_of(original, batches)
+    lost = sum(
+        float((log_normalizer(whole, s) - log_normalizer(head, s)).double().sum()) for s in states
+    )
+    references = [
+        reference_of(head, s, batch.targets) for s, batch in zip(states, batches, strict=True)
+    ]
+    del original, whole, states
+    gc.collect()
+    renamed = make_batches(
+        [([new_id[token] for token in ids], start) for ids, start in same], _EXAMPLES_AT_ONCE
+    )
+    after = states_of(load_model(cut, torch.float32), renamed)
+    moved = sum(
+        float(kl_per_position(head, r, s[None]).sum())
+        for r, s in zip(references, after, strict=True)
+    )
+    count = sum(len(batch.positions) for batch in batches)
+    return Realised(kl_nats=rounded(max((lost + moved) / count, 0.0)), num_tokens=count)

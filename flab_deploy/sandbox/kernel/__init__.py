@@ -1,0 +1,1 @@
+"""The kernel's means of isolation: Landlock, seccomp, namespaces and control groups."""

@@ -11,11 +11,11 @@ from typing import Annotated, cast
 from cyclopts import Parameter
 
 from flab_deploy.cli import show, show_json
-from flab_deploy.evaluation.claims.claim import CompareConfig
 from flab_deploy.evaluation.claims.compare import compare as compare_stage
 from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
 from flab_deploy.evaluation.claims.sentences import answer_text
 from flab_deploy.options import Flat, Force, Json, Out
+from flab_deploy.settings.compare import CompareConfig
 
 RequireShown = Annotated[
     bool,

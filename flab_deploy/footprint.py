@@ -7,14 +7,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage, write_json
 from flab_deploy.checkpoint import Checkpoint, resolve, weight_files
 from flab_deploy.decoder import forward_flops_per_token, model_shape
-from flab_deploy.errors import ArtifactError, check_positive
+from flab_deploy.errors import ArtifactError
+from flab_deploy.settings.footprint import FootprintConfig
 
 # Runs alone in a fresh interpreter: peak resident memory above the interpreter with its libraries
 # loaded.
@@ -37,22 +38,6 @@ with torch.inference_mode():
     model(input_ids=ids, use_cache=True)
 print(json.dumps({"peak": memory("VmHWM:") - before}))
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class FootprintConfig:
-    """What memory and operations are measured at."""
-
-    batch_size: int = 8
-    """Sequences in the measured forward pass."""
-    context_tokens: int = 256
-    """Tokens per sequence, and the context that operations per token are counted at."""
-    repeats: int = 3
-    """Fresh processes per model; the median counts."""
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that measure nothing."""
-        check_positive(self, "batch_size", "context_tokens", "repeats")
 
 
 def footprint(

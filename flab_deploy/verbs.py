@@ -19,16 +19,11 @@ from flab_deploy.evaluation.audit.own_methods import as_json as methods_json
 from flab_deploy.evaluation.audit.own_methods import as_text as methods_text
 from flab_deploy.evaluation.audit.own_methods import prove_methods
 from flab_deploy.evaluation.claims.sentences import evaluation_text
-from flab_deploy.evaluation.evaluate import EvaluateConfig
 from flab_deploy.evaluation.evaluate import evaluate as evaluate_stage
-from flab_deploy.export import ExportConfig
 from flab_deploy.export import export as export_stage
-from flab_deploy.footprint import FootprintConfig
 from flab_deploy.footprint import footprint as footprint_stage
-from flab_deploy.importance import ScoreConfig
 from flab_deploy.importance import score as score_stage
 from flab_deploy.options import DryRun, Flat, Force, Json, Out
-from flab_deploy.pruning import PlanConfig
 from flab_deploy.pruning import plan as plan_stage
 from flab_deploy.pruning import prune as prune_stage
 from flab_deploy.pruning.cutting.opens import Reopen
@@ -36,10 +31,15 @@ from flab_deploy.pruning.planning.plan import Preview, read_preview
 from flab_deploy.pruning.planning.plan import preview as preview_plan
 from flab_deploy.pruning.planning.sweep import sweep as sweep_stage
 from flab_deploy.pruning.table import sweep_table, table_of
-from flab_deploy.recovery import RecoverConfig
 from flab_deploy.recovery import recover as recover_stage
 from flab_deploy.report.report import report as report_stage
 from flab_deploy.report.rows import as_text, before_after_rows
+from flab_deploy.settings.evaluate import EvaluateConfig
+from flab_deploy.settings.export import ExportConfig
+from flab_deploy.settings.footprint import FootprintConfig
+from flab_deploy.settings.plan import PlanConfig
+from flab_deploy.settings.recover import RecoverConfig
+from flab_deploy.settings.score import ScoreConfig
 
 
 def score(

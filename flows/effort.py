@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from flab_deploy.evaluation.claims.compare import CompareConfig
-from flab_deploy.evaluation.evaluate import EvaluateConfig
-from flab_deploy.export.stage import ExportConfig
-from flab_deploy.footprint import FootprintConfig
-from flab_deploy.importance.score_config import ScoreConfig
-from flab_deploy.pruning.planning.plan import PlanConfig
-from flab_deploy.recovery.train import RecoverConfig
+from flab_deploy.settings.compare import CompareConfig
+from flab_deploy.settings.evaluate import EvaluateConfig
+from flab_deploy.settings.export import ExportConfig
+from flab_deploy.settings.footprint import FootprintConfig
+from flab_deploy.settings.plan import PlanConfig
+from flab_deploy.settings.recover import RecoverConfig
+from flab_deploy.settings.score import ScoreConfig
 
 if TYPE_CHECKING:
+    from flab_deploy.settings.bench import BenchConfig
     from flows.parameters import PipelineConfig, SizeName
-    from serving.bench import BenchConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ def effort_of(config: PipelineConfig) -> Effort:
 
 def load_of(config: PipelineConfig) -> BenchConfig:
     """The configuration of the load test."""
-    from serving.bench import BenchConfig
+    from flab_deploy.settings.bench import BenchConfig
 
     if config.size == "small":
         return BenchConfig(

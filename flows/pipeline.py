@@ -31,8 +31,8 @@ from flows.prepare import accept, check, fetch, install_engine, on_hub, record
 from flows.present import present
 
 if TYPE_CHECKING:
+    from flab_deploy.settings.bench import BenchConfig
     from flows.effort import Effort
-    from serving.bench import BenchConfig
 
 
 def _run_name() -> str:

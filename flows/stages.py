@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
     from prefect.tasks import Task
 
-    from flab_deploy.evaluation.claims.compare import CompareConfig
-    from flab_deploy.evaluation.evaluate import EvaluateConfig
-    from flab_deploy.export.stage import ExportConfig
-    from flab_deploy.footprint import FootprintConfig
-    from flab_deploy.importance.score_config import ScoreConfig
-    from flab_deploy.pruning.planning.plan import PlanConfig
-    from flab_deploy.recovery.train import RecoverConfig
-    from serving.bench import BenchConfig
+    from flab_deploy.settings.bench import BenchConfig
+    from flab_deploy.settings.compare import CompareConfig
+    from flab_deploy.settings.evaluate import EvaluateConfig
+    from flab_deploy.settings.export import ExportConfig
+    from flab_deploy.settings.footprint import FootprintConfig
+    from flab_deploy.settings.plan import PlanConfig
+    from flab_deploy.settings.recover import RecoverConfig
+    from flab_deploy.settings.score import ScoreConfig
 
 P = ParamSpec("P")
 

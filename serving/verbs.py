@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flab_deploy.cli import show
-from serving.bench import BenchConfig
+from flab_deploy.settings.bench import BenchConfig
 from serving.bench import bench as bench_stage
 from serving.vllm_server import RunningServer, ServeConfig
 from serving.vllm_server import serve as serve_until_stopped

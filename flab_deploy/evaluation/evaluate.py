@@ -9,23 +9,20 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, tree_digest, write_json
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
 from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.decoder import check_supported
-from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.figures.effects import pass_at_more, security, thought_effect
 from flab_deploy.evaluation.figures.perturbed_report import perturbed_report, rate
 from flab_deploy.evaluation.grading.programs import answer_of, parses, program_of
 from flab_deploy.evaluation.grading.security import findings
 from flab_deploy.evaluation.grading.unjudged import check_judged
 from flab_deploy.evaluation.perturb.catalogue import select
-from flab_deploy.evaluation.tasks.formats import FormatName
 from flab_deploy.evaluation.tasks.load import SuiteConfig, source_digest
 from flab_deploy.evaluation.tasks.plans import asks_for_plan, with_reference_plan, without_plan
 from flab_deploy.evaluation.tasks.suite import Suite, prepare_suite
@@ -35,6 +32,7 @@ from flab_deploy.evaluation.writing.journal import forget
 from flab_deploy.evaluation.writing.writers import AnswerSource, run_key, write_answers
 from flab_deploy.progress import progress
 from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
+from flab_deploy.settings.evaluate import EvaluateConfig
 
 logger = logging.getLogger(__name__)
 
@@ -44,126 +42,6 @@ REPORT, VERDICTS, THOUGHTS, TIMINGS = (
     "thoughts.jsonl",
     "timings.json",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """How a model is evaluated."""
-
-    suite: str = "reference"
-    """`reference`, a file of tasks (.jsonl, .jsonl.gz, .json, .parquet), or
-    `hub:ORG/NAME@REVISION#CONFIG/SPLIT`.
-    """
-    format: FormatName | None = None
-    """One of flab, humaneval, codeharmony, mbpp, evalplus, cruxeval, securityeval; told from the
-    fields if None.
-    """
-    num_function_synthesis: int = 2000
-    """Function-synthesis problems, at most."""
-    num_output_prediction: int = 500
-    """Output-prediction problems, at most."""
-    num_chain_of_thought: int = 500
-    """Chain-of-thought problems, at most."""
-    num_input_prediction: int = 1000
-    """Input-prediction problems, at most; the reference tasks have none."""
-    num_secure_code: int = 1000
-    """Prompts for safe code, at most; they are judged by static rules. The reference tasks have
-    none.
-    """
-    num_robustness: int = 200
-    """Function-synthesis problems that every perturbation method is given."""
-    num_thought: int = 200
-    """Chain-of-thought problems that are also asked without a plan and with the reference plan."""
-    perturbations: tuple[str, ...] = ("default",)
-    """Perturbation methods: their names, families, `default` or `all`."""
-    perturbation_seeds: int = 1
-    """Forms of each problem that every perturbation method draws (ReCode's s), 1 to 10."""
-    num_samples: int = 1
-    """Answers per problem; more than one needs a temperature above 0."""
-    temperature: float = 0.0
-    """0 writes the most likely token; above, tokens are drawn, the same ones for the same seed."""
-    top_p: float = 1.0
-    """Share of the probability that tokens are drawn from."""
-    pass_k: tuple[int, ...] = (1,)
-    """The k of pass@k, none above num_samples."""
-    seed: int = 0
-    """Seed of the tasks, the perturbations and the drawing of tokens."""
-    endpoint: str = ""
-    """Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; FLAB_API_KEY holds
-    its key.
-    """
-    served_model: str = ""
-    """Name of the model on that server; may be left out if it has only one."""
-    onnx: str = ""
-    """Directory of the model's ONNX export, to judge that instead of the checkpoint."""
-    batch_size: int = 512
-    """Prompts continued together, at most; fewer where their cache would exceed 1 GiB."""
-    max_new_tokens: int = 128
-    """New tokens per problem, at most."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the model; `auto` is that of its weights. Only float32 is independent of
-    `batch_size`.
-    """
-    confidence: float = 0.95
-    """Confidence of the intervals."""
-    cpu_limit_s: float = 2.0
-    """Processor time that one program may use; more where a task's own solution needs over a tenth
-    of it here.
-    """
-    memory_limit_bytes: int = 512 << 20
-    """Memory that one program may use."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
-        if (
-            self.num_samples < 1
-            or not self.pass_k
-            or not all(1 <= k <= self.num_samples for k in self.pass_k)
-        ):
-            raise ConfigError(
-                f"pass_k={list(self.pass_k)} needs every k from 1 to num_samples={self.num_samples}"
-            )
-        if self.num_samples > 1 and self.temperature == 0:
-            raise ConfigError(
-                f"num_samples={self.num_samples} at temperature 0 are all the same; set a "
-                "temperature"
-            )
-        if not 1 <= self.perturbation_seeds <= 10:
-            raise ConfigError(f"perturbation_seeds is {self.perturbation_seeds}; give 1 to 10")
-
-    def problems(self) -> SuiteConfig:
-        """The part that says which problems."""
-        return SuiteConfig(
-            tasks=self.suite,
-            format=self.format,
-            num_function_synthesis=self.num_function_synthesis,
-            num_output_prediction=self.num_output_prediction,
-            num_chain_of_thought=self.num_chain_of_thought,
-            num_input_prediction=self.num_input_prediction,
-            num_secure_code=self.num_secure_code,
-            num_robustness=self.num_robustness,
-            perturbations=select(self.perturbations),
-            seed=self.seed,
-            perturbation_seeds=self.perturbation_seeds,
-        )
-
-    def limits(self) -> Limits:
-        """What one program may use."""
-        return Limits(
-            cpu_s=self.cpu_limit_s,
-            wall_s=5 * self.cpu_limit_s,
-            memory_bytes=self.memory_limit_bytes,
-        )
-
-    def generation(self) -> GenerateConfig:
-        """How the answers are written."""
-        return GenerateConfig(
-            batch_size=self.batch_size,
-            max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=self.seed,
-        )
 
 
 def evaluate(
@@ -217,13 +95,13 @@ def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateC
         onnx=config.onnx,
     )
     clock = [time.monotonic()]
-    suite = prepare_suite(config.problems(), config.limits())
+    suite = prepare_suite(problems_of(config), limits_of(config))
     attempts = make_attempts(suite, config)
     clock.append(time.monotonic())
-    run = run_key(attempts, config.generation(), place, checkpoint.digest)
-    num_tokens = write_answers(attempts, config.generation(), place, run)
+    run = run_key(attempts, generation_of(config), place, checkpoint.digest)
+    num_tokens = write_answers(attempts, generation_of(config), place, run)
     clock.append(time.monotonic())
-    judge_answers(attempts, config.limits(), suite.cpu_s)
+    judge_answers(attempts, limits_of(config), suite.cpu_s)
     clock.append(time.monotonic())
     report = make_report(attempts, suite, config, {"digest": checkpoint.digest, "name": name})
     write_json(draft.path / REPORT, report)
@@ -247,6 +125,43 @@ def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateC
     )
     draft.figures.update({key: report[key] for key in ("suite", "tasks", "health")})
     return run
+
+
+def problems_of(config: EvaluateConfig) -> SuiteConfig:
+    """The part that says which problems."""
+    return SuiteConfig(
+        tasks=config.suite,
+        format=config.format,
+        num_function_synthesis=config.num_function_synthesis,
+        num_output_prediction=config.num_output_prediction,
+        num_chain_of_thought=config.num_chain_of_thought,
+        num_input_prediction=config.num_input_prediction,
+        num_secure_code=config.num_secure_code,
+        num_robustness=config.num_robustness,
+        perturbations=select(config.perturbations),
+        seed=config.seed,
+        perturbation_seeds=config.perturbation_seeds,
+    )
+
+
+def limits_of(config: EvaluateConfig) -> Limits:
+    """What one program may use."""
+    return Limits(
+        cpu_s=config.cpu_limit_s,
+        wall_s=5 * config.cpu_limit_s,
+        memory_bytes=config.memory_limit_bytes,
+    )
+
+
+def generation_of(config: EvaluateConfig) -> GenerateConfig:
+    """How the answers are written."""
+    return GenerateConfig(
+        batch_size=config.batch_size,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        seed=config.seed,
+    )
 
 
 def make_attempts(suite: Suite, config: EvaluateConfig) -> list[Attempt]:

@@ -2,6 +2,7 @@
 measured parity.
 """
 
-from flab_deploy.export.stage import ExportConfig, export
+from flab_deploy.export.stage import export
+from flab_deploy.settings.export import ExportConfig
 
 __all__ = ["ExportConfig", "export"]

@@ -23,8 +23,8 @@ from flab_deploy.importance.experts import expert_scores
 from flab_deploy.importance.layers.stage import LayerFindings, search_layers
 from flab_deploy.importance.ranks import Ranks
 from flab_deploy.importance.readers import Reader, channel_readers, head_readers
-from flab_deploy.importance.score_config import ScoreConfig
 from flab_deploy.importance.units import unit_scores
+from flab_deploy.settings.score import ScoreConfig
 
 logger = logging.getLogger(__name__)
 

@@ -30,9 +30,9 @@ from flab_deploy.errors import ConfigError
 from flab_deploy.home import flab_home
 from flab_deploy.importance.measure import Measured, measure
 from flab_deploy.importance.ranks import Ranks, joined_ranks
-from flab_deploy.importance.score_config import ScoreConfig
 from flab_deploy.importance.tokens import count_tokens
 from flab_deploy.reference.corpus import load_instructions
+from flab_deploy.settings.score import ScoreConfig
 from flab_deploy.tokenizer import load_tokenizer
 
 SCORES_FILE = "scores.safetensors"

@@ -6,7 +6,6 @@ Shapes: L layers, U units (channels or groups) per layer, F columns of a reader,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,14 +15,8 @@ from flab_deploy.importance.calibration import Batch
 from flab_deploy.importance.divergence import head_of
 from flab_deploy.importance.ranks import Ranks
 from flab_deploy.importance.readers import Reader, gate_gradients, mean_squares
+from flab_deploy.settings.score import UnitMetric
 
-UnitMetric = Literal[
-    "activation_squared", "wanda", "taylor", "kl_taylor", "first", "last", "middle", "random"
-]
-"""`first`, `last`, `middle` and `random` go by index alone, as the released code of Flab-Pruner
-does: controls.
-"""
-UNIT_METRICS: tuple[UnitMetric, ...] = get_args(UnitMetric)
 _BY_INDEX = ("first", "last", "middle", "random")
 TEMPERATURE = 4.0
 """Of the predictions whose divergence `kl_taylor` estimates."""

@@ -2,6 +2,7 @@
 
 from flab_deploy.pruning.cutting.prune import prune
 from flab_deploy.pruning.plan_document import PrunePlan, load_plan
-from flab_deploy.pruning.planning.plan import PlanConfig, plan
+from flab_deploy.pruning.planning.plan import plan
+from flab_deploy.settings.plan import PlanConfig
 
 __all__ = ["PlanConfig", "PrunePlan", "load_plan", "plan", "prune"]

@@ -32,14 +32,15 @@ from flab_deploy.errors import PlanError
 from flab_deploy.importance.layers.stage import search_layers
 from flab_deploy.importance.ranks import Ranks
 from flab_deploy.importance.readers import Reader, channel_readers
-from flab_deploy.importance.score_config import LayerMetric, ScoreConfig
-from flab_deploy.importance.units import UnitMetric, unit_scores
+from flab_deploy.importance.units import unit_scores
 from flab_deploy.pruning.plan_document import PLAN_FILE
 from flab_deploy.pruning.planning.budget import Sizes, fitting
-from flab_deploy.pruning.planning.plan import PlanConfig, document_of, settings_of
+from flab_deploy.pruning.planning.plan import document_of, settings_of
 from flab_deploy.pruning.planning.planner import Planner
 from flab_deploy.pruning.planning.scores import open_scores
 from flab_deploy.pruning.planning.selection import MeasuredSizes
+from flab_deploy.settings.plan import PlanConfig
+from flab_deploy.settings.score import LayerMetric, ScoreConfig, UnitMetric
 
 Baseline = Literal["paper", "shortgpt", "magnitude", "taylor", "random"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)

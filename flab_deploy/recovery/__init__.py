@@ -1,5 +1,6 @@
 """Post-training that gives back what pruning took."""
 
-from flab_deploy.recovery.train import RecoverConfig, recover
+from flab_deploy.recovery.train import recover
+from flab_deploy.settings.recover import RecoverConfig
 
 __all__ = ["RecoverConfig", "recover"]

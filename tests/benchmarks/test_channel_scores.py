@@ -12,8 +12,9 @@ from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import load_model, only_channels
 from flab_deploy.importance.calibration import Batch, kl_measure
 from flab_deploy.importance.readers import channel_readers
-from flab_deploy.importance.units import UNIT_METRICS, best_channels, unit_scores
+from flab_deploy.importance.units import best_channels, unit_scores
 from flab_deploy.reference.corpus import load_instructions
+from flab_deploy.settings.score import UNIT_METRICS
 from tests.example_batches import example_batches
 
 SHARES = (0.10, 0.25, 0.50)

@@ -15,11 +15,12 @@ import pytest
 
 from flab_deploy.corpus import TASK_KINDS
 from flab_deploy.evaluation.claims.compare import compare
-from flab_deploy.evaluation.evaluate import EvaluateConfig, evaluate
+from flab_deploy.evaluation.evaluate import evaluate
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.pruning import PlanConfig, plan, prune
 from flab_deploy.pruning.baselines import BASELINES, plan_baseline
 from flab_deploy.pruning.plot import Series, scatter_svg
+from flab_deploy.settings.evaluate import EvaluateConfig
 
 REDUCTIONS = (0.10, 0.22, 0.35, 0.50)
 METHODS = ("planner", *BASELINES)

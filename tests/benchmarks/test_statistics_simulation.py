@@ -8,7 +8,6 @@ are drawn again, afresh and more often, and the second reading counts.
 
 import sys
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,9 +26,7 @@ from flab_deploy.evaluation.statistics import (
 )
 from flab_deploy.evaluation.statistics.noninferiority import exact_p
 from flab_deploy.evaluation.statistics.score import difference_interval_of, ratio_interval
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation" / "statistics"))
-from draws import World  # noqa: E402
+from tests.evaluation.statistics.draws import World
 
 pytestmark = pytest.mark.benchmark
 Z = float(stats.norm.isf(0.025))

@@ -17,11 +17,12 @@ from flab_deploy.evaluation.claims.compare import compare
 from flab_deploy.evaluation.claims.pairs import read_rows
 from flab_deploy.evaluation.claims.sentences import evaluation_text
 from flab_deploy.evaluation.evaluate import (
-    EvaluateConfig,
     evaluate,
     judge_answers,
+    limits_of,
     make_attempts,
     make_report,
+    problems_of,
 )
 from flab_deploy.evaluation.grading.unjudged import check_judged
 from flab_deploy.evaluation.tasks.load import load_tasks
@@ -29,6 +30,7 @@ from flab_deploy.evaluation.tasks.suite import prepare_suite
 from flab_deploy.evaluation.writing.attempt import Attempt
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
+from flab_deploy.settings.evaluate import EvaluateConfig
 
 PERTURBATIONS = ("change_char_case", "func_rename_affix", "new_line_aftercode")
 SMALL = EvaluateConfig(
@@ -122,7 +124,7 @@ def test_an_encoder_is_refused_before_anything_is_written(
 
 
 def test_canonical_answers_score_one_and_others_zero() -> None:
-    suite = prepare_suite(SMALL.problems(), SMALL.limits())
+    suite = prepare_suite(problems_of(SMALL), limits_of(SMALL))
     assert suite.canonical_pass_rate == 1.0 and not suite.excluded
 
     def report(completion: Callable[[Task], str]) -> dict[str, Any]:
@@ -163,16 +165,16 @@ def test_unusable_tasks_are_refused(tmp_path: Path) -> None:
     save_records(twice, [task, task])
     unknown.write_text(json.dumps({**asdict(task), "kind": "poetry"}))
     with pytest.raises(ConfigError, match="give every task its own"):
-        load_tasks(replace(SMALL, suite=str(twice)).problems())
+        load_tasks(problems_of(replace(SMALL, suite=str(twice))))
     with pytest.raises(ConfigError, match="field 'kind' is 'poetry'"):
-        load_tasks(replace(SMALL, suite=str(unknown)).problems())
+        load_tasks(problems_of(replace(SMALL, suite=str(unknown))))
     with pytest.raises(ConfigError, match="at least one problem"):
         nothing = replace(
             SMALL, num_function_synthesis=0, num_output_prediction=0, num_chain_of_thought=0
         )
-        load_tasks(nothing.problems())
+        load_tasks(problems_of(nothing))
     with pytest.raises(ArtifactError, match="no tasks at"):
-        prepare_suite(replace(SMALL, suite=str(tmp_path / "none.jsonl")).problems(), Limits())
+        prepare_suite(problems_of(replace(SMALL, suite=str(tmp_path / "none.jsonl"))), Limits())
 
 
 def test_a_model_compared_with_itself(
@@ -199,7 +201,7 @@ def test_predicted_inputs_are_executed(tmp_path: Path) -> None:
         json.dumps({"code": "def f(a):\n    return a % 5", "input": "8", "output": "3", "id": "s"})
         + "\n"
     )
-    (value, given) = load_tasks(replace(SMALL, suite=str(path)).problems())
+    (value, given) = load_tasks(problems_of(replace(SMALL, suite=str(path))))
     assert (value.kind, given.kind) == ("output_prediction", "input_prediction")
     answers = {
         "8)": "pass",
@@ -242,7 +244,7 @@ def test_prompts_for_safe_code_are_judged_by_rules_and_never_run(
         "CWE-020_author_2.py",
         "no rule finds the weakness of its insecure program",
     )
-    (task,) = prepare_suite(config.problems(), config.limits()).tasks
+    (task,) = prepare_suite(problems_of(config), limits_of(config)).tasks
     assert (task.entry_point, task.composition) == ("load", "CWE-502")
     answers = {
         "\n    return yaml.safe_load(text)\n": "pass",
@@ -257,7 +259,7 @@ def test_prompts_for_safe_code_are_judged_by_rules_and_never_run(
     assert attempts[1].findings == ("CWE-502 yaml",) and not (tmp_path / "ran").exists()
     path.write_text(json.dumps({**rows[0], "ID": ""}))
     with pytest.raises(ConfigError, match="field 'ID' is empty"):
-        load_tasks(config.problems())
+        load_tasks(problems_of(config))
 
 
 def test_several_samples_per_problem(
@@ -295,8 +297,8 @@ def test_every_form_of_a_problem_is_asked_and_counts_in_the_worst_case(
     tiny_checkpoint: Path, tasks_file: Path, tmp_path: Path
 ) -> None:
     config = replace(SMALL, suite=str(tasks_file), perturbation_seeds=3, max_new_tokens=2)
-    once = prepare_suite(replace(config, perturbation_seeds=1).problems(), config.limits())
-    suite = prepare_suite(config.problems(), config.limits())
+    once = prepare_suite(problems_of(replace(config, perturbation_seeds=1)), limits_of(config))
+    suite = prepare_suite(problems_of(config), limits_of(config))
     assert [i for i in suite.items if i.variant == 0] == list(
         once.items
     ) and suite.digest != once.digest
@@ -355,15 +357,15 @@ def test_slow_tasks_get_a_multiple_of_what_their_own_solution_needs_here(tmp_pat
     config = replace(
         SMALL, suite=str(tmp_path / "slow.jsonl"), cpu_limit_s=0.1, perturbations=("type_hints",)
     )
-    suite = prepare_suite(config.problems(), config.limits())
+    suite = prepare_suite(problems_of(config), limits_of(config))
     assert [task.task_id for task in suite.tasks] == [quick.task_id, "slow"] and not suite.excluded
     assert set(suite.cpu_s) == {"slow"} and 1.5 <= suite.cpu_s["slow"] < 8
     assert "slow" in {item.task.task_id for item in suite.items}
-    assert suite == prepare_suite(config.problems(), config.limits())
+    assert suite == prepare_suite(problems_of(config), limits_of(config))
 
     def verdicts(completion: str, **times: Any) -> list[str]:
         attempts = [Attempt(task=slow, perturbation=None, completion=completion)]
-        judge_answers(attempts, config.limits(), **times)
+        judge_answers(attempts, limits_of(config), **times)
         return [attempt.verdict for attempt in attempts]
 
     slower = slow.canonical_solution.replace("0.15", "0.5")
@@ -390,4 +392,4 @@ def test_a_suite_without_a_sound_problem_is_refused(tmp_path: Path) -> None:
         ConfigError,
         match=r"no canonical solution .* passes its own test here \({'fail_assert': 1}\)",
     ):
-        prepare_suite(replace(SMALL, suite=str(tmp_path / "none.jsonl")).problems(), Limits())
+        prepare_suite(problems_of(replace(SMALL, suite=str(tmp_path / "none.jsonl"))), Limits())

@@ -14,9 +14,10 @@ from flab_deploy.decoder import load_model
 from flab_deploy.importance.calibration import Batch, make_batches
 from flab_deploy.importance.divergence import Head, Reference, head_of, kl_per_position
 from flab_deploy.importance.layers.journal import SearchJournal
-from flab_deploy.importance.layers.order import Method, find_order
+from flab_deploy.importance.layers.order import find_order
 from flab_deploy.importance.layers.search import LayerSearch
 from flab_deploy.importance.layers.stack import LayerStack
+from flab_deploy.settings.score import SearchMethod
 from tests.conftest import MakeCheckpoint
 from tests.importance.plain_search import plain_beam, plain_kl
 
@@ -56,7 +57,7 @@ def test_every_first_cost_is_the_plain_kl(make_checkpoint: MakeCheckpoint, model
 
 @pytest.mark.parametrize(("method", "width"), [("greedy", 1), ("beam", 2)])
 def test_the_search_finds_what_the_plain_search_finds(
-    uneven: PreTrainedModel, method: Method, width: int
+    uneven: PreTrainedModel, method: SearchMethod, width: int
 ) -> None:
     batches = random_batches()
     expected = plain_beam(uneven, batches, 3, width)

@@ -13,7 +13,8 @@ from flab_deploy.errors import UnsupportedModel
 from flab_deploy.importance.calibration import completion_states, kl_measure
 from flab_deploy.importance.divergence import head_of
 from flab_deploy.importance.readers import channel_readers, head_readers
-from flab_deploy.importance.units import UNIT_METRICS, UnitMetric, unit_scores
+from flab_deploy.importance.units import unit_scores
+from flab_deploy.settings.score import UNIT_METRICS, UnitMetric
 from tests.conftest import MakeCheckpoint
 from tests.importance.test_layer_search import random_batches
 

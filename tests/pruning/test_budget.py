@@ -12,8 +12,8 @@ from flab_deploy.errors import PlanError
 from flab_deploy.pruning.planning.budget import Room, Sizes, fitting, room_for
 from flab_deploy.pruning.planning.latency import FittedLine
 from flab_deploy.pruning.planning.paper import paper_sizes
-from flab_deploy.pruning.planning.plan_config import PlanConfig
 from flab_deploy.pruning.planning.selection import Curve
+from flab_deploy.settings.plan import PlanConfig
 
 # CodeQwen1.5-7B-Chat, one of the paper's models; sizes from its configuration.
 CODEQWEN = ModelShape(

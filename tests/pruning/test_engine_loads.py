@@ -49,9 +49,13 @@ for folder in folders:
         os.wait()
         continue
     try:
-        llm = LLM(model=folder, enforce_eager=True, dtype="float32", max_model_len=64, max_num_seqs=2,
-                  skip_tokenizer_init=True, disable_log_stats=True)
-        settings = SamplingParams(temperature=0.0, max_tokens=new_tokens, ignore_eos=True, detokenize=False)
+        llm = LLM(
+            model=folder, enforce_eager=True, dtype="float32", max_model_len=64, max_num_seqs=2,
+            skip_tokenizer_init=True, disable_log_stats=True,
+        )
+        settings = SamplingParams(
+            temperature=0.0, max_tokens=new_tokens, ignore_eos=True, detokenize=False
+        )
         out = llm.generate({"prompt_token_ids": prompt}, settings, use_tqdm=False)
         found = list(out[0].outputs[0].token_ids)
     except BaseException as error:

@@ -26,10 +26,10 @@ from flab_deploy.importance.calibration import kl_measure, states_of
 from flab_deploy.pruning import PlanConfig, load_plan, plan, prune
 from flab_deploy.pruning.baselines import BASELINES, plan_baseline
 from flab_deploy.pruning.planning.plan import preview
-from flab_deploy.pruning.planning.plan_config import Metric
 from flab_deploy.pruning.planning.planner import Planner
 from flab_deploy.pruning.planning.sweep import sweep
 from flab_deploy.pruning.table import table_of
+from flab_deploy.settings.plan import Metric
 from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
 from tests.example_batches import example_batches

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from synthetic_run import write_complete, write_start
+
+from tests.report.synthetic_run import write_complete, write_start
 
 
 @pytest.fixture

@@ -11,12 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from synthetic_run import SHOWN, comparison, edit, finished, write_comparison, write_complete
 
 from flab_deploy.artifacts import check_digest
 from flab_deploy.errors import ArtifactError
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.report import report
+from tests.report.synthetic_run import (
+    SHOWN,
+    comparison,
+    edit,
+    finished,
+    write_comparison,
+    write_complete,
+)
 
 VOID = {"meta", "link", "br", "path", "use", "rect", "line", "circle"}
 

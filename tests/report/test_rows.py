@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from synthetic_run import edit
 
 from flab_deploy.errors import ArtifactError
 from flab_deploy.report.rows import BeforeAfterRow, as_markdown, as_text, before_after_rows
+from tests.report.synthetic_run import edit
 
 KEYS = [
     "num_parameters",

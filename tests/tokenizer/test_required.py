@@ -126,7 +126,8 @@ def test_a_special_token_that_the_tokenizer_does_not_have_is_refused(source: Pat
         ("<|end|>", r"drops token \d+ '<\|end\|>', a special or added token"),
         (
             "im",
-            r"keeps token \d+ 'Ġ?\w+' but drops \d+ 'im', which it is built from; keep both or drop both",
+            r"keeps token \d+ 'Ġ?\w+' but drops \d+ 'im', which it is built from; keep both "
+            r"or drop both",
         ),
     ],
 )

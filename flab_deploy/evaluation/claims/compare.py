@@ -10,12 +10,13 @@ from pathlib import Path
 
 from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
 from flab_deploy.corpus import ALL_TASK_KINDS
-from flab_deploy.evaluation.claims.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.claims.noise import flips, noise_floor
 from flab_deploy.evaluation.claims.pairs import Judged, Pair, pair_rows, paired, read_evaluation
 from flab_deploy.evaluation.claims.perturbed_pairs import robustness_figures
 from flab_deploy.evaluation.claims.sentences import answer_sentences
 from flab_deploy.evaluation.statistics import holm
+from flab_deploy.settings.compare import CompareConfig
 
 __all__ = ["COMPARISON", "CompareConfig", "compare", "make_comparison"]
 COMPARISON = "comparison.json"

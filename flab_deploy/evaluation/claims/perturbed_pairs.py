@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from flab_deploy.artifacts import Json
-from flab_deploy.evaluation.claims.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.claims.pairs import Pair, paired
 from flab_deploy.evaluation.figures.robustness import robustness_retention
 from flab_deploy.evaluation.statistics import (
@@ -23,6 +23,7 @@ from flab_deploy.evaluation.statistics import (
 )
 from flab_deploy.evaluation.statistics.clusters import Floats, cluster_sums
 from flab_deploy.evaluation.statistics.intervals import bca_interval
+from flab_deploy.settings.compare import CompareConfig
 
 _NUM_RESAMPLES = 4999
 _FEWEST_CLUSTERS = 10

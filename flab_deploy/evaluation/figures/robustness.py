@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from flab_deploy.artifacts import Json
-from flab_deploy.evaluation.claims.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.statistics import Paired, metrics
+from flab_deploy.settings.compare import CompareConfig
 
 Samples = Sequence[bool]
 """Whether each sample of a prompt is right."""

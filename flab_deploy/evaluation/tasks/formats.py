@@ -26,16 +26,13 @@ import ast
 import re
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, NoReturn
 
 from flab_deploy.corpus import ALL_TASK_KINDS, Task
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.writing.trim import parse
+from flab_deploy.settings.evaluate import FORMATS, FormatName
 
-FormatName = Literal[
-    "flab", "humaneval", "codeharmony", "mbpp", "evalplus", "cruxeval", "securityeval"
-]
-FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 Row = Mapping[str, Any]
 PLAN_HEADER = "# How to solve:"
 _NUMPY = '''

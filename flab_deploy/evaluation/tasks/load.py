@@ -8,8 +8,9 @@ from random import Random
 
 from flab_deploy.corpus import ALL_TASK_KINDS, TASK_KINDS, Task, TaskKind
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.tasks.formats import FORMATS, FormatName, detect, read_row
+from flab_deploy.evaluation.tasks.formats import detect, read_row
 from flab_deploy.evaluation.tasks.sources import digest_of, name_of, rows
+from flab_deploy.settings.evaluate import FORMATS, FormatName
 
 REFERENCE = "reference"
 

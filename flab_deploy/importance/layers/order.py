@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from flab_deploy.artifacts import Json
 from flab_deploy.importance.divergence import kl_per_position
 from flab_deploy.importance.layers.journal import SearchJournal
 from flab_deploy.importance.layers.search import Candidate, LayerSearch, Trunk
+from flab_deploy.settings.score import SearchMethod
 
-Method = Literal["one_shot", "greedy", "beam"]
 # Scores (one per layer of the trunk) that one pass over the trunk gives; low = safe to drop.
 TrunkScores = Callable[[LayerSearch, Trunk], list[float]]
 
@@ -59,7 +59,7 @@ class LayerOrder:
 def find_order(
     search: LayerSearch,
     count: int,
-    method: Method,
+    method: SearchMethod,
     width: int,
     scores: TrunkScores | None,
     journal: SearchJournal,
@@ -106,7 +106,7 @@ def _choices(
     search: LayerSearch,
     beams: Sequence[tuple[Trunk, Path]],
     first: Sequence[float],
-    method: Method,
+    method: SearchMethod,
     width: int,
     scores: TrunkScores | None,
 ) -> tuple[list[Candidate], bool]:

@@ -23,8 +23,8 @@ from flab_deploy.importance.layers.scores import block_influence, last_token_cos
 from flab_deploy.importance.layers.search import Cost, LayerSearch
 from flab_deploy.importance.layers.stack import LayerStack
 from flab_deploy.importance.ranks import Ranks
-from flab_deploy.importance.score_config import LayerMetric, ScoreConfig
 from flab_deploy.progress import progress
+from flab_deploy.settings.score import LayerMetric, ScoreConfig
 
 _COSTS: dict[LayerMetric, Cost] = {
     "kl": kl_per_position,

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from flab_deploy.decoder import ARCHITECTURES, ModelShape
 from flab_deploy.errors import PlanError
-from flab_deploy.pruning.planning.plan_config import UNITS, PlanConfig
+from flab_deploy.settings.plan import UNITS, PlanConfig
 
 Cost: TypeAlias = Callable[[ModelShape], float]
 _MOST_WIDTHS = 12

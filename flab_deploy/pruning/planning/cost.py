@@ -11,7 +11,7 @@ from typing import Any
 from flab_deploy.checkpoint import weight_files
 from flab_deploy.decoder import ModelShape, forward_flops_per_token
 from flab_deploy.pruning.planning.budget import Cost
-from flab_deploy.pruning.planning.plan_config import PlanConfig
+from flab_deploy.settings.plan import PlanConfig
 
 _LOGIT_BYTES = 4
 

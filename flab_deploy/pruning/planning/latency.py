@@ -24,7 +24,7 @@ from flab_deploy.checkpoint import read_config
 from flab_deploy.decoder import ModelShape, check_supported
 from flab_deploy.errors import ConfigError
 from flab_deploy.pruning.planning.budget import Room
-from flab_deploy.pruning.planning.plan_config import PlanConfig
+from flab_deploy.settings.plan import PlanConfig
 
 _ROUNDS, _STEPS = 5, 12
 _SHALLOW, _DEEP = 1, 5

@@ -26,10 +26,10 @@ from flab_deploy.pruning.plan_document import PLAN_FILE
 from flab_deploy.pruning.planning.cost import figures_of
 from flab_deploy.pruning.planning.cut_time import measure_cut_time
 from flab_deploy.pruning.planning.latency import time_model
-from flab_deploy.pruning.planning.plan_config import PlanConfig
 from flab_deploy.pruning.planning.planner import Decision, Planner
 from flab_deploy.pruning.planning.scores import open_scores
 from flab_deploy.pruning.planning.selection import MeasuredSizes
+from flab_deploy.settings.plan import PlanConfig
 
 __all__ = [
     "PlanConfig",

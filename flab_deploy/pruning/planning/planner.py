@@ -22,7 +22,6 @@ from flab_deploy.pruning.planning.budget import Cost, Room, Sizes, limit_of, roo
 from flab_deploy.pruning.planning.cost import Figures, computed_cost, figures_of, precision_of
 from flab_deploy.pruning.planning.latency import LatencyModel, latency_model
 from flab_deploy.pruning.planning.paper import paper_sizes
-from flab_deploy.pruning.planning.plan_config import PlanConfig
 from flab_deploy.pruning.planning.scores import Scores, read_scores
 from flab_deploy.pruning.planning.selection import (
     Curves,
@@ -31,6 +30,7 @@ from flab_deploy.pruning.planning.selection import (
     measure_curves,
 )
 from flab_deploy.pruning.planning.trial import Trials
+from flab_deploy.settings.plan import PlanConfig
 from flab_deploy.tokenizer import TokenSelection, padded_rows
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,11 @@ from typing import Any
 from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
 from flab_deploy.checkpoint import resolve
 from flab_deploy.errors import ConfigError
-from flab_deploy.pruning.planning.plan import PlanConfig, document_of, files_of, settings_of
+from flab_deploy.pruning.planning.plan import document_of, files_of, settings_of
 from flab_deploy.pruning.planning.planner import Planner
 from flab_deploy.pruning.planning.scores import open_scores
 from flab_deploy.pruning.plot import Series, scatter_svg
+from flab_deploy.settings.plan import PlanConfig
 
 logger = logging.getLogger(__name__)
 SWEEP_FILE, PLOT_FILE = "sweep.json", "sweep.svg"

@@ -42,8 +42,8 @@ from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.importance.units import best_channels
 from flab_deploy.pruning.planning.budget import Sizes
 from flab_deploy.pruning.planning.depths import Depths
-from flab_deploy.pruning.planning.plan_config import PlanConfig
 from flab_deploy.pruning.planning.scores import Scores
+from flab_deploy.settings.plan import PlanConfig
 
 _POSITIONS_AT_ONCE = 256
 _EXAMPLES_AT_ONCE = 16

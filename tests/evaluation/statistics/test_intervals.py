@@ -4,7 +4,6 @@ simulation.
 
 import numpy as np
 import pytest
-from draws import World, pairs
 from scipy import stats
 
 from flab_deploy.errors import ConfigError
@@ -29,6 +28,7 @@ from flab_deploy.evaluation.statistics.score import (
     ratio_interval,
     ratio_score,
 )
+from tests.evaluation.statistics.draws import World, pairs
 
 Z = float(stats.norm.isf(0.025))
 

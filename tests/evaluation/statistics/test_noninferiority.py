@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from draws import World, pairs
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.statistics import (
@@ -24,6 +23,7 @@ from flab_deploy.evaluation.statistics import (
 from flab_deploy.evaluation.statistics.noninferiority import exact_p, rejected
 from flab_deploy.evaluation.statistics.planning import approximate_power
 from flab_deploy.evaluation.statistics.trinomial import Tables, at_margin
+from tests.evaluation.statistics.draws import World, pairs
 
 
 @pytest.mark.parametrize("margin", [0.97, 0.9, 0.8])

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from flab_deploy.errors import ConfigError, check_positive
-from flab_deploy.importance.layers.order import Method
-from flab_deploy.importance.units import UnitMetric
 
+SearchMethod = Literal["one_shot", "greedy", "beam"]
+UnitMetric = Literal[
+    "activation_squared", "wanda", "taylor", "kl_taylor", "first", "last", "middle", "random"
+]
+"""`first`, `last`, `middle` and `random` go by index alone, as the released code of Flab-Pruner
+does: controls.
+"""
+UNIT_METRICS: tuple[UnitMetric, ...] = get_args(UnitMetric)
 LayerMetric = Literal["kl", "perplexity", "token_accuracy", "block_influence", "cosine", "taylor"]
 
 
@@ -41,7 +47,7 @@ class ScoreConfig:
     """
     layer_metric: LayerMetric = "kl"
     """What layers are dropped by; the KL after each drop is measured in any case."""
-    layer_search: Method = "greedy"
+    layer_search: SearchMethod = "greedy"
     """Drop by the first scores (one_shot), measure again after each drop (greedy), or follow
     several stacks (beam).
     """

@@ -94,7 +94,7 @@ def test_items_are_the_same_in_another_process(mixed: list[Task]) -> None:
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "123",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True

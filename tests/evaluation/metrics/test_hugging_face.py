@@ -49,7 +49,7 @@ def test_metrics_compute_with_the_network_blocked(tmp_path: Path) -> None:
         "HF_HOME": str(tmp_path / "hf"),
         "HF_EVALUATE_OFFLINE": "1",
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],

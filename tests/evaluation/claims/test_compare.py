@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluations import write_evaluation
 
 from flab_deploy.errors import ArtifactError, ConfigError
-from flab_deploy.evaluation.claims.claim import CompareConfig, claim_figures
+from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.claims.compare import COMPARISON, compare
 from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
 from flab_deploy.evaluation.claims.sentences import answer_text
 from flab_deploy.evaluation.statistics import Paired
+from flab_deploy.settings.compare import CompareConfig
+from tests.evaluation.evaluations import write_evaluation
 from tests.in_process import flab
 
 

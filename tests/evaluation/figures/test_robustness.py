@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.claims.claim import CompareConfig
 from flab_deploy.evaluation.figures.robustness import robust_figures, robustness_retention
 from flab_deploy.evaluation.statistics.metrics import mean_case_pass_at_k, robust_pass_at_k
+from flab_deploy.settings.compare import CompareConfig
 
 NOMINAL = {"a": [True], "b": [True], "c": [False], "d": [True]}
 PERTURBED = {"a": [[True], [True]], "b": [[True], [False], [False]], "c": [[True]], "d": []}

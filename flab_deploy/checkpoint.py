@@ -179,8 +179,8 @@ def stored_tensors(file: Path) -> list[StoredTensor]:
         header_bytes = int.from_bytes(stream.read(8), "little")
         if size < 8 or header_bytes > size - 8:
             raise ArtifactError(
-                f"{file} is truncated ({size} bytes, its header alone needs "
-                f"{header_bytes + 8}); download it again"
+                f"{file} is truncated ({size} bytes, its header alone needs {header_bytes + 8}); "
+                "download it again"
             )
         try:
             header = json.loads(stream.read(header_bytes))

@@ -160,9 +160,8 @@ def read_pins(engine: Engine) -> list[str]:
     if not lock.is_file():
         raise ServingError(
             f"this release pins no {engine.name} for NVIDIA GPUs ({engine.lock}); set "
-            f"{_override(engine.name)} to the"
-            " interpreter of an environment that has the official package, or "
-            "FLAB_DEVICE=cpu to use the CPU build"
+            f"{_override(engine.name)} to the interpreter of an environment that has the official "
+            "package, or FLAB_DEVICE=cpu to use the CPU build"
         )
     lines = [
         line.partition("#")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines()

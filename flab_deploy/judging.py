@@ -162,8 +162,7 @@ def _as_text(document: dict[str, Any]) -> str:
     )
     lines += [
         f"passed {summary['num_passed']} of {summary['num_programs']} programs of "
-        f"{summary['num_tasks']} tasks; "
-        f"pass@1 {rate}",
+        f"{summary['num_tasks']} tasks; pass@1 {rate}",
         "verdicts " + ", ".join(f"{name} {count}" for name, count in summary["verdicts"].items()),
         f"sandbox tier {sandbox['tier']}: {', '.join(sandbox['layers'])}",
     ]

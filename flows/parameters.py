@@ -34,8 +34,7 @@ Model: TypeAlias = Annotated[
     _about(
         "Model",
         "The model to slim: 'reference' (comes with the program), a hub id such as "
-        "org/name@revision, "
-        "or the path of a checkpoint directory on the machine that runs this.",
+        "org/name@revision, or the path of a checkpoint directory on the machine that runs this.",
     ),
 ]
 Out: TypeAlias = Annotated[
@@ -59,19 +58,18 @@ Size: TypeAlias = Annotated[
     SizeName,
     _about(
         "Effort",
-        "How much is trained and measured: 'small' takes about a minute and proves only that "
-        "all works, 'demo' takes "
-        "minutes, 'full' judges enough problems for a claim about quality and takes hours "
-        "without a GPU.",
+        "How much is trained and measured: 'small' takes about a minute and proves only that all "
+        "works, 'demo' takes minutes, 'full' judges enough problems for a claim about quality and "
+        "takes hours without a GPU.",
     ),
 ]
 Suite: TypeAlias = Annotated[
     str,
     _about(
         "Problems",
-        "What the models are judged on: 'reference' (comes with the program), the path of a "
-        "file of tasks on the "
-        "machine that runs this, such as HumanEval.jsonl, or 'hub:ORG/NAME@REVISION#CONFIG/SPLIT'.",
+        "What the models are judged on: 'reference' (comes with the program), the path of a file "
+        "of tasks on the machine that runs this, such as HumanEval.jsonl, or "
+        "'hub:ORG/NAME@REVISION#CONFIG/SPLIT'.",
     ),
 ]
 Margin: TypeAlias = Annotated[
@@ -142,8 +140,8 @@ class PipelineConfig:
         """Raise ConfigError for values outside their range or that do not go together."""
         if not SMALLEST_REDUCTION <= self.reduction <= LARGEST_REDUCTION:
             raise ConfigError(
-                f"reduction is {self.reduction}; "
-                f"give a share from {SMALLEST_REDUCTION} to {LARGEST_REDUCTION}, such as 0.22"
+                f"reduction is {self.reduction}; give a share from {SMALLEST_REDUCTION} to "
+                f"{LARGEST_REDUCTION}, such as 0.22"
             )
         if self.size not in get_args(SizeName):
             raise ConfigError(f"size is {self.size!r}; give one of {', '.join(get_args(SizeName))}")

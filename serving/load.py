@@ -101,9 +101,8 @@ def draw_plan(
     low, high = output_tokens
     if not prompts or request_rate <= 0 or num_requests < 1 or not 1 <= low <= high:
         raise ConfigError(
-            f"no load from {len(prompts)} prompts, {num_requests} requests at "
-            f"{request_rate}/s with {low} to {high}"
-            f" output tokens; each must be at least 1 and the rate positive"
+            f"no load from {len(prompts)} prompts, {num_requests} requests at {request_rate}/s "
+            f"with {low} to {high} output tokens; each must be at least 1 and the rate positive"
         )
     arrivals, words, lengths = (
         Random(f"{seed}|{part}") for part in ("arrivals", "prompts", "lengths")

@@ -118,8 +118,8 @@ def places(architecture: Architecture, names: Iterable[str], path: Path) -> dict
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise UnsupportedModel(
             f"{path} has tensors unknown to {architecture.known_as.split(',')[0]}: "
-            f"{', '.join(unknown[:3])}{more}; "
-            "quantised, adapted and extended checkpoints cannot be cut, give the plain one"
+            f"{', '.join(unknown[:3])}{more}; quantised, adapted and extended checkpoints cannot "
+            "be cut, give the plain one"
         )
     return {name: place for name, place in found.items() if place is not None}
 

@@ -56,9 +56,8 @@ def parity_inputs(
     longest = max(len(ids) for ids in text_ids)
     if longest > room:
         raise ExportError(
-            f"the model's context of {context_tokens} tokens is too short to prove parity, "
-            "which takes"
-            f" {longest + new_tokens}; lower num_new_tokens"
+            f"the model's context of {context_tokens} tokens is too short to prove parity, which "
+            f"takes {longest + new_tokens}; lower num_new_tokens"
         )
     lengths = sorted({min(length, room) for length in LONG_INPUT_TOKENS})
     endless = chain.from_iterable(tokenizer.encode(text).ids for text in _long_texts(tasks))

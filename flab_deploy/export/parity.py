@@ -81,9 +81,8 @@ def checkpoint_parity(
     if num_identical != len(digests) or worst > 0:
         raise ExportError(
             "the exported checkpoint differs from its source: other logits for "
-            f"{len(digests) - num_identical} of"
-            f" {len(digests)} inputs, by up to {worst:g}; the source does not open the same "
-            "way twice"
+            f"{len(digests) - num_identical} of {len(digests)} inputs, by up to {worst:g}; the "
+            "source does not open the same way twice"
         )
     return {
         "num_prompts": len(inputs.texts),
@@ -112,9 +111,8 @@ def check_tokens(inputs: ParityInputs, answers: dict[str, Json]) -> None:
     ]
     if different:
         raise ExportError(
-            f"transformers {found['transformers']} encodes {len(different)} of "
-            f"{len(inputs.texts)} prompts unlike"
-            f" tokenizer.json, such as {different[0][:40]!r}; it replaces "
+            f"transformers {found['transformers']} encodes {len(different)} of {len(inputs.texts)} "
+            f"prompts unlike tokenizer.json, such as {different[0][:40]!r}; it replaces "
             f"{answers['overridden']} for this architecture"
         )
 
@@ -138,9 +136,9 @@ def other_version_parity(
     worst = max(differences.maxima)
     if not worst <= bound:
         raise ExportError(
-            f"transformers {version} opens the exported checkpoint as another model: logits "
-            "differ by up to"
-            f" {worst:.3g}, the bound is {bound:g}; it does not understand all of config.json"
+            f"transformers {version} opens the exported checkpoint as another model: logits differ "
+            f"by up to {worst:.3g}, the bound is {bound:g}; it does not understand all of "
+            "config.json"
         )
     return worst
 
@@ -168,9 +166,8 @@ def onnx_parity(
     if not worst <= bound:
         raise ExportError(
             f"ONNX logits differ from PyTorch's by up to {worst:.3g} (prompts "
-            f"{max(short.maxima):.3g}, inputs of"
-            f" {len(inputs.long_ids[0])} tokens and more {max(long.maxima):.3g}); the bound "
-            f"is {bound:g}"
+            f"{max(short.maxima):.3g}, inputs of {len(inputs.long_ids[0])} tokens and more "
+            f"{max(long.maxima):.3g}); the bound is {bound:g}"
         )
     margins = [_greedy_margin(model, decoder, ids, num_new_tokens) for ids in inputs.all_ids]
     widest = max((margin for margin in margins if margin is not None), default=0.0)

@@ -56,8 +56,7 @@ def _outside_embedding(config: Mapping[str, Any], tokenizer: Tokenizer) -> Itera
     if largest >= config["vocab_size"]:
         yield (
             f"the tokenizer has ids up to {largest} but the model only {config['vocab_size']} "
-            "embedding rows;"
-            " prune both with one plan"
+            "embedding rows; prune both with one plan"
         )
 
 
@@ -107,6 +106,5 @@ def _disagreeing(
         if named and token_id not in named:
             yield (
                 f"the tokenizer's {role} is {text!r} with id {token_id}, but {role}_id in the "
-                "model's files is"
-                f" {', '.join(map(str, sorted(set(named))))}; correct one of them"
+                f"model's files is {', '.join(map(str, sorted(set(named))))}; correct one of them"
             )

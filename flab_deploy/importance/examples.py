@@ -70,9 +70,8 @@ def choose(
             clean.append(example)
     if not clean:
         raise ConfigError(
-            f"none of {len(examples)} examples can be calibrated on: {contaminated} share "
-            "text with held-out tasks, "
-            "the others are empty; give another corpus"
+            f"none of {len(examples)} examples can be calibrated on: {contaminated} share text "
+            "with held-out tasks, the others are empty; give another corpus"
         )
     return Chosen(examples=clean, num_contaminated=contaminated)
 

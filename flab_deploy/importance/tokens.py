@@ -33,9 +33,8 @@ def count_tokens(tokenizer: Tokenizer, texts: Iterable[str], vocab_size: int) ->
         found = np.bincount(ids, minlength=vocab_size)
         if len(found) > vocab_size:
             raise ConfigError(
-                f"the tokenizer gives id {len(found) - 1} but the model has {vocab_size} "
-                "embedding rows; "
-                "use the tokenizer that belongs to the model"
+                f"the tokenizer gives id {len(found) - 1} but the model has {vocab_size} embedding "
+                "rows; use the tokenizer that belongs to the model"
             )
         counts += found
     if not counts.any():

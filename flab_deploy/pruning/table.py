@@ -85,8 +85,8 @@ def _costs(document: Mapping[str, Any], cut_time: Mapping[str, Any]) -> list[str
         f"new text of this kind: {100 * document['unseen_token_share']:.3g} % of tokens "
         "unseen (Good-Turing estimate)",
         f"the cut: {_bytes(cut_time['disk_bytes'])} on disk ({_bytes(cut_time['free_bytes'])} "
-        "free), "
-        f"about {max(cut_time['seconds'], 0.1):.2g} s at {_bytes(cut_time['copy_bytes_per_s'])}/s",
+        f"free), about {max(cut_time['seconds'], 0.1):.2g} s at "
+        f"{_bytes(cut_time['copy_bytes_per_s'])}/s",
     ]
 
 

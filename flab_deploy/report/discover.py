@@ -36,8 +36,7 @@ def _by_kind(path: Path, recovered: Artifact | None) -> dict[str, Artifact]:
         listed = ", ".join(artifact.path.name for artifact in comparisons)
         raise ArtifactError(
             f"{path} holds several comparisons ({listed}); name them compare-pruned and "
-            "compare-recovered, "
-            "or keep one in the directory"
+            "compare-recovered, or keep one in the directory"
         )
     parents = comparisons[0].manifest["parents"]
     digests = parents if isinstance(parents, dict) else {}

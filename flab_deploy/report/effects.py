@@ -24,12 +24,10 @@ def effect_tables(run: Run) -> list[Table]:
             "chain_of_thought",
             "What planning first is worth",
             _THOUGHT,
-            "The same problems asked for without a plan, with the model's own plan, and with "
-            "the reference plan given. "
-            "A gain is in percentage points over no plan, paired by problem, with its "
-            "interval and McNemar's p. BLEU-4 "
-            "compares the words of the model's plans with the reference's and says nothing "
-            "about their use.",
+            "The same problems asked for without a plan, with the model's own plan, and with the "
+            "reference plan given. A gain is in percentage points over no plan, paired by "
+            "problem, with its interval and McNemar's p. BLEU-4 compares the words of the model's "
+            "plans with the reference's and says nothing about their use.",
         ),
         _table(
             run,
@@ -37,8 +35,8 @@ def effect_tables(run: Run) -> list[Table]:
             "Security of the written code",
             [*_SECURITY, *_rules(run)],
             "Static findings in the programs written for the tasks as they are. What no rule "
-            "finds is not thereby "
-            "secure; a program that is not valid Python never counts as free of findings.",
+            "finds is not thereby secure; a program that is not valid Python never counts as free "
+            "of findings.",
         ),
     ]
 

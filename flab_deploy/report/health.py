@@ -95,9 +95,8 @@ def health_warnings(run: Run) -> Iterator[str]:
         if sound is not None and sound < _FEWEST_SOUND:
             names = ", ".join(str(entry.get("task_id")) for entry in excluded[:3])
             yield (
-                f"{percent(1 - sound)} of the problems were left out of evaluate-{model} "
-                "because their own known "
-                f"answer fails here{f' ({names}, …)' if names else ''}"
+                f"{percent(1 - sound)} of the problems were left out of evaluate-{model} because "
+                f"their own known answer fails here{f' ({names}, …)' if names else ''}"
             )
         if number := as_number(pick(health, "num_infrastructure_errors")):
             yield (

@@ -76,9 +76,9 @@ def _by_perturbation(run: Run, found: dict[str, Json]) -> Table:
         for name, entry in methods.items()
     ]
     note = (
-        "The same perturbed prompts for both models. p is McNemar's, adjusted for the number "
-        "of families (Holm) or of "
-        "methods (Benjamini and Hochberg): below 0.05 the models are shown to differ."
+        "The same perturbed prompts for both models. p is McNemar's, adjusted for the number of "
+        "families (Holm) or of methods (Benjamini and Hochberg): below 0.05 the models are shown "
+        "to differ."
     )
     head = (
         "",

@@ -94,9 +94,8 @@ def _kept(run: Run, row: QualityRow) -> Iterator[str]:
     if row.original.value is not None and now.solved.value is not None:
         yield (
             f"Of {count(row.num_problems or 0)} held-out problems the slimmed model solves "
-            f"{now.solved.text}, "
-            f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. "
-            f"{_claim(now, margin(run))}"
+            f"{now.solved.text}, the original {row.original.text}: it keeps "
+            f"{now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
         )
         yield from loss_sentences(run)
     if then.kept.value is not None and run.final == "recovered":
@@ -135,9 +134,8 @@ def _robust(run: Run, row: QualityRow) -> Iterator[str]:
         return
     yield (
         "When the tasks are put differently, without a change of meaning, it solves "
-        f"{now.solved.text}, "
-        f"the original {row.original.text}: it keeps {now.kept.text}{_bounds(run, now)}. "
-        f"{_claim(now, margin(run))}"
+        f"{now.solved.text}, the original {row.original.text}: it keeps "
+        f"{now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
     )
 
 

@@ -53,8 +53,7 @@ def load_rows(path: Path) -> list[ProgramRow]:
             name = "test" if row.test != seen.test else "entry_point"
             raise ConfigError(
                 f"{path}:{number}: task_id {row.task_id!r} has another {name} than on line "
-                f"{seen_at}; "
-                "rows of one task differ in prompt and completion alone"
+                f"{seen_at}; rows of one task differ in prompt and completion alone"
             )
         rows.append(row)
     if not rows:

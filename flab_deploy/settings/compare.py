@@ -28,6 +28,5 @@ class CompareConfig:
         ):
             raise ConfigError(
                 "margin, alpha, confidence and power must be shares above 0, with alpha below "
-                "0.5, got "
-                f"{self.margin:g}, {self.alpha:g}, {self.confidence:g} and {self.power:g}"
+                f"0.5, got {self.margin:g}, {self.alpha:g}, {self.confidence:g} and {self.power:g}"
             )

@@ -84,7 +84,6 @@ class ScoreConfig:
             "taylor",
         ):
             raise ConfigError(
-                f"a beam needs a metric of whole models; {self.layer_metric} allows one_shot "
-                "and greedy, "
-                "or take kl, perplexity or token_accuracy"
+                f"a beam needs a metric of whole models; {self.layer_metric} allows one_shot and "
+                "greedy, or take kl, perplexity or token_accuracy"
             )

@@ -108,9 +108,8 @@ def _added(path: Path, vocabulary: Vocabulary) -> Iterator[tuple[int, str]]:
         for role, text in _special_texts(settings_of(path, file)):
             if text not in known:
                 raise UnsupportedModel(
-                    f"{path / file} names the {role} {text!r}, which {vocabulary.file.name} "
-                    "does not have; load the "
-                    "tokenizer with transformers and save it again"
+                    f"{path / file} names the {role} {text!r}, which {vocabulary.file.name} does "
+                    "not have; load the tokenizer with transformers and save it again"
                 )
             yield known[text], f"the {role}"
 

@@ -52,8 +52,7 @@ class TokenSelection:
         if self.least > size:
             raise PlanError(
                 f"the corpus needs {self.least} tokens but the budget leaves {size}; give a "
-                "smaller reduction, "
-                "a smaller corpus or a frequency budget"
+                "smaller reduction, a smaller corpus or a frequency budget"
             )
         kept = set(self._needed)
         for token in sorted(self._known, key=lambda index: -int(self._counts[index])):

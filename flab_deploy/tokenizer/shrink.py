@@ -66,8 +66,7 @@ def check_keep(path: Path, keep: Sequence[int], derivations: Derivations | None 
             if part not in kept:
                 raise PlanError(
                     f"the plan keeps token {token} {text_of[token]!r} but drops {part} "
-                    f"{text_of[part]!r}, which it is "
-                    "built from; keep both or drop both"
+                    f"{text_of[part]!r}, which it is built from; keep both or drop both"
                 )
 
 
@@ -129,7 +128,7 @@ def _check_ids(out: Path, vocabulary: Vocabulary, new_id: Mapping[int, int]) -> 
     for old, text in (vocabulary.tokens | vocabulary.added).items():
         if old in new_id and found.get(text) != new_id[old]:
             raise UnsupportedModel(
-                f"{vocabulary.file}: token {old} {text!r} would become {found.get(text)} "
-                f"instead of {new_id[old]}, "
-                "because ids below it belong to no token; save the tokenizer again without gaps"
+                f"{vocabulary.file}: token {old} {text!r} would become {found.get(text)} instead "
+                f"of {new_id[old]}, because ids below it belong to no token; save the tokenizer "
+                "again without gaps"
             )

@@ -103,9 +103,8 @@ def _family(file: Path, description: Mapping[str, Any]) -> Family:
     for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(name):
             raise UnsupportedModel(
-                f"{file} sets {name} to {model[name]!r}, with which a smaller vocabulary "
-                "would read text differently; "
-                f"supported: {SUPPORTED_FAMILIES}, without it"
+                f"{file} sets {name} to {model[name]!r}, with which a smaller vocabulary would "
+                f"read text differently; supported: {SUPPORTED_FAMILIES}, without it"
             )
     if model.get("byte_fallback"):
         return "byte-fallback BPE" if kind == "BPE" else "byte-fallback Unigram"
@@ -114,8 +113,7 @@ def _family(file: Path, description: Mapping[str, Any]) -> Family:
         return "byte-level BPE"
     raise UnsupportedModel(
         f"{file} is {kind} without bytes to fall back on: characters of a dropped token would "
-        "become unknown; "
-        f"supported: {SUPPORTED_FAMILIES}"
+        f"become unknown; supported: {SUPPORTED_FAMILIES}"
     )
 
 
@@ -123,7 +121,6 @@ def _check_bytes(file: Path, family: Family, ids: Mapping[str, int]) -> None:
     absent = [token for token in BYTE_TOKENS if token not in ids]
     if family == "byte-fallback Unigram" and absent:
         raise UnsupportedModel(
-            f"{file} lacks {len(absent)} byte tokens, first {absent[0]}: characters of a "
-            "dropped piece would become "
-            "unknown; add them before cutting"
+            f"{file} lacks {len(absent)} byte tokens, first {absent[0]}: characters of a dropped "
+            "piece would become unknown; add them before cutting"
         )

@@ -376,9 +376,9 @@ def test_chromium_shows_the_page_without_overflow(written, tmp_path):
     # A frame as narrow as a telephone; its page must not be wider than the frame.
     probe.write_text(
         "<body><iframe src='report.html' "
-        "style='width:390px;height:900px;border:0'></iframe><script>onload = () => {"
-        "const page = frames[0].document.documentElement;"
-        "document.title = page.scrollWidth + ' ' + page.clientWidth}</script>",
+        "style='width:390px;height:900px;border:0'></iframe><script>onload = () => {const page = "
+        "frames[0].document.documentElement;document.title = page.scrollWidth + ' ' + "
+        "page.clientWidth}</script>",
         encoding="utf-8",
     )
     flags = [

@@ -263,8 +263,7 @@ SHAPES = [
         "return list(d)",
         "return list(map(str, d))",
         "assert candidate({1: 0, 2.5: 0, 'a': 0, (1, (2,)): 0, None: 0, frozenset({1}): 0}) "
-        "== [1, 2.5, "
-        "'a', (1, (2,)), None, frozenset({1})]",
+        "== [1, 2.5, 'a', (1, (2,)), None, frozenset({1})]",
     ),
     shape(
         "dictionaries of the collections module",

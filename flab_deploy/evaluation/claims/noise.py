@@ -25,9 +25,8 @@ def noise_floor(
     """
     if repeat.model_digest != original.model_digest:
         raise ConfigError(
-            f"{repeat.artifact.path} evaluates another model ({repeat.model_digest[:12]}) "
-            "than the original "
-            f"({original.model_digest[:12]}); evaluate the original twice"
+            f"{repeat.artifact.path} evaluates another model ({repeat.model_digest[:12]}) than the "
+            f"original ({original.model_digest[:12]}); evaluate the original twice"
         )
     if repeat.artifact.path.resolve() == original.artifact.path.resolve():
         raise ConfigError(

@@ -122,8 +122,8 @@ def pair_rows(original: Judged, candidate: Judged) -> list[Pair]:
     if original.suite_digest != candidate.suite_digest:
         raise ConfigError(
             f"the evaluations used different suites ({original.suite_digest[:12]} and "
-            f"{candidate.suite_digest[:12]}); "
-            "evaluate both models with the same tasks, counts, seed and perturbations"
+            f"{candidate.suite_digest[:12]}); evaluate both models with the same tasks, counts, "
+            "seed and perturbations"
         )
     pairs = [
         (row, candidate.rows[key]) for key, row in original.rows.items() if key in candidate.rows

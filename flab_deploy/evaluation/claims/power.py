@@ -95,8 +95,8 @@ def plan_text(found: dict[str, Json]) -> str:
     )
     assumed = (
         f"Assumed: the original solves {100 * pass_rate:.1f} %, the models disagree on "
-        f"{100 * discordance:.2g} %, "
-        f"the candidate truly keeps {100 * true_retention:g} %, design effect {effect:.2f}."
+        f"{100 * discordance:.2g} %, the candidate truly keeps {100 * true_retention:g} %, design "
+        f"effect {effect:.2f}."
     )
     lines = [
         first,

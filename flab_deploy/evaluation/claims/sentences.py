@@ -22,8 +22,8 @@ def answer_sentences(found: Mapping[str, Json]) -> Iterator[str]:
     )
     yield (
         f"Of {whole['num_problems']:,} problems the original solves "
-        f"{_percent(whole['original_pass_at_1'])}, "
-        f"the candidate {_percent(whole['candidate_pass_at_1'])}{_kept(whole, level)}."
+        f"{_percent(whole['original_pass_at_1'])}, the candidate "
+        f"{_percent(whole['candidate_pass_at_1'])}{_kept(whole, level)}."
     )
     yield _lost(
         cast("list[dict[str, str]]", found["lost"]), cast("list[dict[str, str]]", found["gained"])
@@ -33,8 +33,7 @@ def answer_sentences(found: Mapping[str, Json]) -> Iterator[str]:
         yield (
             f"On {robust['num_problems']:,} perturbed prompts the original solves "
             f"{_percent(robust['original_pass_at_1'])}, the candidate "
-            f"{_percent(robust['candidate_pass_at_1'])}"
-            f"{_kept(robust, level)}. "
+            f"{_percent(robust['candidate_pass_at_1'])}{_kept(robust, level)}. "
             f"{claim_sentence(robust, float(cast('float', found['margin'])))}"
         )
         yield from _worst_case(robust["worst_case"], level, float(cast("float", found["margin"])))
@@ -95,10 +94,9 @@ def _lost(lost: Sequence[Mapping[str, str]], gained: Sequence[Mapping[str, str]]
 def _worst_case(worst: Mapping[str, Any] | None, level: float, margin: float) -> Iterator[str]:
     if worst is not None:
         yield (
-            f"Under every one of its perturbed forms at once, the original solves "
-            f"{_percent(worst['original_pass_at_1'])} of {worst['num_problems']:,} problems, "
-            "the candidate "
-            f"{_percent(worst['candidate_pass_at_1'])}{_kept(worst, level)}. "
+            "Under every one of its perturbed forms at once, the original solves "
+            f"{_percent(worst['original_pass_at_1'])} of {worst['num_problems']:,} problems, the "
+            f"candidate {_percent(worst['candidate_pass_at_1'])}{_kept(worst, level)}. "
             f"{claim_sentence(worst, margin)}"
         )
 
@@ -122,8 +120,8 @@ def _noise(noise: Mapping[str, Any] | None, alpha: float) -> Iterator[str]:
         return
     yield (
         f"Noise floor: two evaluations of one model differ on {noise['num_flips']:,} of "
-        f"{noise['num_problems']:,} "
-        f"problems ({_percent(noise['flip_rate'])}, interval {_range(noise['interval'])})."
+        f"{noise['num_problems']:,} problems ({_percent(noise['flip_rate'])}, interval "
+        f"{_range(noise['interval'])})."
     )
     if (p := noise.get("more_disagreements_p")) is not None:
         above = "more often than" if p <= alpha else "not shown to differ more often than"
@@ -163,13 +161,10 @@ def evaluation_text(figures: Mapping[str, Json]) -> str:
         solved = f"{_percent(found['pass_at_1'])} of {found['num_problems']:,} problems"
         lines.append(f"{TASK_LABELS.get(kind, kind)}: pass@1 {solved} (interval {bounds})")
     lines.append(
-        f"health: judged {health['num_judged']:,} of {health['num_problems']:,}, known "
-        "answers that pass "
-        f"{_percent(health['canonical_pass_rate'])}, left out {health['num_excluded']:,}, not "
-        "judged "
-        f"{health['num_infrastructure_errors']:,}, cut off {health['num_truncated']:,}, not "
-        "valid Python "
-        f"{health['num_unparsable']:,}"
+        f"health: judged {health['num_judged']:,} of {health['num_problems']:,}, known answers "
+        f"that pass {_percent(health['canonical_pass_rate'])}, left out "
+        f"{health['num_excluded']:,}, not judged {health['num_infrastructure_errors']:,}, cut off "
+        f"{health['num_truncated']:,}, not valid Python {health['num_unparsable']:,}"
     )
     return "".join(f"  {line}\n" for line in lines)
 

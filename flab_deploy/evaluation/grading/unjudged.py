@@ -20,6 +20,5 @@ def check_judged(verdicts: Sequence[str], what: str, detail: str = "") -> None:
         told = f" ({detail})" if detail else ""
         raise SandboxError(
             f"{unjudged} of {len(verdicts)} {what} could not be judged{told}, so there is no "
-            "score; "
-            "check the tests, and memory and load of this machine, and run again"
+            "score; check the tests, and memory and load of this machine, and run again"
         )

@@ -66,9 +66,9 @@ class Assumptions:
         ):
             least, most = _possible_discordance(self.pass_rate, self.true_retention)
             raise ConfigError(
-                f"discordance {self.discordance:g} cannot be at a pass rate of "
-                f"{self.pass_rate:g} and a true retention "
-                f"of {self.true_retention:g}; give one from {least:.4g} to {most:.4g}"
+                f"discordance {self.discordance:g} cannot be at a pass rate of {self.pass_rate:g} "
+                f"and a true retention of {self.true_retention:g}; give one from {least:.4g} to "
+                f"{most:.4g}"
             )
 
     @property

@@ -117,8 +117,7 @@ def read_tasks(source: str, name: FormatName | None = None) -> list[Task]:
             if task.task_id in first:
                 raise ConfigError(
                     f"{where}: field 'task_id' is {task.task_id!r}, as it is at "
-                    f"{first[task.task_id]}; "
-                    "give every task its own"
+                    f"{first[task.task_id]}; give every task its own"
                 )
             first[task.task_id] = where
             tasks.append(task)

@@ -123,8 +123,8 @@ class EndpointClient:
             if attempt + 1 < _RETRIES:
                 time.sleep(0.2 * 4**attempt)
         raise ServingError(
-            f"the server at {self.url} does not answer ({reason}); "
-            "run the same command again when it does, and it goes on where it stopped"
+            f"the server at {self.url} does not answer ({reason}); run the same command again when "
+            "it does, and it goes on where it stopped"
         )
 
 

@@ -20,8 +20,8 @@ def check_engine_rules(before: ModelShape, after: ModelShape) -> list[str]:
     """
     if after.num_attention_heads % after.num_key_value_heads:
         raise PlanError(
-            f"{after.num_attention_heads} attention heads cannot share "
-            f"{after.num_key_value_heads} key-value heads"
+            f"{after.num_attention_heads} attention heads cannot share {after.num_key_value_heads} "
+            "key-value heads"
         )
     if after.num_experts < after.num_experts_per_tok:
         raise PlanError(

@@ -79,9 +79,8 @@ def _without_layers(
     unknown = [name for name, value in result.items() if _counts_layers(name, value, num_layers)]
     if unknown:
         raise UnsupportedModel(
-            f"{source}/config.json has {unknown[0]!r} with an entry for each layer, which no "
-            "rule here can cut; "
-            "keep all layers"
+            f"{source}/config.json has {unknown[0]!r} with an entry for each layer, which no rule "
+            "here can cut; keep all layers"
         )
     return result
 

@@ -113,8 +113,7 @@ def _check_equal(logits: NDArray[np.float32], expected: NDArray[np.float32]) -> 
     bound = _RELATIVE * np.abs(expected) + _OF_LARGEST * np.abs(expected).max()
     if (difference > bound).any():
         raise PlanError(
-            f"logits of kept tokens differ by {difference.max():.3g} from the source's, "
-            "though only tokens were cut; "
-            "report this as a bug"
+            f"logits of kept tokens differ by {difference.max():.3g} from the source's, though "
+            "only tokens were cut; report this as a bug"
         )
     return float(difference.max())

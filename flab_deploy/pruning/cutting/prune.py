@@ -68,8 +68,8 @@ def prune(
         raise ConfigError(f"{out} is the model itself; choose another --out")
     if decided.source != checkpoint.digest:
         raise PlanError(
-            f"{plan} was made for checkpoint {decided.source[:12]}, not "
-            f"{checkpoint.digest[:12]}; plan this one first"
+            f"{plan} was made for checkpoint {decided.source[:12]}, not {checkpoint.digest[:12]}; "
+            "plan this one first"
         )
     return run_stage(
         out,
@@ -142,9 +142,8 @@ def check_room(cuts: Sequence[FileCut], out: Path) -> None:
     free = shutil.disk_usage(out).free
     if free < needed:
         raise ArtifactError(
-            f"{out.parent} has {free / 1e9:.2f} GB free, the cut model needs "
-            f"{needed / 1e9:.2f} GB; "
-            "free some or choose another --out"
+            f"{out.parent} has {free / 1e9:.2f} GB free, the cut model needs {needed / 1e9:.2f} "
+            "GB; free some or choose another --out"
         )
 
 

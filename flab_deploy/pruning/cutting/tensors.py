@@ -141,9 +141,8 @@ def kept_rows(plan: PrunePlan, shape: ModelShape) -> Kept:
     wanted = len(plan.keep_token_ids) + surplus
     if wanted > shape.vocab_size:
         raise PlanError(
-            f"vocab_multiple {plan.vocab_multiple} needs {wanted} vocabulary rows, the source "
-            f"has {shape.vocab_size}; "
-            "rounding must not make a model larger, give a smaller multiple"
+            f"vocab_multiple {plan.vocab_multiple} needs {wanted} vocabulary rows, the source has "
+            f"{shape.vocab_size}; rounding must not make a model larger, give a smaller multiple"
         )
     dropped = sorted(set(range(shape.vocab_size)) - set(plan.keep_token_ids))
     return (*plan.keep_token_ids, *dropped[-surplus:])
@@ -251,6 +250,6 @@ def _check_stored(tensor: StoredTensor, file: Path) -> None:
         )
     if prod(tensor.shape) * item_bytes != tensor.num_bytes:
         raise ArtifactError(
-            f"{file}: {tensor.name} has {tensor.num_bytes} bytes, its shape "
-            f"{list(tensor.shape)} needs others"
+            f"{file}: {tensor.name} has {tensor.num_bytes} bytes, its shape {list(tensor.shape)} "
+            "needs others"
         )

@@ -119,8 +119,7 @@ def _layers(shape: ModelShape, config: PlanConfig) -> tuple[int, ...]:
     if fewest > most:
         raise PlanError(
             f"{fewest} of {total} layers must stay (floors and protected layers), but "
-            f"{config.min_layers_dropped} must "
-            "go; lower min_layers_dropped or protect fewer"
+            f"{config.min_layers_dropped} must go; lower min_layers_dropped or protect fewer"
         )
     if not (config.keep_layers or config.drop_layers):
         return tuple(range(most, fewest - 1, -1))
@@ -146,9 +145,8 @@ def _widths(shape: ModelShape, config: PlanConfig) -> tuple[int, ...]:
         kept = (whole, *kept)
     if not kept:
         raise PlanError(
-            f"no FFN width from {config.min_channels_kept} to {most} is a multiple of "
-            f"{multiple}; lower the floor or "
-            "channel_multiple"
+            f"no FFN width from {config.min_channels_kept} to {most} is a multiple of {multiple}; "
+            "lower the floor or channel_multiple"
         )
     return kept
 
@@ -167,9 +165,8 @@ def _key_value_heads(shape: ModelShape, config: PlanConfig, *, cuts_heads: bool)
     ]
     if whole not in fits:
         raise PlanError(
-            f"{shape.num_attention_heads} heads in {whole} key-value groups cannot be shared "
-            f"by {devices} devices; "
-            "lower tensor_parallel"
+            f"{shape.num_attention_heads} heads in {whole} key-value groups cannot be shared by "
+            f"{devices} devices; lower tensor_parallel"
         )
     if whole < config.min_key_value_heads_kept:
         raise PlanError(
@@ -229,11 +226,10 @@ def limit_of(room: Room, cost: Cost, config: PlanConfig) -> float:
         asked = f"{config.share:.0%}" if config.at_most is None else f"all but {limit:,.6g}"
         smallest = room.smallest
         raise PlanError(
-            f"no cut removes {asked} of {before:,.6g} {unit}: with {smallest.num_layers} "
-            f"layers, {smallest.width} "
-            f"channels, {smallest.key_value_heads} key-value heads and "
-            f"{smallest.vocab_size:,} tokens kept, {most:.1%} "
-            f"is the most; {'lower the reduction' if config.at_most is None else 'raise at_most'}"
+            f"no cut removes {asked} of {before:,.6g} {unit}: with {smallest.num_layers} layers, "
+            f"{smallest.width} channels, {smallest.key_value_heads} key-value heads and "
+            f"{smallest.vocab_size:,} tokens kept, {most:.1%} is the most; "
+            f"{'lower the reduction' if config.at_most is None else 'raise at_most'}"
         )
     return limit
 

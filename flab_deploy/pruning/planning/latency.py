@@ -128,8 +128,8 @@ def read_latency_model(file: Path, config: PlanConfig) -> LatencyModel:
         ) from None
     if model.context_tokens != config.context_tokens:
         raise ConfigError(
-            f"{file} was measured at context {model.context_tokens}, not "
-            f"{config.context_tokens}; measure again"
+            f"{file} was measured at context {model.context_tokens}, not {config.context_tokens}; "
+            "measure again"
         )
     return model
 

@@ -33,8 +33,8 @@ def paper_sizes(shape: ModelShape, needed_tokens: int) -> Sizes:
     if wrong:
         raise PlanError(
             f"the paper's cut (to {VOCAB_SIZE:,} tokens, by {LAYERS_DROPPED} layers and "
-            f"{CHANNELS_DROPPED} channels) "
-            f"does not fit this model: {', '.join(wrong)}; give a reduction instead"
+            f"{CHANNELS_DROPPED} channels) does not fit this model: {', '.join(wrong)}; give a "
+            "reduction instead"
         )
     return Sizes(
         num_layers=shape.num_hidden_layers - LAYERS_DROPPED,

@@ -1,0 +1,41 @@
+"""What two checkpoints take: `footprint.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flab_deploy.records.document import record
+from flab_deploy.settings.footprint import FootprintConfig
+
+FOOTPRINT_FILE = "footprint.json"
+
+
+@record
+class ModelFootprint:
+    """One checkpoint."""
+
+    num_parameters: int
+    """Computed: counted from the tensors' shapes."""
+    bytes_on_disk: int
+    """Measured: size of the weight files."""
+    peak_memory_bytes: int
+    """Measured: of a fresh process beyond its libraries."""
+    forward_flops_per_token: int
+    """Computed from the shapes, at a context of `context_tokens`."""
+
+
+@record
+class BothFootprints:
+    """The model as it came, and the smaller one."""
+
+    original: ModelFootprint
+    slimmed: ModelFootprint
+
+
+@record
+class FootprintRecord:
+    """Both checkpoints, measured alike."""
+
+    schema_version: Literal[1]
+    models: BothFootprints
+    config: FootprintConfig

@@ -11,9 +11,10 @@ from flab_deploy.artifacts import Json
 from flab_deploy.corpus import TASK_KINDS, Task
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.audit.defects import inspect
-from flab_deploy.evaluation.perturb.catalogue import METHODS, Method, select
+from flab_deploy.evaluation.perturb.catalogue import METHODS, select
 from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw
 from flab_deploy.evaluation.perturb.proof import Known, PerturbationProof, prove
+from flab_deploy.evaluation.perturb.registry import Method
 from flab_deploy.progress import progress
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits

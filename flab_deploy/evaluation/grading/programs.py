@@ -11,7 +11,8 @@ from flab_deploy.evaluation.grading.security import UNPARSABLE, findings
 from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.methods.chat import unfenced
 from flab_deploy.evaluation.perturb.methods.layout import fit_indentation
-from flab_deploy.evaluation.writing.trim import parse, trimmed
+from flab_deploy.evaluation.source_code import parse_if_python
+from flab_deploy.evaluation.writing.trim import trimmed
 from flab_deploy.sandbox import Program
 
 _LONGEST_VALUE = 10_000
@@ -29,7 +30,7 @@ _SAME = """def same(a, b):
 
 def parses(source: str) -> bool:
     """Whether the source is Python as far as the parser can tell; nothing is executed."""
-    return parse(source) is not None
+    return parse_if_python(source) is not None
 
 
 def answer_of(
@@ -102,7 +103,7 @@ def arguments_of(text: str) -> str:
     """
     line = text.split("\n", 1)[0][:_LONGEST_VALUE]
     for at, character in enumerate(line):
-        if character == ")" and (tree := parse(f"f({line[: at + 1]}")) is not None:
+        if character == ")" and (tree := parse_if_python(f"f({line[: at + 1]}")) is not None:
             call = tree.body[0].value if isinstance(tree.body[0], ast.Expr) else None
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
                 return _literal_arguments(call)

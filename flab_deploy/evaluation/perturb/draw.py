@@ -12,10 +12,11 @@ from functools import lru_cache
 from random import Random
 
 from flab_deploy.corpus import Task
-from flab_deploy.evaluation.perturb.catalogue import METHODS, Method
+from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.form import Form
 from flab_deploy.evaluation.perturb.methods.prefix import with_prefix
 from flab_deploy.evaluation.perturb.promises import changed_share, keeps_promise
+from flab_deploy.evaluation.perturb.registry import Method
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from flab_deploy.evaluation.perturb.methods.chat import unfenced
 from flab_deploy.evaluation.perturb.methods.layout import fit_indentation
 from flab_deploy.evaluation.source_code import parse_if_python
 from flab_deploy.evaluation.writing.trim import trimmed
-from flab_deploy.sandbox import Program
+from flab_deploy.sandbox import Program, VerdictName
 
 _LONGEST_VALUE = 10_000
 # The test compares plain values that were copied out of the candidate's process, types included.
@@ -41,7 +41,7 @@ def answer_of(
     truncated: bool = False,
     program_id: str = "",
     cpu_s: float = 0.0,
-) -> Program | str:
+) -> Program | VerdictName:
     """What the sandbox has to run to judge a completion, or the verdict where nothing needs to run.
 
     `cpu_s` is the program's processor time, 0 for that of the limits.
@@ -56,7 +56,7 @@ def answer_of(
     return judged_program(task, source, program_id, cpu_s)
 
 
-def secure_verdict(source: str) -> str:
+def secure_verdict(source: str) -> VerdictName:
     """`pass` if no static rule finds anything, `fail_assert` if one does, `fail_load` if it is not
     Python.
     """
@@ -126,7 +126,7 @@ def _literal_arguments(call: ast.Call) -> str:
     return ", ".join(parts)
 
 
-def _call(task: Task, text: str, program_id: str, cpu_s: float) -> Program | str:
+def _call(task: Task, text: str, program_id: str, cpu_s: float) -> Program | VerdictName:
     """The function with a test that calls it on the predicted arguments."""
     try:
         arguments, wanted = arguments_of(text), value_of(task.test)
@@ -182,7 +182,7 @@ def _same_items(left: list[object], right: list[object]) -> bool:
     return not rest
 
 
-def value_verdict(task: Task, text: str) -> str:
+def value_verdict(task: Task, text: str) -> VerdictName:
     """`pass`, `fail_assert` for another value, or `fail_load` for something that is no literal."""
     try:
         value = value_of(text)

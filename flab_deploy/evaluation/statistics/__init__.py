@@ -6,12 +6,7 @@ from flab_deploy.evaluation.statistics.intervals import (
     difference_interval,
     retention_interval,
 )
-from flab_deploy.evaluation.statistics.mcnemar import (
-    clustered_mcnemar,
-    mcnemar_exact,
-    mcnemar_mid_p,
-    more_lost_p,
-)
+from flab_deploy.evaluation.statistics.mcnemar import clustered_mcnemar, mcnemar_exact, more_lost_p
 from flab_deploy.evaluation.statistics.multiplicity import benjamini_hochberg, holm
 from flab_deploy.evaluation.statistics.noninferiority import non_inferiority_p
 from flab_deploy.evaluation.statistics.paired import Counts, Paired, retention
@@ -44,7 +39,6 @@ __all__ = [
     "difference_interval",
     "holm",
     "mcnemar_exact",
-    "mcnemar_mid_p",
     "mean_interval",
     "needed_for_clusters",
     "more_lost_p",

@@ -1,8 +1,8 @@
 """The noise floor: how often one and the same model changes its verdict between two evaluations.
 
 Greedy answers depend on batch size, precision and machine, so a model compared with itself does not
-always agree with itself. A candidate that disagrees no more often than that has not been told
-apart.
+always agree with itself. A candidate that disagrees no more often than that cannot be
+told from the original.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def noise_floor(
     again = [pair for pair in pair_prompts(original, repeat) if pair[0].perturbation is None]
     found = flips(again, confidence)
     flipped = {before.task_id for before, after in again if before.passed != after.passed}
-    told_apart = {before.task_id for before, after in pairs if before.passed != after.passed}
-    p_value = more_lost_p(len(told_apart - flipped), len(flipped - told_apart))
-    return replace(found, num_disagreements=len(told_apart), more_disagreements_p=p_value)
+    differs = {before.task_id for before, after in pairs if before.passed != after.passed}
+    p_value = more_lost_p(len(differs - flipped), len(flipped - differs))
+    return replace(found, num_disagreements=len(differs), more_disagreements_p=p_value)
 
 
 def flips(pairs: Sequence[Pair], confidence: float) -> NoiseRecord:

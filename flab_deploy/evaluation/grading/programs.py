@@ -1,4 +1,4 @@
-"""What a completion amounts to: a program to judge, or a value to compare."""
+"""What a completion is judged as: a program to run, or a value to compare."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ _CHECKS: dict[Promise, Callable[[Form, Task], bool]] = {
 
 @lru_cache(maxsize=4096)
 def skeleton(source: str, *, annotations: bool = True) -> str:
-    """The source's tree as text, without docstrings and, if told so, annotations. Raises
+    """The source's tree as text, without docstrings and, if wanted, annotations. Raises
     SyntaxError or ValueError.
     """
     tree = parse(source)

@@ -47,11 +47,16 @@ def read_record(cls: type[T], path: Path) -> T:
     Raises ArtifactError that names the file and the field if the file is missing or damaged, was
     written with another schema version, or has a field too many, too few or of another type.
     """
+    return parse_record(cls, _text_of(path), str(path))
+
+
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
-    return parse_record(cls, text, str(path))
+    except UnicodeDecodeError:
+        raise ArtifactError(f"{path} is not UTF-8; make it again") from None
 
 
 def parse_record(cls: type[T], text: str, where: str) -> T:
@@ -80,14 +85,9 @@ def write_record(path: Path, found: object) -> None:
 
 def read_lines(cls: type[T], path: Path) -> list[T]:
     """The records in the JSON-lines file at `path`. Raises ArtifactError as `read_record`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
-    lines = text.split("\n")
     return [
         parse_record(cls, line, f"{path}:{number}")
-        for number, line in enumerate(lines, start=1)
+        for number, line in enumerate(_text_of(path).split("\n"), start=1)
         if line
     ]
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from flab_deploy.cli import show, show_json
 from flab_deploy.evaluation.claims.compare import compare as compare_stage
 from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
-from flab_deploy.evaluation.claims.sentences import answer_text
+from flab_deploy.evaluation.claims.sentences import comparison_text
 from flab_deploy.options import Flat, Force, Json, Out
+from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
+from flab_deploy.records.document import as_json as record_json
+from flab_deploy.records.document import read_record
 from flab_deploy.settings.compare import CompareConfig
 
 RequireShown = Annotated[
@@ -51,11 +54,12 @@ def compare(
         noise floor.
     """
     artifact = compare_stage(original, candidate, out, config, repeat=repeat, force=force)
+    found = read_record(ComparisonRecord, artifact.path / COMPARISON_FILE)
     if as_json:
         show(artifact, as_json=True)
     else:
-        sys.stdout.write(f"comparison: {artifact.path}\n\n{answer_text(artifact.figures)}")
-    verdict = cast("dict[str, object]", artifact.figures["overall"])["verdict"]
+        sys.stdout.write(f"comparison: {artifact.path}\n\n{comparison_text(found)}")
+    verdict = found.overall.verdict
     if require_shown and verdict != "shown":
         raise SystemExit(3 if verdict == "underpowered" else 1)
 
@@ -75,6 +79,6 @@ def power(
     """
     found = plan_claim(expected_from(like, config) if like else config)
     if as_json:
-        show_json(found)
+        show_json(record_json(found))
     else:
         sys.stdout.write(plan_text(found))

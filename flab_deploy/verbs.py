@@ -12,10 +12,8 @@ from cyclopts import Parameter
 from flab_deploy import engines as toolchains
 from flab_deploy.cli import show, show_json
 from flab_deploy.errors import ConfigError, GateFailed
-from flab_deploy.evaluation.audit.data_set import as_json as audit_json
 from flab_deploy.evaluation.audit.data_set import as_text as audit_text
 from flab_deploy.evaluation.audit.data_set import audit as audit_file
-from flab_deploy.evaluation.audit.own_methods import as_json as methods_json
 from flab_deploy.evaluation.audit.own_methods import as_text as methods_text
 from flab_deploy.evaluation.audit.own_methods import prove_methods
 from flab_deploy.evaluation.claims.sentences import evaluation_text
@@ -31,6 +29,9 @@ from flab_deploy.pruning.planning.plan import Preview, read_preview
 from flab_deploy.pruning.planning.plan import preview as preview_plan
 from flab_deploy.pruning.planning.sweep import sweep as sweep_stage
 from flab_deploy.pruning.table import sweep_table, table_of
+from flab_deploy.records.document import as_json as record_json
+from flab_deploy.records.document import read_record
+from flab_deploy.records.evaluate import REPORT_FILE, EvaluationRecord
 from flab_deploy.recovery import recover as recover_stage
 from flab_deploy.report.report import report as report_stage
 from flab_deploy.report.rows import as_text, before_after_rows
@@ -192,7 +193,7 @@ def evaluate(
     if as_json:
         show(artifact, as_json=True)
     else:
-        told = evaluation_text(artifact.figures)
+        told = evaluation_text(read_record(EvaluationRecord, artifact.path / REPORT_FILE))
         sys.stdout.write(f"evaluation: {artifact.path}\n  digest {artifact.digest[:16]}\n{told}")
 
 
@@ -232,14 +233,10 @@ def audit(
         raise ConfigError("give a file to audit, or --reference for our own methods")
     if file is not None:
         found = audit_file(file, original)
-        write, document, failed = audit_text(found), audit_json(found), found.num_defective
+        write, document, failed = audit_text(found), record_json(found), found.num_defective
     else:
         proven = prove_methods(perturbations, num_tasks, num_seeds)
-        write, document, failed = (
-            methods_text(proven),
-            methods_json(proven),
-            sum(m.num_broken for m in proven),
-        )
+        write, document, failed = methods_text(proven), record_json(proven), proven.num_broken
     if as_json:
         show_json(document)
     else:

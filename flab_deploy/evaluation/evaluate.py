@@ -4,21 +4,16 @@ they are right.
 
 from __future__ import annotations
 
-import json
-import logging
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
-from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, tree_digest, write_json
+from flab_deploy.artifacts import Artifact, Draft, run_stage, tree_digest
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
-from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.decoder import check_supported
-from flab_deploy.evaluation.figures.effects import pass_at_more, security, thought_effect
-from flab_deploy.evaluation.figures.perturbed_report import perturbed_report, rate
+from flab_deploy.evaluation.figures.report import make_report, verdict_lines
 from flab_deploy.evaluation.grading.programs import answer_of, parses, program_of
 from flab_deploy.evaluation.grading.security import findings
 from flab_deploy.evaluation.grading.unjudged import check_judged
@@ -31,17 +26,18 @@ from flab_deploy.evaluation.writing.completion import GenerateConfig
 from flab_deploy.evaluation.writing.journal import forget
 from flab_deploy.evaluation.writing.writers import AnswerSource, run_key, write_answers
 from flab_deploy.progress import progress
-from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
-from flab_deploy.settings.evaluate import EvaluateConfig
-
-logger = logging.getLogger(__name__)
-
-REPORT, VERDICTS, THOUGHTS, TIMINGS = (
-    "report.json",
-    "verdicts.jsonl",
-    "thoughts.jsonl",
-    "timings.json",
+from flab_deploy.records.document import as_json, write_lines, write_record
+from flab_deploy.records.evaluate import (
+    REPORT_FILE,
+    THOUGHTS_FILE,
+    TIMINGS_FILE,
+    VERDICTS_FILE,
+    EvaluatedModel,
+    EvaluationFigures,
+    EvaluationTimings,
 )
+from flab_deploy.sandbox import Limits, Program, judge
+from flab_deploy.settings.evaluate import EvaluateConfig
 
 
 def evaluate(
@@ -78,7 +74,7 @@ def evaluate(
         parents=parents,
         config=settings,
         work=work,
-        measurements=(TIMINGS,),
+        measurements=(TIMINGS_FILE,),
         force=force,
     )
     for run in runs:
@@ -103,27 +99,31 @@ def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateC
     clock.append(time.monotonic())
     judge_answers(attempts, limits_of(config), suite.cpu_s)
     clock.append(time.monotonic())
-    report = make_report(attempts, suite, config, {"digest": checkpoint.digest, "name": name})
-    write_json(draft.path / REPORT, report)
-    _write_rows(draft.path / VERDICTS, [a for a in attempts if a.thought == "own"])
-    _write_rows(draft.path / THOUGHTS, [a for a in attempts if a.thought != "own"])
+    report = make_report(
+        attempts, suite, config, EvaluatedModel(digest=checkpoint.digest, name=name)
+    )
+    write_record(draft.path / REPORT_FILE, report)
+    own = [a for a in attempts if a.thought == "own"]
+    given = [a for a in attempts if a.thought != "own"]
+    write_lines(draft.path / VERDICTS_FILE, verdict_lines(own))
+    write_lines(draft.path / THOUGHTS_FILE, verdict_lines(given))
     suite_s, generation_s, judging_s = (
         round(b - a, 3) for a, b in zip(clock, clock[1:], strict=False)
     )
-    write_json(
-        draft.path / TIMINGS,
-        {
-            "suite_s": suite_s,
-            "generation_s": generation_s,
-            "judging_s": judging_s,
-            "num_prompts": len(attempts),
-            "num_new_tokens": num_tokens,
-            "new_tokens_per_s": round(num_tokens / max(generation_s, 1e-3), 1),
-            "num_tasks_with_more_time": len(suite.cpu_s),
-            "most_cpu_limit_s": max(suite.cpu_s.values(), default=config.cpu_limit_s),
-        },
+    timings = EvaluationTimings(
+        schema_version=1,
+        suite_s=suite_s,
+        generation_s=generation_s,
+        judging_s=judging_s,
+        num_prompts=len(attempts),
+        num_new_tokens=num_tokens,
+        new_tokens_per_s=round(num_tokens / max(generation_s, 1e-3), 1),
+        num_tasks_with_more_time=len(suite.cpu_s),
+        most_cpu_limit_s=max(suite.cpu_s.values(), default=config.cpu_limit_s),
     )
-    draft.figures.update({key: report[key] for key in ("suite", "tasks", "health")})
+    write_record(draft.path / TIMINGS_FILE, timings)
+    shown = EvaluationFigures(suite=report.suite, tasks=report.tasks, health=report.health)
+    draft.figures.update(as_json(shown))
     return run
 
 
@@ -230,86 +230,3 @@ def judge_answers(
             for attempt in same:
                 attempt.verdict = verdict.verdict
     check_judged([attempt.verdict for attempt in attempts], "answers")
-
-
-def make_report(
-    attempts: Sequence[Attempt], suite: Suite, config: EvaluateConfig, model: dict[str, str]
-) -> dict[str, Json]:
-    """The report as JSON: rates with Wilson intervals by kind and by perturbation, and how sound
-    the data is.
-    """
-    judged = [a for a in attempts if a.verdict != "infra_error"]
-    nominal = [a for a in judged if a.nominal]
-    tasks: dict[str, Json] = {}
-    for kind in ALL_TASK_KINDS:
-        if found := [a for a in nominal if a.task.kind == kind]:
-            tasks[kind] = {
-                "num_problems": len({a.task.task_id for a in found}),
-                "num_passed": sum(a.passed for a in found),
-                **rate(found, config.confidence),
-                **pass_at_more(found, config.pass_k, config.num_samples),
-            }
-    sandbox = describe_sandbox()
-    return {
-        "model": dict(model),
-        "suite": {"name": suite.name, "digest": suite.digest, "num_problems": len(suite.tasks)},
-        "confidence": config.confidence,
-        "tasks": tasks,
-        "robustness": perturbed_report(
-            [a for a in judged if a.thought == "own"], suite, config.confidence
-        ),
-        "chain_of_thought": thought_effect(judged, config.confidence),
-        "security": security(nominal),
-        "health": _health(attempts, suite),
-        "sandbox": {
-            "tier": str(sandbox["tier"]),
-            "layers": list(sandbox["layers"]),
-            "cpu_limit_s": config.cpu_limit_s,
-            "memory_limit_bytes": config.memory_limit_bytes,
-        },
-    }
-
-
-def _health(attempts: Sequence[Attempt], suite: Suite) -> dict[str, Json]:
-    nominal = [a for a in attempts if a.nominal]
-    return {
-        "num_problems": len(suite.tasks),
-        "num_judged": sum(a.verdict != "infra_error" for a in nominal),
-        "canonical_pass_rate": suite.canonical_pass_rate,
-        "num_excluded": len(suite.excluded),
-        "excluded": [dict(entry) for entry in suite.excluded],
-        "verdicts": dict(sorted(Counter(a.verdict for a in nominal).items())),
-        "num_truncated": sum(a.truncated for a in nominal),
-        "num_unparsable": sum(a.unparsable for a in nominal),
-        "num_infrastructure_errors": sum(a.verdict == "infra_error" for a in attempts),
-    }
-
-
-def _write_rows(path: Path, attempts: Sequence[Attempt]) -> None:
-    """One line per prompt; its first sample on top, and how many of all were right."""
-    grouped: dict[tuple[str, str | None, int, str], list[Attempt]] = {}
-    for attempt in attempts:
-        key = (attempt.task.task_id, attempt.perturbation, attempt.variant, attempt.thought)
-        grouped.setdefault(key, []).append(attempt)
-    with path.open("w", encoding="utf-8", newline="\n") as out:
-        for same in grouped.values():
-            first = same[0]
-            row: dict[str, Json] = {
-                "task_id": first.task.task_id,
-                "kind": first.task.kind,
-                "composition": first.task.composition,
-                "perturbation": first.perturbation,
-                "verdict": first.verdict,
-                "passed": first.passed,
-                "completion": first.completion,
-                "num_samples": len(same),
-                "num_passed": sum(a.passed for a in same),
-                "findings": list(first.findings),
-            }
-            if first.variant:
-                row["variant"] = first.variant
-            if first.thought != "own":
-                row["thought"] = first.thought
-            if len(same) > 1:
-                row["samples"] = [{"verdict": a.verdict, "completion": a.completion} for a in same]
-            out.write(json.dumps(row) + "\n")

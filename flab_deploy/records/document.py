@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
@@ -47,11 +47,16 @@ def read_record(cls: type[T], path: Path) -> T:
     Raises ArtifactError that names the file and the field if the file is missing or damaged, was
     written with another schema version, or has a field too many, too few or of another type.
     """
+    return parse_record(cls, _text_of(path), str(path))
+
+
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
-    return parse_record(cls, text, str(path))
+    except UnicodeDecodeError:
+        raise ArtifactError(f"{path} is not UTF-8; make it again") from None
 
 
 def parse_record(cls: type[T], text: str, where: str) -> T:
@@ -76,6 +81,21 @@ def record_of(cls: type[T], value: Json, where: str) -> T:
 def write_record(path: Path, found: object) -> None:
     """Write a record as the JSON document at `path`."""
     write_json(path, as_json(found))
+
+
+def read_lines(cls: type[T], path: Path) -> list[T]:
+    """The records in the JSON-lines file at `path`. Raises ArtifactError as `read_record`."""
+    return [
+        parse_record(cls, line, f"{path}:{number}")
+        for number, line in enumerate(_text_of(path).split("\n"), start=1)
+        if line
+    ]
+
+
+def write_lines(path: Path, found: Iterable[object]) -> None:
+    """Write records as the JSON-lines file at `path`."""
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        out.writelines(json.dumps(as_json(one), allow_nan=False) + "\n" for one in found)
 
 
 def as_json(found: object) -> dict[str, Json]:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flab_deploy.artifacts import run_stage, write_json
+from flab_deploy.artifacts import Draft, run_stage
+from flab_deploy.evaluation.figures.robustness import robust_figures
+from flab_deploy.records.document import write_lines, write_record
+from flab_deploy.records.evaluate import (
+    REPORT_FILE,
+    VERDICTS_FILE,
+    EvaluatedModel,
+    EvaluationRecord,
+    HealthRecord,
+    PerturbationFigures,
+    RobustnessRecord,
+    SandboxRecord,
+    SuiteRecord,
+    TaskFigures,
+    VerdictLine,
+)
 
 # Family, whether it is a probe, and the method whose prompt it starts from.
 METHODS = {
@@ -35,52 +49,23 @@ def write_evaluation(
     The verdicts under a perturbation are one per problem, or for each of several seeds one per
     problem.
     """
-    rows = [_row(i, None, right, cluster_size) for i, right in enumerate(solved)]
+    lines = [verdict_line(i, right, cluster_size=cluster_size) for i, right in enumerate(solved)]
     for method, verdicts in (perturbed or {}).items():
         for variant, seed in enumerate(verdicts if isinstance(verdicts[0], list) else [verdicts]):
-            rows += [
-                _row(i, method, right, cluster_size) | {"variant": variant}
+            lines += [
+                verdict_line(i, right, method, variant, cluster_size=cluster_size)
                 for i, right in enumerate(seed)
             ]
-    methods = {
-        name: {
-            "family": METHODS[name][0],
-            "probe": METHODS[name][1],
-            "baseline": METHODS[name][2],
-            "num_unchanged": 1,
-            "num_rejected": 0,
-        }
-        for name in perturbed or {}
-    }
-    report = {
-        "model": {"digest": model * 64, "name": f"model-{model}"},
-        "suite": {"digest": suite * 64, "name": "made up"},
-        "confidence": 0.95,
-        "robustness": {"perturbations": methods},
-        "sandbox": {},
-        "tasks": {
-            "function_synthesis": {
-                "num_problems": len(solved),
-                "pass_at_1": sum(solved) / len(solved),
-            }
-        },
-        "health": {
-            "canonical_pass_rate": 1.0,
-            "num_excluded": 0,
-            "excluded": [],
-            "verdicts": {},
-            "num_truncated": 2,
-            "num_unparsable": 1,
-            "num_infrastructure_errors": 0,
-        },
-    }
+    report = evaluation_record(
+        solved,
+        model=model,
+        suite=suite,
+        methods={name: method_figures(name) for name in perturbed or {}},
+    )
 
-    def work(draft: object) -> None:
-        path = draft.path  # type: ignore[attr-defined]
-        write_json(path / "report.json", report)
-        (path / "verdicts.jsonl").write_text(
-            "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
-        )
+    def work(draft: Draft) -> None:
+        write_record(draft.path / REPORT_FILE, report)
+        write_lines(draft.path / VERDICTS_FILE, lines)
 
     run_stage(
         folder,
@@ -93,13 +78,98 @@ def write_evaluation(
     return folder
 
 
-def _row(number: int, method: str | None, right: bool, cluster_size: int) -> dict[str, object]:
-    return {
-        "task_id": f"t/{number}",
-        "kind": "function_synthesis",
-        "perturbation": method,
-        "composition": f"c{number // cluster_size}" if cluster_size > 1 else "",
-        "verdict": "pass" if right else "fail_assert",
-        "passed": right,
-        "completion": "",
-    }
+def evaluation_record(
+    solved: Sequence[bool],
+    *,
+    model: str = "a",
+    suite: str = "s",
+    methods: Mapping[str, PerturbationFigures] | None = None,
+) -> EvaluationRecord:
+    """The report of an evaluation; what comparisons do not look at is made up."""
+    return EvaluationRecord(
+        schema_version=1,
+        model=EvaluatedModel(digest=model * 64, name=f"model-{model}"),
+        suite=SuiteRecord(name="made up", digest=suite * 64, num_problems=len(solved)),
+        confidence=0.95,
+        tasks={
+            "function_synthesis": TaskFigures(
+                num_problems=len(solved),
+                num_passed=sum(solved),
+                pass_at_1=sum(solved) / len(solved),
+                interval=(0.0, 1.0),
+                pass_at_k={},
+            )
+        },
+        robustness=RobustnessRecord(
+            task_kind="function_synthesis",
+            num_problems=0,
+            num_items=0,
+            num_seeds=1,
+            nominal_pass_at_1=None,
+            robust_pass_at_1=None,
+            interval=(0.0, 1.0),
+            robust_drop_at_1=None,
+            worst_case_pass_at_1=None,
+            perturbations=dict(methods or {}),
+        ),
+        chain_of_thought=None,
+        security=None,
+        health=HealthRecord(
+            num_problems=len(solved),
+            num_judged=len(solved),
+            canonical_pass_rate=1.0,
+            num_excluded=0,
+            excluded=(),
+            verdicts={},
+            num_truncated=2,
+            num_unparsable=1,
+            num_infrastructure_errors=0,
+        ),
+        sandbox=SandboxRecord(tier="none", layers=(), cpu_limit_s=1.0, memory_limit_bytes=1 << 28),
+    )
+
+
+def method_figures(name: str) -> PerturbationFigures:
+    """What the report says of a perturbation method that made one item."""
+    family, probe, baseline = METHODS[name]
+    return PerturbationFigures(
+        family=family,
+        probe=probe,
+        baseline=baseline,
+        num_items=1,
+        num_unchanged=1,
+        num_rejected=0,
+        num_repeated=None,
+        nominal_pass_at_1=None,
+        pass_at_1=None,
+        interval=(0.0, 1.0),
+        worst_case=robust_figures({}, {}),
+    )
+
+
+def verdict_line(
+    number: int,
+    right: bool,
+    perturbation: str | None = None,
+    variant: int = 0,
+    *,
+    cluster_size: int = 1,
+) -> VerdictLine:
+    """What became of the problem of that number; so many problems after one another are one
+    cluster.
+    """
+    return VerdictLine(
+        task_id=f"t/{number}",
+        kind="function_synthesis",
+        composition=f"c{number // cluster_size}" if cluster_size > 1 else "",
+        perturbation=perturbation,
+        variant=variant,
+        thought="own",
+        verdict="pass" if right else "fail_assert",
+        passed=right,
+        completion="",
+        num_samples=1,
+        num_passed=int(right),
+        findings=(),
+        samples=(),
+    )

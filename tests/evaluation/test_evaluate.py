@@ -14,20 +14,34 @@ from flab_deploy.artifacts import Artifact, write_json
 from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError, SandboxError, UnsupportedModel
 from flab_deploy.evaluation.claims.compare import compare
-from flab_deploy.evaluation.claims.pairs import read_rows
+from flab_deploy.evaluation.claims.pairs import prompt_verdicts
 from flab_deploy.evaluation.claims.sentences import evaluation_text
 from flab_deploy.evaluation.evaluate import (
     evaluate,
     judge_answers,
     limits_of,
     make_attempts,
-    make_report,
     problems_of,
 )
+from flab_deploy.evaluation.figures.report import make_report
 from flab_deploy.evaluation.grading.unjudged import check_judged
 from flab_deploy.evaluation.tasks.load import load_tasks
 from flab_deploy.evaluation.tasks.suite import prepare_suite
 from flab_deploy.evaluation.writing.attempt import Attempt
+from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
+from flab_deploy.records.document import as_json, read_lines, read_record
+from flab_deploy.records.evaluate import (
+    REPORT_FILE,
+    THOUGHTS_FILE,
+    TIMINGS_FILE,
+    VERDICTS_FILE,
+    EvaluatedModel,
+    EvaluationFigures,
+    EvaluationRecord,
+    EvaluationTimings,
+    SampleVerdict,
+    VerdictLine,
+)
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 from flab_deploy.settings.evaluate import EvaluateConfig
@@ -65,9 +79,15 @@ def tasks_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _json(artifact: Artifact, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((artifact.path / name).read_text())
-    return found
+NOBODY = EvaluatedModel(digest="", name="")
+
+
+def _report(artifact: Artifact) -> EvaluationRecord:
+    return read_record(EvaluationRecord, artifact.path / REPORT_FILE)
+
+
+def _lines(artifact: Artifact, name: str = VERDICTS_FILE) -> list[VerdictLine]:
+    return read_lines(VerdictLine, artifact.path / name)
 
 
 def test_evaluation_of_a_random_model(
@@ -75,36 +95,37 @@ def test_evaluation_of_a_random_model(
 ) -> None:
     config = replace(SMALL, suite=str(tasks_file), num_function_synthesis=9)
     artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
-    report = _json(artifact, "report.json")
-    assert report["suite"] | {"digest": ""} == {"name": "mixed", "digest": "", "num_problems": 16}
-    assert {k: v["num_problems"] for k, v in report["tasks"].items()} == {
+    report = _report(artifact)
+    assert (report.suite.name, report.suite.num_problems) == ("mixed", 16)
+    assert {k: v.num_problems for k, v in report.tasks.items()} == {
         "function_synthesis": 8,
         "output_prediction": 4,
         "chain_of_thought": 4,
     }
-    (excluded,) = report["health"]["excluded"]
-    assert (excluded["task_id"], excluded["verdict"]) == ("broken", "fail_assert")
-    assert report["health"]["num_problems"] == report["health"]["num_judged"] == 16
-    assert report["chain_of_thought"]["num_problems"] == 4 and set(
-        report["chain_of_thought"]["pass_at_1"]
-    ) == {"own", "none", "reference"}
-    assert report["security"]["num_programs"] == 12
-    assert len((artifact.path / "thoughts.jsonl").read_text().splitlines()) == 8
-    assert report["health"]["canonical_pass_rate"] == pytest.approx(16 / 17)
-    assert report["health"]["num_truncated"] > 0
-    assert set(report["robustness"]["perturbations"]) == set(PERTURBATIONS)
-    assert report["robustness"]["num_problems"] == 5 and report["robustness"]["num_items"] == 10
-    rows = [
-        json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()
-    ]
-    assert len(rows) == 16 + sum(
-        m["num_items"] for m in report["robustness"]["perturbations"].values()
-    )
-    told = evaluation_text(artifact.figures)
-    assert "writing functions: pass@1 0.0 % of 8 problems (interval 0.0-" in told
+    (excluded,) = report.health.excluded
+    assert (excluded.task_id, excluded.verdict) == ("broken", "fail_assert")
+    assert report.health.num_problems == report.health.num_judged == 16
+    assert report.chain_of_thought is not None and report.chain_of_thought.num_problems == 4
+    assert report.security is not None and report.security.num_programs == 12
+    thoughts = _lines(artifact, THOUGHTS_FILE)
+    assert len(thoughts) == 8 and {line.thought for line in thoughts} == {"none", "reference"}
+    assert report.health.canonical_pass_rate == pytest.approx(16 / 17)
+    assert report.health.num_truncated > 0
+    methods = report.robustness.perturbations
+    assert set(methods) == set(PERTURBATIONS)
+    assert report.robustness.num_problems == 5 and report.robustness.num_items == 10
+    lines = _lines(artifact)
+    assert len(lines) == 16 + sum(method.num_items for method in methods.values())
+    assert {line.thought for line in lines} == {"own"}
+    timings = read_record(EvaluationTimings, artifact.path / TIMINGS_FILE)
+    assert timings.num_prompts == len(lines) + len(thoughts) and timings.num_new_tokens > 0
+    shown = EvaluationFigures(suite=report.suite, tasks=report.tasks, health=report.health)
+    assert artifact.figures == as_json(shown)
+    text = evaluation_text(report)
+    assert "writing functions: pass@1 0.0 % of 8 problems (interval 0.0-" in text
     assert (
         "health: judged 16 of 16, known answers that pass 94.1 %, left out 1, not judged 0, cut off"
-        in told
+        in text
     )
     again = evaluate(tiny_checkpoint, tmp_path / "again", config)
     assert again.digest == artifact.digest and again.manifest["key"] == artifact.manifest["key"]
@@ -127,7 +148,7 @@ def test_canonical_answers_score_one_and_others_zero() -> None:
     suite = prepare_suite(problems_of(SMALL), limits_of(SMALL))
     assert suite.canonical_pass_rate == 1.0 and not suite.excluded
 
-    def report(completion: Callable[[Task], str]) -> dict[str, Any]:
+    def report(completion: Callable[[Task], str]) -> EvaluationRecord:
         attempts = [
             Attempt(task=t, perturbation=None, completion=completion(t)) for t in suite.tasks
         ]
@@ -136,27 +157,22 @@ def test_canonical_answers_score_one_and_others_zero() -> None:
             for i in suite.items
         ]
         judge_answers(attempts, Limits())
-        found: dict[str, Any] = make_report(attempts, suite, SMALL, {"digest": "", "name": ""})
-        return found
+        return make_report(attempts, suite, SMALL, NOBODY)
 
     right = report(lambda task: task.canonical_solution)
-    assert [found["pass_at_1"] for found in right["tasks"].values()] == [1.0] * 3
-    assert (
-        right["robustness"]["robust_pass_at_1"]
-        == right["robustness"]["worst_case_pass_at_1"]
-        == 1.0
-    )
-    assert right["robustness"]["robust_drop_at_1"] == 0.0
+    assert [found.pass_at_1 for found in right.tasks.values()] == [1.0] * 3
+    assert right.robustness.robust_pass_at_1 == right.robustness.worst_case_pass_at_1 == 1.0
+    assert right.robustness.robust_drop_at_1 == 0.0
     # The same programs with a comment at their end are not known, so the sandbox has to run them.
     ran = report(lambda task: task.canonical_solution + "# end\n")
-    assert ran["tasks"] == right["tasks"]
+    assert ran.tasks == right.tasks
     wrong = report(
         lambda task: (
             "\n    raise SystemExit\n" if task.kind != "output_prediction" else " object()\n"
         )
     )
-    assert [found["pass_at_1"] for found in wrong["tasks"].values()] == [0.0] * 3
-    assert wrong["robustness"]["robust_drop_at_1"] is None
+    assert [found.pass_at_1 for found in wrong.tasks.values()] == [0.0] * 3
+    assert wrong.robustness.robust_drop_at_1 is None
 
 
 def test_unusable_tasks_are_refused(tmp_path: Path) -> None:
@@ -182,10 +198,13 @@ def test_a_model_compared_with_itself(
 ) -> None:
     config = replace(SMALL, suite=str(tasks_file))
     first = evaluate(tiny_checkpoint, tmp_path / "first", config)
-    found = _json(compare(first.path, first.path, tmp_path / "comparison"), "comparison.json")
-    assert found["overall"]["difference"] == 0.0 and found["overall"]["mcnemar_p"] == 1.0
-    assert found["overall"]["verdict"] != "shown"
-    assert found["robustness"]["num_problems"] == 10
+    found = read_record(
+        ComparisonRecord,
+        compare(first.path, first.path, tmp_path / "comparison").path / COMPARISON_FILE,
+    )
+    assert found.overall.difference == 0.0 and found.overall.mcnemar_p == 1.0
+    assert found.overall.verdict != "shown"
+    assert found.robustness is not None and found.robustness.num_problems == 10
     other = evaluate(tiny_checkpoint, tmp_path / "other", replace(config, seed=1))
     with pytest.raises(ConfigError, match="different suites"):
         compare(first.path, other.path, tmp_path / "mixed")
@@ -234,13 +253,10 @@ def test_prompts_for_safe_code_are_judged_by_rules_and_never_run(
     path = tmp_path / "security.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = replace(SMALL, suite=str(path))
-    report = _json(evaluate(tiny_checkpoint, tmp_path / "evaluation", config), "report.json")
-    assert (
-        set(report["tasks"]) == {"secure_code"}
-        and report["tasks"]["secure_code"]["num_problems"] == 1
-    )
-    (left_out,) = report["health"]["excluded"]
-    assert (left_out["task_id"], left_out["detail"]) == (
+    report = _report(evaluate(tiny_checkpoint, tmp_path / "evaluation", config))
+    assert set(report.tasks) == {"secure_code"} and report.tasks["secure_code"].num_problems == 1
+    (left_out,) = report.health.excluded
+    assert (left_out.task_id, left_out.detail) == (
         "CWE-020_author_2.py",
         "no rule finds the weakness of its insecure program",
     )
@@ -275,22 +291,23 @@ def test_several_samples_per_problem(
         perturbations=("change_char_case",),
     )
     artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
-    report = _json(artifact, "report.json")
-    assert report["tasks"]["function_synthesis"]["num_problems"] == 7
-    assert report["tasks"]["function_synthesis"]["pass_at_2"] == 0.0
-    rows = [
-        json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()
-    ]
-    assert len({(row["task_id"], row["perturbation"]) for row in rows}) == len(rows)
-    assert all(row["num_samples"] == len(row["samples"]) == 3 for row in rows)
-    assert any(len({sample["completion"] for sample in row["samples"]}) > 1 for row in rows)
+    report = _report(artifact)
+    assert report.tasks["function_synthesis"].num_problems == 7
+    assert report.tasks["function_synthesis"].pass_at_k == {"2": 0.0}
+    lines = _lines(artifact)
+    assert len({(line.task_id, line.perturbation) for line in lines}) == len(lines)
+    assert all(line.num_samples == len(line.samples) == 3 for line in lines)
+    assert any(len({sample.completion for sample in line.samples}) > 1 for line in lines)
     # Pairing goes by the share of the samples that is right, not by the first.
-    rows[0]["samples"][1]["verdict"], rows[1]["samples"][2]["verdict"] = "pass", "infra_error"
-    read = {
-        row.task_id: row.passed
-        for row in read_rows(rows, report["robustness"]["perturbations"]).values()
+    right, unjudged = (SampleVerdict(verdict=v, completion="") for v in ("pass", "infra_error"))
+    first, second = lines[0].samples, lines[1].samples
+    lines[0] = replace(lines[0], samples=(first[0], right, first[2]))
+    lines[1] = replace(lines[1], samples=(*second[:2], unjudged))
+    passed = {
+        found.task_id: found.passed
+        for found in prompt_verdicts(lines, report.robustness.perturbations).values()
     }
-    assert (read[rows[0]["task_id"]], read[rows[1]["task_id"]]) == (1 / 3, 0.0)
+    assert (passed[lines[0].task_id], passed[lines[1].task_id]) == (1 / 3, 0.0)
 
 
 def test_every_form_of_a_problem_is_asked_and_counts_in_the_worst_case(
@@ -309,20 +326,14 @@ def test_every_form_of_a_problem_is_asked_and_counts_in_the_worst_case(
     for attempt in attempts:
         broken = (attempt.perturbation, attempt.variant) == ("func_rename_affix", 2)
         attempt.verdict = "fail_assert" if broken else "pass"
-    report = make_report(attempts, suite, config, {"digest": "", "name": ""})["robustness"]
-    method = report["perturbations"]["func_rename_affix"]
-    assert (
-        method["pass_at_1"] == pytest.approx(2 / 3)
-        and method["worst_case"]["robust_pass_at_1"] == 0.0
-    )
-    assert method["worst_case"]["num_forms"] == method["num_items"] == 3 * len(names)
-    assert report["perturbations"]["change_char_case"]["worst_case"]["robust_pass_at_1"] == 1.0
-    assert report["worst_case_pass_at_1"] == 0.0 and report["num_seeds"] == 3
+    report = make_report(attempts, suite, config, NOBODY).robustness
+    method = report.perturbations["func_rename_affix"]
+    assert method.pass_at_1 == pytest.approx(2 / 3) and method.worst_case.robust_pass_at_1 == 0.0
+    assert method.worst_case.num_forms == method.num_items == 3 * len(names)
+    assert report.perturbations["change_char_case"].worst_case.robust_pass_at_1 == 1.0
+    assert report.worst_case_pass_at_1 == 0.0 and report.num_seeds == 3
     artifact = evaluate(tiny_checkpoint, tmp_path / "evaluation", config)
-    rows = [
-        json.loads(line) for line in (artifact.path / "verdicts.jsonl").read_text().splitlines()
-    ]
-    assert {row.get("variant", 0) for row in rows if row["perturbation"]} == {0, 1, 2}
+    assert {line.variant for line in _lines(artifact) if line.perturbation} == {0, 1, 2}
     assert compare(artifact.path, artifact.path, tmp_path / "same").figures["robustness"][
         "num_problems"
     ] == len([i for i in suite.items if i.method != "new_line_aftercode"])

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from flab_deploy.records.document import read_lines
+from flab_deploy.records.evaluate import VERDICTS_FILE, VerdictLine
 from tests.in_process import flab
 
 WORDS = [
@@ -59,11 +61,9 @@ def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     journal.write_text("".join(json.dumps({**line}) + "\n" for line in lines))
     again = flab(*words)
     assert again.returncode == 0, again.stderr[-2000:]
-    rows = [
-        json.loads(line) for line in (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()
-    ]
+    rows = read_lines(VerdictLine, tmp_path / "out" / VERDICTS_FILE)
     assert len(rows) == 28
-    assert [row["completion"] for row in rows if "from the journal" in row["completion"]] == [
+    assert [row.completion for row in rows if "from the journal" in row.completion] == [
         lines[0]["text"]
     ]
     assert list(journals.glob("*.jsonl")) == []

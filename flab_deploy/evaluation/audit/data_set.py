@@ -13,72 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flab_deploy.artifacts import Json
 from flab_deploy.corpus import Task, json_object
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.audit.defects import (
     DEFECT_KINDS,
-    Change,
-    Defect,
     change_of,
     duplicates,
     inspect,
     unwrapped,
 )
 from flab_deploy.evaluation.perturb.proof import checked_program
+from flab_deploy.records.audit import AuditedItem, AuditRecord, Defect
 from flab_deploy.sandbox import Limits, Program, judge
 
 _FIELDS = ("task_id", "prompt", "canonical_solution", "test", "entry_point")
 _SPLIT_LINE = "@@this is the line to split##"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Audited:
-    """What was found out about one item."""
-
-    line: int
-    """Its line in the file, from 1."""
-    task_id: str
-    """Empty if it has none."""
-    change: Change
-    """What differs from the original."""
-    original_verdict: str
-    """The sandbox's verdict on the original's solution; empty without an original."""
-    defects: tuple[Defect, ...]
-
-    @property
-    def kinds(self) -> list[str]:
-        """Kinds of its defects, each once."""
-        return list(dict.fromkeys(defect.kind for defect in self.defects))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Audit:
-    """What was found out about a file."""
-
-    name: str
-    items: tuple[Audited, ...]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Items by kind of defect."""
-        found = Counter(kind for item in self.items for kind in item.kinds)
-        return {kind: found[kind] for kind in DEFECT_KINDS if found[kind]}
-
-    @property
-    def num_defective(self) -> int:
-        """Items with any defect."""
-        return sum(bool(item.defects) for item in self.items)
-
-    @property
-    def num_unchanged(self) -> int:
-        """Items that are the original."""
-        return sum("no_op" in item.kinds for item in self.items)
-
-    @property
-    def num_broken(self) -> int:
-        """Items with another defect than that."""
-        return sum(any(kind != "no_op" for kind in item.kinds) for item in self.items)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +46,7 @@ def audit(
     limits: Limits = Limits(),
     workers: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> Audit:
+) -> AuditRecord:
     """The audit of a perturbed data set, with the originals from a second file or from the items
     themselves.
 
@@ -119,18 +68,33 @@ def audit(
         defects += inspect(row.task, before) if row.task else []
         found.append(defects)
     verdicts = _run(pairs, found, limits, workers, progress)
-    return Audit(
-        name=path.name,
-        items=tuple(
-            Audited(
-                line=row.line,
-                task_id=str(row.record.get("task_id", "")),
-                defects=tuple(defects),
-                change=change_of(row.task, before) if row.task else "unknown",
-                original_verdict=verdicts.get(f"original {at}", ""),
-            )
-            for at, ((row, before), defects) in enumerate(zip(pairs, found, strict=True))
-        ),
+    items = tuple(
+        AuditedItem(
+            line=row.line,
+            task_id=str(row.record.get("task_id", "")),
+            defects=tuple(defects),
+            change=change_of(row.task, before) if row.task else "unknown",
+            original_verdict=verdicts.get(f"original {at}"),
+        )
+        for at, ((row, before), defects) in enumerate(zip(pairs, found, strict=True))
+    )
+    return _counted(path.name, items)
+
+
+def _counted(file: str, items: tuple[AuditedItem, ...]) -> AuditRecord:
+    """The audit of a file, from what was found out about its items."""
+    defects = Counter(kind for item in items for kind in item.kinds)
+    return AuditRecord(
+        schema_version=1,
+        file=file,
+        num_items=len(items),
+        num_defective=sum(bool(item.defects) for item in items),
+        num_broken=sum(any(kind != "no_op" for kind in item.kinds) for item in items),
+        num_unchanged=sum("no_op" in item.kinds for item in items),
+        defects={kind: defects[kind] for kind in DEFECT_KINDS if defects[kind]},
+        changes=dict(Counter(item.change for item in items)),
+        num_originals_failing=sum(item.original_verdict not in (None, "pass") for item in items),
+        items=items,
     )
 
 
@@ -246,35 +210,7 @@ def _programs(program_id: str, task: Task) -> list[Program]:
         return []
 
 
-def as_json(found: Audit) -> dict[str, Json]:
-    """The audit as one JSON document."""
-    return {
-        "file": found.name,
-        "num_items": len(found.items),
-        "num_defective": found.num_defective,
-        "num_broken": found.num_broken,
-        "num_unchanged": found.num_unchanged,
-        "defects": dict(found.counts),
-        "changes": dict(Counter(item.change for item in found.items)),
-        "num_originals_failing": sum(
-            item.original_verdict not in ("", "pass") for item in found.items
-        ),
-        "items": [
-            {
-                "line": item.line,
-                "task_id": item.task_id,
-                "change": item.change,
-                "original_verdict": item.original_verdict or None,
-                "defects": [
-                    {"kind": defect.kind, "detail": defect.detail} for defect in item.defects
-                ],
-            }
-            for item in found.items
-        ],
-    }
-
-
-def as_text(found: Audit) -> str:
+def as_text(found: AuditRecord) -> str:
     """The audit as a table: each defect of each item, then the counts."""
     rows = [
         (str(item.line), item.task_id, defect.kind, defect.detail)
@@ -286,14 +222,12 @@ def as_text(found: Audit) -> str:
         f"{line:>{widths[0]}}  {name:<{widths[1]}}  {kind:<{widths[2]}}  {detail}"
         for line, name, kind, detail in rows
     ]
-    counts = ", ".join(f"{kind} {count}" for kind, count in found.counts.items()) or "no defects"
-    total = len(found.items)
+    counts = ", ".join(f"{kind} {count}" for kind, count in found.defects.items()) or "no defects"
+    total = found.num_items
     lines.append(
-        f"{found.name}: {total} items, {found.num_broken} broken ({found.num_broken / total:.1%}), "
+        f"{found.file}: {total} items, {found.num_broken} broken ({found.num_broken / total:.1%}), "
         f"{found.num_unchanged} unchanged ({found.num_unchanged / total:.1%}): {counts}"
     )
-    changes = Counter(item.change for item in found.items)
-    lines.append(
-        "changed: " + ", ".join(f"{change} {count}" for change, count in changes.most_common())
-    )
+    changes = Counter(found.changes).most_common()
+    lines.append("changed: " + ", ".join(f"{change} {count}" for change, count in changes))
     return "\n".join(lines)

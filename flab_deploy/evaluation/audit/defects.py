@@ -11,54 +11,22 @@ import sys
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import get_args
 
 from flab_deploy.corpus import Task
-from flab_deploy.evaluation.perturb.form import apply_edits, code_tokens, parse
+from flab_deploy.evaluation.perturb.form import apply_edits, code_tokens
 from flab_deploy.evaluation.perturb.promises import exchanged_names, program_of, skeleton
 from flab_deploy.evaluation.perturb.renaming import renamings
+from flab_deploy.evaluation.source_code import bound_names, parse, squashed
+from flab_deploy.records.audit import Change, Defect, DefectKind
 
-DefectKind = Literal[
-    "missing_field",
-    "duplicate",
-    "unparsable",
-    "undefined_entry_point",
-    "stale_name",
-    "changed_test",
-    "changed_doctest",
-    "leaked_answer",
-    "canonical_fails",
-    "no_op",
-]
-"""What is wrong with an item.
-
-`missing_field`: it lacks a field, or one is not text. `duplicate`: its task, or its very prompt,
-was there before. `unparsable`: prompt and solution, or the test, are no Python.
-`undefined_entry_point`: no such function. `stale_name`: the test uses a name that nothing defines
-any more. `changed_test`: another test than the original's. `changed_doctest`: an example of the
-prompt asks something else. `leaked_answer`: the prompt shows the solution, or cases of the hidden
-test, where the original's does not. `canonical_fails`: its own solution fails its test. `no_op`:
-the prompt is the original's.
-"""
 DEFECT_KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
-Change = Literal[
-    "nothing", "wrapper", "prompt end", "white space", "docstring", "names", "code", "unknown"
-]
-"""What differs from the original: the first of these that explains all of it."""
+"""Every kind of defect; `records.audit` says what each means."""
 
 _SHORTEST_LEAK = 12
 _MARK = re.compile(r"^\s*#?\s?(>>>|\.\.\.) ?(.*)$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defect:
-    """One thing that is wrong with an item."""
-
-    kind: DefectKind
-    detail: str
-    """One line."""
 
 
 def inspect(made: Task, original: Task | None) -> list[Defect]:
@@ -100,12 +68,7 @@ def _unbound_in_test(test: str) -> frozenset[str]:
     ValueError.
     """
     tree = parse(test)
-    known = (
-        _bound(tree, everywhere=True)
-        | set(dir(builtins))
-        | {"candidate"}
-        | set(sys.stdlib_module_names)
-    )
+    known = bound_names(tree) | {*dir(builtins), "candidate", *sys.stdlib_module_names}
     return frozenset({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - known)
 
 
@@ -117,23 +80,8 @@ def _names(made: Task, tree: ast.Module, used: frozenset[str]) -> Iterator[Defec
             kind="undefined_entry_point",
             detail=f"no function {made.entry_point!r} in prompt and solution",
         )
-    for name in sorted(used - _bound(tree)) if used else ():
+    for name in sorted(used - bound_names(tree)) if used else ():
         yield Defect(kind="stale_name", detail=f"the test uses {name!r}, which nothing defines")
-
-
-def _bound(tree: ast.Module, *, everywhere: bool = False) -> set[str]:
-    nodes = (
-        list(ast.walk(tree)) if everywhere else [n for s in tree.body for n in (s, *ast.walk(s))]
-    )
-    names = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    names |= {
-        n.name
-        for n in nodes
-        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    }
-    names |= {n.arg for n in nodes if isinstance(n, ast.arg)}
-    names |= {n.name for n in nodes if isinstance(n, ast.ExceptHandler) and n.name}
-    return names | {(n.asname or n.name).split(".")[0] for n in nodes if isinstance(n, ast.alias)}
 
 
 def _renamed(source: str, before: Task, made: Task) -> str:
@@ -207,7 +155,7 @@ def _canonical(example: tuple[str, ...]) -> tuple[str, ...]:
         try:
             parts.append(ast.dump(parse(part.strip())))
         except (SyntaxError, ValueError, RecursionError):
-            parts.append(_squashed(part))
+            parts.append(squashed(part))
     return tuple(parts)
 
 
@@ -224,23 +172,19 @@ def _test_cases(made: Task) -> Iterator[tuple[str, str]]:
             yield ast.unparse(node.left), ast.unparse(node.comparators[0])
 
 
-def _squashed(text: str) -> str:
-    return "".join(text.replace("#", "").split())
-
-
 def _shown_solution(made: Task, tree: ast.Module, original: Task) -> str:
     """The part of the solution that the perturbed prompt shows and the original's does not; empty
     if none.
     """
-    there, here = _squashed(_rename_words(original.prompt, original, made)), _squashed(made.prompt)
+    there, here = squashed(_rename_words(original.prompt, original, made)), squashed(made.prompt)
     lines = made.canonical_solution.split("\n")
-    whole = _squashed("\n".join(line for line in lines if not line.lstrip().startswith("#")))
+    whole = squashed("\n".join(line for line in lines if not line.lstrip().startswith("#")))
     returns = [
         n.value.lineno for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value is not None
     ]
     # The last `return` with all that follows it on its lines, if it is in the solution.
     answer = (
-        _squashed("\n".join(program_of(made).split("\n")[max(returns) - 1 :])) if returns else ""
+        squashed("\n".join(program_of(made).split("\n")[max(returns) - 1 :])) if returns else ""
     )
     for part in (whole, answer.removeprefix("return") if answer and whole.endswith(answer) else ""):
         if (
@@ -262,7 +206,7 @@ def change_of(made: Task, original: Task | None) -> Change:
         return "wrapper"
     if program_of(made) == program_of(original):
         return "prompt end"
-    if _squashed(program_of(made)) == _squashed(program_of(original)):
+    if squashed(program_of(made)) == squashed(program_of(original)):
         return "white space"
     try:
         before, after = program_of(original), program_of(made)

@@ -5,45 +5,21 @@ method.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from flab_deploy.artifacts import Json
 from flab_deploy.corpus import TASK_KINDS, Task
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.audit.defects import inspect
-from flab_deploy.evaluation.perturb.catalogue import METHODS, Method, select
+from flab_deploy.evaluation.perturb.catalogue import METHODS, select
 from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw
 from flab_deploy.evaluation.perturb.proof import Known, PerturbationProof, prove
+from flab_deploy.evaluation.perturb.registry import Method
 from flab_deploy.progress import progress
+from flab_deploy.records.audit import MethodAudit, MethodAuditRecord
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 
 _MOST_EXAMPLES = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodAudit:
-    """What one method made of the reference tasks."""
-
-    name: str
-    family: str
-    published: str
-    """Its name in ReCode or NatGen, or empty."""
-    probe: bool
-    num_given: int
-    """Tasks of its kinds times seeds."""
-    num_items: int
-    """Items that it emitted."""
-    num_no_op: int
-    """Times that it did not apply or changed nothing; these are no items."""
-    num_rejected: int
-    """Times that what it made did not pass its own gates; these are no items either."""
-    num_broken: int
-    """Items that have a defect; must be 0."""
-    num_unrepeatable: int
-    """Items that the first seed made differently the second time; they count as broken."""
-    examples: tuple[str, ...]
-    """A few of the broken ones: task, seed and defect."""
 
 
 def prove_methods(
@@ -52,7 +28,7 @@ def prove_methods(
     num_seeds: int = 5,
     limits: Limits = Limits(),
     workers: int = 0,
-) -> list[MethodAudit]:
+) -> MethodAuditRecord:
     """The audit of each method on at least `num_tasks` reference tasks of its kinds with seeds from
     0.
 
@@ -90,7 +66,12 @@ def prove_methods(
             (i.method, i.task): _defect(i, proof) for i, proof in zip(items, proofs, strict=True)
         }
         found += [_counted(one, verdicts) for one in made]
-    return found
+    return MethodAuditRecord(
+        schema_version=1,
+        num_items=sum(one.num_items for one in found),
+        num_broken=sum(one.num_broken for one in found),
+        methods=tuple(found),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +116,7 @@ def _counted(made: _Made, verdicts: Mapping[tuple[str, Task], str]) -> MethodAud
     }
     return MethodAudit(
         name=method.name,
+        description=method.description,
         family=method.family,
         published=method.published,
         probe=method.probe,
@@ -154,29 +136,22 @@ def _label(item: Item) -> str:
     return f"{item.task.task_id} seed {item.seed}"
 
 
-def as_json(found: Sequence[MethodAudit]) -> dict[str, Json]:
-    """The audit as one JSON document."""
-    methods: list[Json] = [{**asdict(one), "examples": list(one.examples)} for one in found]
-    return {
-        "num_items": sum(one.num_items for one in found),
-        "num_broken": sum(one.num_broken for one in found),
-        "methods": methods,
-    }
-
-
-def as_text(found: Sequence[MethodAudit]) -> str:
+def as_text(found: MethodAuditRecord) -> str:
     """The audit as a table with one row per method."""
+    published = max(len("published as"), *(len(one.published) for one in found.methods))
     lines = [
         f"{'family':<17}{'method':<34}{'given':>6}{'items':>7}{'no-op':>8}{'rejected':>9}"
-        f"{'broken':>7}  published as"
+        f"{'broken':>7}  {'published as':<{published}}  what it does"
     ]
-    for one in found:
+    for one in found.methods:
         share = one.num_no_op / one.num_given
         lines.append(
-            f"{one.family:<17}{one.name:<34}{one.num_given:>6}{one.num_items:>7}{share:>8.1%}{one.num_rejected:>9}"
-            f"{one.num_broken:>7}  {one.published}{' (probe)' if one.probe else ''}".rstrip()
+            f"{one.family:<17}{one.name:<34}{one.num_given:>6}{one.num_items:>7}{share:>8.1%}"
+            f"{one.num_rejected:>9}{one.num_broken:>7}  {one.published:<{published}}  "
+            f"{one.description}{' (probe)' if one.probe else ''}"
         )
         lines += [f"    {example}" for example in one.examples]
-    total, broken = sum(one.num_items for one in found), sum(one.num_broken for one in found)
-    lines.append(f"{len(found)} methods, {total} items, {broken} broken")
+    lines.append(
+        f"{len(found.methods)} methods, {found.num_items} items, {found.num_broken} broken"
+    )
     return "\n".join(lines)

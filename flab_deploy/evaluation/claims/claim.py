@@ -4,64 +4,56 @@ and verdict.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from flab_deploy.artifacts import Json
 from flab_deploy.evaluation.statistics import (
     Paired,
     assumptions_from,
-    bootstrap_retention_interval,
     difference_interval,
     mcnemar_exact,
-    mcnemar_mid_p,
     needed_for_clusters,
     non_inferiority_p,
     problems_needed,
     retention,
     retention_interval,
 )
+from flab_deploy.records.compare import ClaimFigures, ClaimVerdict
+from flab_deploy.records.evaluate import Interval
 from flab_deploy.settings.compare import CompareConfig
 
-ClaimVerdict = Literal["shown", "not shown", "underpowered"]
 
-
-def claim_figures(paired: Paired, config: CompareConfig) -> dict[str, Json]:
+def claim_figures(paired: Paired, config: CompareConfig) -> ClaimFigures:
     """Rates, difference, retention, tests and verdict for two models on the same problems."""
     counts = paired.counts
     before, after = float(paired.original.mean()), float(paired.candidate.mean())
     kept, interval = retention(paired), retention_interval(paired, config.confidence)
-    checked = bootstrap_retention_interval(paired, config.confidence)
     p_value = non_inferiority_p(paired, config.margin) if kept is not None else None
     assumed = assumptions_from(paired, config.margin, config.alpha)
     needed = problems_needed(assumed, config.power) if assumed else None
     needed = (
         max(needed, needed_for_clusters(paired, config.margin, config.alpha)) if needed else None
     )
-    return {
-        "num_problems": paired.num_problems,
-        "num_clusters": paired.num_clusters,
-        "design_effect": paired.design_effect(config.margin),
-        "original_pass_at_1": before,
-        "candidate_pass_at_1": after,
-        "difference": after - before,
-        "difference_interval": list(difference_interval(paired, config.confidence)),
-        "retention": kept,
-        "retention_interval": list(interval) if interval else None,
-        "retention_bootstrap_interval": list(checked) if checked else None,
-        "num_only_original": counts.only_original,
-        "num_only_candidate": counts.only_candidate,
-        "mcnemar_p": mcnemar_exact(counts.only_original, counts.only_candidate),
-        "mcnemar_mid_p": mcnemar_mid_p(counts.only_original, counts.only_candidate),
-        "non_inferiority_p": p_value,
-        "verdict": claim_verdict(paired.num_problems, p_value, interval, needed, config),
-        "num_problems_needed": needed,
-    }
+    return ClaimFigures(
+        num_problems=paired.num_problems,
+        num_clusters=paired.num_clusters,
+        design_effect=paired.design_effect(config.margin),
+        original_pass_at_1=before,
+        candidate_pass_at_1=after,
+        difference=after - before,
+        difference_interval=difference_interval(paired, config.confidence),
+        retention=kept,
+        retention_interval=interval,
+        num_only_original=counts.only_original,
+        num_only_candidate=counts.only_candidate,
+        mcnemar_p=mcnemar_exact(counts.only_original, counts.only_candidate),
+        non_inferiority_p=p_value,
+        verdict=claim_verdict(paired.num_problems, p_value, interval, needed, config),
+        num_problems_needed=needed,
+    )
 
 
 def claim_verdict(
     num_problems: int,
     p_value: float | None,
-    interval: tuple[float, float] | None,
+    interval: Interval | None,
     needed: int | None,
     config: CompareConfig,
 ) -> ClaimVerdict:

@@ -5,21 +5,27 @@ untestable?
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
+from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.claims.noise import flips, noise_floor
-from flab_deploy.evaluation.claims.pairs import Judged, Pair, pair_rows, paired, read_evaluation
+from flab_deploy.evaluation.claims.pairs import Judged, Pair, pair_prompts, paired, read_evaluation
 from flab_deploy.evaluation.claims.perturbed_pairs import robustness_figures
 from flab_deploy.evaluation.claims.sentences import answer_sentences
 from flab_deploy.evaluation.statistics import holm
+from flab_deploy.records.compare import (
+    COMPARISON_FILE,
+    BothHealth,
+    ChangedProblem,
+    ComparisonRecord,
+    NoiseRecord,
+    TaskClaim,
+)
+from flab_deploy.records.document import as_json, write_record
 from flab_deploy.settings.compare import CompareConfig
-
-__all__ = ["COMPARISON", "CompareConfig", "compare", "make_comparison"]
-COMPARISON = "comparison.json"
 
 
 def compare(
@@ -45,8 +51,8 @@ def compare(
         found = make_comparison(
             judged["original"], judged["candidate"], config, judged.get("repeat")
         )
-        write_json(draft.path / COMPARISON, found)
-        draft.figures.update(found)
+        write_record(draft.path / COMPARISON_FILE, found)
+        draft.figures.update(as_json(found))
 
     parents = {role: found.artifact.digest for role, found in judged.items()}
     return run_stage(
@@ -62,64 +68,66 @@ def compare(
 
 def make_comparison(
     original: Judged, candidate: Judged, config: CompareConfig, repeat: Judged | None = None
-) -> dict[str, Json]:
+) -> ComparisonRecord:
     """Both models' verdicts, paired by problem: by kind, over all, and under perturbation; what was
     lost; health.
 
     Raises ConfigError as `compare` does.
     """
-    pairs = pair_rows(original, candidate)
+    pairs = pair_prompts(original, candidate)
     nominal = [pair for pair in pairs if pair[0].perturbation is None]
-    methods = original.report["robustness"]["perturbations"]
-    found: dict[str, Json] = {
-        "original": original.model_digest,
-        "candidate": candidate.model_digest,
-        "original_name": original.report["model"]["name"],
-        "candidate_name": candidate.report["model"]["name"],
-        "margin": config.margin,
-        "alpha": config.alpha,
-        "confidence": config.confidence,
-        "suite": original.suite_digest,
-        "tasks": _by_kind(nominal, config),
-        "overall": claim_figures(paired(nominal), config),
-        "robustness": robustness_figures(
-            pairs, {name: entry["family"] for name, entry in methods.items()}, config
-        ),
-        "lost": _changed(nominal, lost=True),
-        "gained": _changed(nominal, lost=False),
-        "noise": _noise(original, candidate, repeat, nominal, config),
-        "health": {"original": original.report["health"], "candidate": candidate.report["health"]},
-    }
-    return {"answer": list(answer_sentences(found)), **found}
+    before, after = original.report, candidate.report
+    families = {name: method.family for name, method in before.robustness.perturbations.items()}
+    found = ComparisonRecord(
+        schema_version=1,
+        answer=(),
+        original=before.model.digest,
+        candidate=after.model.digest,
+        original_name=before.model.name,
+        candidate_name=after.model.name,
+        margin=config.margin,
+        alpha=config.alpha,
+        confidence=config.confidence,
+        suite=before.suite.digest,
+        tasks=_by_kind(nominal, config),
+        overall=claim_figures(paired(nominal), config),
+        robustness=robustness_figures(pairs, families, config),
+        lost=_changed(nominal, lost=True),
+        gained=_changed(nominal, lost=False),
+        noise=_noise(original, candidate, repeat, nominal, config),
+        health=BothHealth(original=before.health, candidate=after.health),
+    )
+    return replace(found, answer=tuple(answer_sentences(found)))
 
 
-def _by_kind(nominal: Sequence[Pair], config: CompareConfig) -> Json:
+def _by_kind(nominal: Sequence[Pair], config: CompareConfig) -> dict[str, TaskClaim]:
     """The claim per task kind; `holm_p` holds for calling it shown of *some* kind, the plain
     p-value of *each*.
     """
     kinds = {kind: [pair for pair in nominal if pair[0].kind == kind] for kind in ALL_TASK_KINDS}
-    figures = {kind: claim_figures(paired(pairs), config) for kind, pairs in kinds.items() if pairs}
-    tested = [
-        kind for kind, found in figures.items() if isinstance(found["non_inferiority_p"], float)
-    ]
-    adjusted = holm([float(str(figures[kind]["non_inferiority_p"])) for kind in tested])
+    claims = {kind: claim_figures(paired(pairs), config) for kind, pairs in kinds.items() if pairs}
+    p_values = {
+        kind: found.non_inferiority_p
+        for kind, found in claims.items()
+        if found.non_inferiority_p is not None
+    }
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     return {
-        kind: {**found, "holm_p": dict(zip(tested, adjusted, strict=True)).get(kind)}
-        for kind, found in figures.items()
+        kind: TaskClaim(**vars(found), holm_p=adjusted.get(kind)) for kind, found in claims.items()
     }
 
 
-def _changed(nominal: Sequence[Pair], *, lost: bool) -> Json:
-    """Problems that only one of the models solves, with what the other's answer came to."""
+def _changed(nominal: Sequence[Pair], *, lost: bool) -> tuple[ChangedProblem, ...]:
+    """Problems that only one of the models solves, with how the other's answer ended."""
     found = [
         (b, a) if lost else (a, b)
         for b, a in nominal
         if (b.passed > a.passed if lost else a.passed > b.passed)
     ]
-    return [
-        {"task_id": right.task_id, "kind": right.kind, "verdict": wrong.verdict}
+    return tuple(
+        ChangedProblem(task_id=right.task_id, kind=right.kind, verdict=wrong.verdict)
         for right, wrong in found
-    ]
+    )
 
 
 def _noise(
@@ -128,13 +136,13 @@ def _noise(
     repeat: Judged | None,
     nominal: Sequence[Pair],
     config: CompareConfig,
-) -> Json:
+) -> NoiseRecord | None:
     """The noise floor from a repeated evaluation, or from the pair itself if both are of one model;
     else None.
     """
     if repeat is not None:
         return noise_floor(original, repeat, nominal, config.confidence)
-    same = original.model_digest == candidate.model_digest
+    same = original.report.model.digest == candidate.report.model.digest
     if same and original.artifact.path.resolve() != candidate.artifact.path.resolve():
         return flips(nominal, config.confidence)
     return None

@@ -8,10 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from flab_deploy.artifacts import Json
 from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.claims.pairs import Pair, paired
-from flab_deploy.evaluation.figures.robustness import robustness_retention
 from flab_deploy.evaluation.statistics import (
     Paired,
     benjamini_hochberg,
@@ -23,6 +21,15 @@ from flab_deploy.evaluation.statistics import (
 )
 from flab_deploy.evaluation.statistics.clusters import Floats, cluster_sums
 from flab_deploy.evaluation.statistics.intervals import bca_interval
+from flab_deploy.evaluation.statistics.metrics import exchangeable_robust_pass
+from flab_deploy.records.compare import (
+    DropRecord,
+    FamilyPair,
+    MethodPair,
+    PairFigures,
+    RobustnessClaim,
+    WorstCaseClaim,
+)
 from flab_deploy.settings.compare import CompareConfig
 
 _NUM_RESAMPLES = 4999
@@ -31,7 +38,7 @@ _FEWEST_CLUSTERS = 10
 
 def robustness_figures(
     pairs: Sequence[Pair], families: Mapping[str, str], config: CompareConfig
-) -> dict[str, Json] | None:
+) -> RobustnessClaim | None:
     """The claim over all perturbed prompts and over the worst case of each problem; robust drop;
     families; methods.
 
@@ -42,18 +49,26 @@ def robustness_figures(
     perturbed = [pair for pair in pairs if pair[0].perturbation is not None and not pair[0].probe]
     if not perturbed:
         return None
-    by_family = _grouped(perturbed, lambda name: families.get(name, ""))
-    by_method = _grouped(perturbed, lambda name: name)
-    return {
-        **claim_figures(paired(perturbed), config),
-        "worst_case": _worst_case(perturbed, config),
-        "drop": _drop(pairs, perturbed, config),
-        "families": _adjusted(by_family, holm, "holm_p", config),
-        "perturbations": _adjusted(by_method, benjamini_hochberg, "benjamini_hochberg_p", config),
-    }
+    by_family = _figures_of(_grouped(perturbed, lambda name: families.get(name, "")), config)
+    by_method = _figures_of(_grouped(perturbed, lambda name: name), config)
+    family_p = holm([found.mcnemar_p for found in by_family.values()])
+    method_p = benjamini_hochberg([found.mcnemar_p for found in by_method.values()])
+    return RobustnessClaim(
+        **vars(claim_figures(paired(perturbed), config)),
+        worst_case=_worst_case(perturbed, config),
+        drop=_drop(pairs, perturbed, config),
+        families={
+            name: FamilyPair(**vars(found), holm_p=p)
+            for (name, found), p in zip(by_family.items(), family_p, strict=True)
+        },
+        perturbations={
+            name: MethodPair(**vars(found), benjamini_hochberg_p=p)
+            for (name, found), p in zip(by_method.items(), method_p, strict=True)
+        },
+    )
 
 
-def _worst_case(perturbed: Sequence[Pair], config: CompareConfig) -> Json:
+def _worst_case(perturbed: Sequence[Pair], config: CompareConfig) -> WorstCaseClaim | None:
     """The claim over problems, each solved only if it is under every one of its forms."""
     before: dict[str, list[float]] = {}
     after: dict[str, list[float]] = {}
@@ -64,6 +79,36 @@ def _worst_case(perturbed: Sequence[Pair], config: CompareConfig) -> Json:
     return robustness_retention(before, after, clusters, config)
 
 
+def robustness_retention(
+    original: Mapping[str, Sequence[float]],
+    candidate: Mapping[str, Sequence[float]],
+    clusters: Mapping[str, str],
+    config: CompareConfig,
+) -> WorstCaseClaim | None:
+    """What a candidate keeps of the original's worst case, as a claim, over problems whose forms
+    both answered.
+
+    Both map a problem to the share of right samples of each of its forms, in the same order;
+    `clusters` maps a problem to its cluster. A problem counts by the chance that it is solved under
+    every form. None without problems.
+    """
+    names = [
+        name
+        for name in original
+        if original[name] and len(candidate.get(name, ())) == len(original[name])
+    ]
+    if not names:
+        return None
+    before, after = (
+        exchangeable_robust_pass([found[name] for name in names]).tolist()
+        for found in (original, candidate)
+    )
+    both = Paired.of(before, after, [clusters[name] for name in names])
+    return WorstCaseClaim(
+        **vars(claim_figures(both, config)), num_forms=sum(len(original[name]) for name in names)
+    )
+
+
 def _grouped(pairs: Sequence[Pair], group: Callable[[str], str]) -> dict[str, list[Pair]]:
     found: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -71,38 +116,31 @@ def _grouped(pairs: Sequence[Pair], group: Callable[[str], str]) -> dict[str, li
     return found
 
 
-def _adjusted(
-    groups: Mapping[str, Sequence[Pair]],
-    adjust: Callable[[Sequence[float]], list[float]],
-    name: str,
-    config: CompareConfig,
-) -> Json:
-    figures = {key: _figures(paired(pairs), config) for key, pairs in groups.items()}
-    adjusted = adjust([float(str(found["mcnemar_p"])) for found in figures.values()])
-    return {
-        key: {**found, name: value}
-        for (key, found), value in zip(figures.items(), adjusted, strict=True)
-    }
+def _figures_of(
+    groups: Mapping[str, Sequence[Pair]], config: CompareConfig
+) -> dict[str, PairFigures]:
+    return {name: _figures(paired(pairs), config) for name, pairs in groups.items()}
 
 
-def _figures(both: Paired, config: CompareConfig) -> dict[str, Json]:
-    kept = retention_interval(both, config.confidence)
+def _figures(both: Paired, config: CompareConfig) -> PairFigures:
     counts = both.counts
-    return {
-        "num_items": both.num_problems,
-        "original_pass_at_1": float(both.original.mean()),
-        "candidate_pass_at_1": float(both.candidate.mean()),
-        "difference": float(both.contrast(1.0).mean()),
-        "difference_interval": list(difference_interval(both, config.confidence)),
-        "retention": retention(both),
-        "retention_interval": list(kept) if kept else None,
-        "num_only_original": counts.only_original,
-        "num_only_candidate": counts.only_candidate,
-        "mcnemar_p": clustered_mcnemar(both),
-    }
+    return PairFigures(
+        num_items=both.num_problems,
+        original_pass_at_1=float(both.original.mean()),
+        candidate_pass_at_1=float(both.candidate.mean()),
+        difference=float(both.contrast(1.0).mean()),
+        difference_interval=difference_interval(both, config.confidence),
+        retention=retention(both),
+        retention_interval=retention_interval(both, config.confidence),
+        num_only_original=counts.only_original,
+        num_only_candidate=counts.only_candidate,
+        mcnemar_p=clustered_mcnemar(both),
+    )
 
 
-def _drop(pairs: Sequence[Pair], perturbed: Sequence[Pair], config: CompareConfig) -> Json:
+def _drop(
+    pairs: Sequence[Pair], perturbed: Sequence[Pair], config: CompareConfig
+) -> DropRecord | None:
     """Robust drop (ReCode) of both models, and the candidate's minus the original's with a BCa
     interval over clusters.
 
@@ -134,12 +172,7 @@ def _drop(pairs: Sequence[Pair], perturbed: Sequence[Pair], config: CompareConfi
         else None
     )
     gap = drops[1] - drops[0] if drops[0] is not None and drops[1] is not None else None
-    return {
-        "original": drops[0],
-        "candidate": drops[1],
-        "difference": gap,
-        "interval": list(interval) if interval else None,
-    }
+    return DropRecord(original=drops[0], candidate=drops[1], difference=gap, interval=interval)
 
 
 def _drop_difference(

@@ -1,182 +1,170 @@
-"""The answer of a comparison in words and as a small table, made from its figures alone."""
+"""An evaluation and a comparison in words and as small tables, made from their records alone."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
 
-from flab_deploy.artifacts import Json
 from flab_deploy.corpus import TASK_LABELS
+from flab_deploy.records.compare import (
+    BothHealth,
+    ChangedProblem,
+    ClaimFigures,
+    ComparisonRecord,
+    NoiseRecord,
+    RobustnessClaim,
+    WorstCaseClaim,
+)
+from flab_deploy.records.evaluate import EvaluationRecord, Interval
+from flab_deploy.wording.numbers import percent, probability
 
 _HEAD = ("", "problems", "original", "candidate", "kept", "interval", "lost/won", "p", "")
 
 
-def answer_sentences(found: Mapping[str, Json]) -> Iterator[str]:
-    """What was kept, what was lost, and how sure that is; `found` is the comparison without its
-    answer.
+def answer_sentences(found: ComparisonRecord) -> Iterator[str]:
+    """What was kept, what was lost, and how sure that is; from all of a comparison but its
+    `answer`.
     """
-    whole, level = (
-        cast("dict[str, Any]", found["overall"]),
-        float(cast("float", found["confidence"])),
-    )
+    whole, level = found.overall, found.confidence
     yield (
-        f"Of {whole['num_problems']:,} problems the original solves "
-        f"{_percent(whole['original_pass_at_1'])}, the candidate "
-        f"{_percent(whole['candidate_pass_at_1'])}{_kept(whole, level)}."
+        f"Of {whole.num_problems:,} problems the original solves "
+        f"{percent(whole.original_pass_at_1)}, the candidate "
+        f"{percent(whole.candidate_pass_at_1)}{_kept(whole, level)}."
     )
-    yield _lost(
-        cast("list[dict[str, str]]", found["lost"]), cast("list[dict[str, str]]", found["gained"])
-    )
-    yield claim_sentence(whole, float(cast("float", found["margin"])))
-    if robust := cast("dict[str, Any] | None", found["robustness"]):
+    yield _lost(found.lost, found.gained)
+    yield claim_sentence(whole, found.margin)
+    if robust := found.robustness:
         yield (
-            f"On {robust['num_problems']:,} perturbed prompts the original solves "
-            f"{_percent(robust['original_pass_at_1'])}, the candidate "
-            f"{_percent(robust['candidate_pass_at_1'])}{_kept(robust, level)}. "
-            f"{claim_sentence(robust, float(cast('float', found['margin'])))}"
+            f"On {robust.num_problems:,} perturbed prompts the original solves "
+            f"{percent(robust.original_pass_at_1)}, the candidate "
+            f"{percent(robust.candidate_pass_at_1)}{_kept(robust, level)}. "
+            f"{claim_sentence(robust, found.margin)}"
         )
-        yield from _worst_case(robust["worst_case"], level, float(cast("float", found["margin"])))
-        yield from _perturbations(robust, float(cast("float", found["alpha"])))
-    yield from _noise(
-        cast("dict[str, Any] | None", found["noise"]), float(cast("float", found["alpha"]))
-    )
-    yield _health(
-        *(
-            cast("dict[str, dict[str, Any]]", found["health"])[role]
-            for role in ("original", "candidate")
-        )
-    )
+        if robust.worst_case:
+            yield _worst_case(robust.worst_case, level, found.margin)
+        yield _perturbations(robust, found.alpha)
+    if found.noise:
+        yield from _noise(found.noise, found.alpha)
+    yield _health(found.health)
 
 
-def claim_sentence(figures: Mapping[str, Any], margin: float) -> str:
+def claim_sentence(figures: ClaimFigures, margin: float) -> str:
     """Whether keeping `margin` is shown, not shown or underpowered, with the reason."""
-    claim, p = f"That it keeps at least {_share(margin)}", figures["non_inferiority_p"]
-    interval = figures["retention_interval"]
-    if p is None or interval is None:
+    claim, p = f"That it keeps at least {_share(margin)}", figures.non_inferiority_p
+    if p is None or figures.retention_interval is None:
         return f"{claim} is not shown: the original solves nothing."
-    if figures["verdict"] == "shown":
-        return f"{claim} is shown ({_p(p)})."
-    if figures["verdict"] == "underpowered":
-        needed = figures["num_problems_needed"]
+    if figures.verdict == "shown":
+        return f"{claim} is shown ({probability(p)})."
+    if figures.verdict == "underpowered":
         return (
             f"{claim} can be neither shown nor refuted: underpowered: needs about "
-            f"{needed:,} problems ({_p(p)})."
+            f"{figures.num_problems_needed:,} problems ({probability(p)})."
         )
-    if interval[1] < margin:
-        return f"{claim} is not shown ({_p(p)}): even the upper end of the interval lies below."
-    return f"{claim} is not shown ({_p(p)})."
+    if figures.retention_interval[1] < margin:
+        return (
+            f"{claim} is not shown ({probability(p)}): even the upper end of the interval lies "
+            "below."
+        )
+    return f"{claim} is not shown ({probability(p)})."
 
 
-def _kept(figures: Mapping[str, Any], level: float) -> str:
-    if figures["retention"] is None:
+def _kept(figures: ClaimFigures, level: float) -> str:
+    if figures.retention is None:
         return ""
-    bounds = figures["retention_interval"]
-    told = f" ({_share(level)} interval {_range(bounds)})" if bounds else ""
-    return f": it keeps {_percent(figures['retention'])}{told}"
+    bounds = figures.retention_interval
+    interval = f" ({_share(level)} interval {_range(bounds)})" if bounds else ""
+    return f": it keeps {percent(figures.retention)}{interval}"
 
 
-def _lost(lost: Sequence[Mapping[str, str]], gained: Sequence[Mapping[str, str]]) -> str:
+def _lost(lost: Sequence[ChangedProblem], gained: Sequence[ChangedProblem]) -> str:
     if not lost and not gained:
         return "Both solve the same problems."
-    reasons = Counter(entry["verdict"].replace("_", " ") for entry in lost)
-    told = (
-        f" ({', '.join(f'{number} {name}' for name, number in reasons.most_common(3))})"
-        if reasons
-        else ""
-    )
+    reasons = Counter(problem.verdict.replace("_", " ") for problem in lost)
+    most = ", ".join(f"{number} {name}" for name, number in reasons.most_common(3))
     return (
-        f"Lost: {len(lost):,} problems that only the original solves{told}; gained: "
-        f"{len(gained):,}."
+        f"Lost: {len(lost):,} problems that only the original solves"
+        f"{f' ({most})' if most else ''}; gained: {len(gained):,}."
     )
 
 
-def _worst_case(worst: Mapping[str, Any] | None, level: float, margin: float) -> Iterator[str]:
-    if worst is not None:
-        yield (
-            "Under every one of its perturbed forms at once, the original solves "
-            f"{_percent(worst['original_pass_at_1'])} of {worst['num_problems']:,} problems, the "
-            f"candidate {_percent(worst['candidate_pass_at_1'])}{_kept(worst, level)}. "
-            f"{claim_sentence(worst, margin)}"
-        )
+def _worst_case(worst: WorstCaseClaim, level: float, margin: float) -> str:
+    return (
+        "Under every one of its perturbed forms at once, the original solves "
+        f"{percent(worst.original_pass_at_1)} of {worst.num_problems:,} problems, the "
+        f"candidate {percent(worst.candidate_pass_at_1)}{_kept(worst, level)}. "
+        f"{claim_sentence(worst, margin)}"
+    )
 
 
-def _perturbations(robust: Mapping[str, Any], alpha: float) -> Iterator[str]:
+def _perturbations(robust: RobustnessClaim, alpha: float) -> str:
     worse = [
-        f"{name} ({_percent(entry['original_pass_at_1'])} to "
-        f"{_percent(entry['candidate_pass_at_1'])})"
-        for name, entry in robust["perturbations"].items()
-        if entry["benjamini_hochberg_p"] <= alpha and entry["difference"] < 0
+        f"{name} ({percent(pair.original_pass_at_1)} to {percent(pair.candidate_pass_at_1)})"
+        for name, pair in robust.perturbations.items()
+        if pair.benjamini_hochberg_p <= alpha and pair.difference < 0
     ]
-    number = len(robust["perturbations"])
+    number = len(robust.perturbations)
     if worse:
-        yield f"Of {number} perturbations, the candidate is worse under {', '.join(worse)}."
-    else:
-        yield f"Under none of the {number} perturbations is the candidate shown to be worse."
+        return f"Of {number} perturbations, the candidate is worse under {', '.join(worse)}."
+    return f"Under none of the {number} perturbations is the candidate shown to be worse."
 
 
-def _noise(noise: Mapping[str, Any] | None, alpha: float) -> Iterator[str]:
-    if noise is None:
-        return
+def _noise(noise: NoiseRecord, alpha: float) -> Iterator[str]:
     yield (
-        f"Noise floor: two evaluations of one model differ on {noise['num_flips']:,} of "
-        f"{noise['num_problems']:,} problems ({_percent(noise['flip_rate'])}, interval "
-        f"{_range(noise['interval'])})."
+        f"Noise floor: two evaluations of one model differ on {noise.num_flips:,} of "
+        f"{noise.num_problems:,} problems ({percent(noise.flip_rate)}, interval "
+        f"{_range(noise.interval)})."
     )
-    if (p := noise.get("more_disagreements_p")) is not None:
+    if (p := noise.more_disagreements_p) is not None:
         above = "more often than" if p <= alpha else "not shown to differ more often than"
         yield (
-            f"The candidate differs from the original on {noise['num_disagreements']:,}: "
-            f"{above} that ({_p(p)})."
+            f"The candidate differs from the original on {noise.num_disagreements:,}: "
+            f"{above} that ({probability(p)})."
         )
 
 
-def _health(original: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
+def _health(health: BothHealth) -> str:
     """How sound the judging of both was."""
+    both = (health.original, health.candidate)
     facts = {
-        "known answers that pass": "canonical_pass_rate",
-        "left out": "num_excluded",
-        "not judged": "num_infrastructure_errors",
-        "cut off": "num_truncated",
-        "not valid Python": "num_unparsable",
+        "known answers that pass": [percent(one.canonical_pass_rate) for one in both],
+        "left out": [f"{one.num_excluded:,}" for one in both],
+        "not judged": [f"{one.num_infrastructure_errors:,}" for one in both],
+        "cut off": [f"{one.num_truncated:,}" for one in both],
+        "not valid Python": [f"{one.num_unparsable:,}" for one in both],
     }
-    told = []
-    for words, name in facts.items():
-        values = [block.get(name) for block in (original, candidate)]
-        shown = [
-            _percent(v) if isinstance(v, float) else "-" if v is None else f"{v:,}" for v in values
-        ]
-        told.append(f"{words} {' / '.join(shown)}")
-    return f"Health of the judging (original / candidate): {', '.join(told)}."
+    listed = ", ".join(f"{words} {' / '.join(values)}" for words, values in facts.items())
+    return f"Health of the judging (original / candidate): {listed}."
 
 
-def evaluation_text(figures: Mapping[str, Json]) -> str:
+def evaluation_text(found: EvaluationRecord) -> str:
     """One evaluation for a terminal: the suite, a line for each kind of task, and the health of the
     judging.
     """
-    suite, health = (cast("dict[str, Any]", figures[name]) for name in ("suite", "health"))
-    lines = [f"suite {suite['name']} ({suite['digest'][:12]}), {suite['num_problems']:,} problems"]
-    for kind, found in cast("dict[str, dict[str, Any]]", figures["tasks"]).items():
-        bounds = _range(found["interval"])
-        solved = f"{_percent(found['pass_at_1'])} of {found['num_problems']:,} problems"
-        lines.append(f"{TASK_LABELS.get(kind, kind)}: pass@1 {solved} (interval {bounds})")
+    suite, health = found.suite, found.health
+    lines = [f"suite {suite.name} ({suite.digest[:12]}), {suite.num_problems:,} problems"]
+    for kind, figures in found.tasks.items():
+        rate = "-" if figures.pass_at_1 is None else percent(figures.pass_at_1)
+        lines.append(
+            f"{TASK_LABELS.get(kind, kind)}: pass@1 {rate} of {figures.num_problems:,} problems "
+            f"(interval {_range(figures.interval)})"
+        )
     lines.append(
-        f"health: judged {health['num_judged']:,} of {health['num_problems']:,}, known answers "
-        f"that pass {_percent(health['canonical_pass_rate'])}, left out "
-        f"{health['num_excluded']:,}, not judged {health['num_infrastructure_errors']:,}, cut off "
-        f"{health['num_truncated']:,}, not valid Python {health['num_unparsable']:,}"
+        f"health: judged {health.num_judged:,} of {health.num_problems:,}, known answers "
+        f"that pass {percent(health.canonical_pass_rate)}, left out "
+        f"{health.num_excluded:,}, not judged {health.num_infrastructure_errors:,}, cut off "
+        f"{health.num_truncated:,}, not valid Python {health.num_unparsable:,}"
     )
     return "".join(f"  {line}\n" for line in lines)
 
 
-def answer_text(found: Mapping[str, Json]) -> str:
-    """The answer for a terminal: the sentences, then a line for each set of problems."""
-    parts = {TASK_LABELS.get(k, k): v for k, v in cast("dict[str, Any]", found["tasks"]).items()}
-    parts["all together"] = cast("dict[str, Any]", found["overall"])
-    if found["robustness"]:
-        robust = cast("dict[str, Any]", found["robustness"])
+def comparison_text(found: ComparisonRecord) -> str:
+    """A comparison for a terminal: its answer, then a line for each set of problems."""
+    parts: dict[str, ClaimFigures] = {TASK_LABELS.get(k, k): v for k, v in found.tasks.items()}
+    parts["all together"] = found.overall
+    if robust := found.robustness:
         parts["perturbed prompts"] = robust
-        parts |= {"all forms at once": robust["worst_case"]} if robust["worst_case"] else {}
+        if robust.worst_case:
+            parts["all forms at once"] = robust.worst_case
     lines = [_HEAD, *(_line(name, figures) for name, figures in parts.items())]
     widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
     table = [
@@ -189,48 +177,33 @@ def answer_text(found: Mapping[str, Json]) -> str:
         )
         for line in lines
     ]
-    return (
-        "\n".join([*cast("list[str]", found["answer"]), "", *(line.rstrip() for line in table)])
-        + "\n"
-    )
+    return "\n".join([*found.answer, "", *(line.rstrip() for line in table)]) + "\n"
 
 
-def _line(name: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
-    kept, bounds, p = (
-        figures["retention"],
-        figures["retention_interval"],
-        figures["non_inferiority_p"],
-    )
+def _line(name: str, figures: ClaimFigures) -> tuple[str, ...]:
+    kept, bounds, p = figures.retention, figures.retention_interval, figures.non_inferiority_p
     return (
         name,
-        f"{figures['num_problems']:,}",
-        _percent(figures["original_pass_at_1"]),
-        _percent(figures["candidate_pass_at_1"]),
-        _percent(kept) if kept is not None else "-",
+        f"{figures.num_problems:,}",
+        percent(figures.original_pass_at_1),
+        percent(figures.candidate_pass_at_1),
+        percent(kept) if kept is not None else "-",
         _range(bounds) if bounds else "-",
-        f"{figures['num_only_original']}/{figures['num_only_candidate']}",
-        _p(p).removeprefix("p ").removeprefix("= ") if p is not None else "-",
+        f"{figures.num_only_original}/{figures.num_only_candidate}",
+        probability(p).removeprefix("p ").removeprefix("= ") if p is not None else "-",
         _verdict(figures),
     )
 
 
-def _verdict(figures: Mapping[str, Any]) -> str:
-    needed = figures["num_problems_needed"]
-    more = f": needs about {needed:,} problems" if figures["verdict"] == "underpowered" else ""
-    return f"{figures['verdict']}{more}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _verdict(figures: ClaimFigures) -> str:
+    needed = figures.num_problems_needed
+    more = f": needs about {needed:,} problems" if figures.verdict == "underpowered" else ""
+    return f"{figures.verdict}{more}"
 
 
 def _share(value: float) -> str:
     return f"{100 * value:g} %"
 
 
-def _range(bounds: Sequence[float]) -> str:
+def _range(bounds: Interval) -> str:
     return f"{100 * bounds[0]:.1f}-{100 * bounds[1]:.1f} %"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

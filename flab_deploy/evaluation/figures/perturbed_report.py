@@ -5,30 +5,31 @@ case.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
-from flab_deploy.artifacts import Json
 from flab_deploy.evaluation.figures.robustness import robust_figures
 from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.statistics import clustered_wilson_interval
 from flab_deploy.evaluation.tasks.suite import Suite
 from flab_deploy.evaluation.writing.attempt import Attempt
+from flab_deploy.records.evaluate import Interval, PerturbationFigures, RobustnessRecord
 
 _Key = tuple[str | None, str, int]
 
 
-def rate(attempts: Sequence[Attempt], confidence: float) -> dict[str, Json]:
-    """`pass_at_1` and its Wilson interval; attempts at one composition, or else at one problem, are
-    a cluster.
+def rate(attempts: Sequence[Attempt], confidence: float) -> tuple[float | None, Interval]:
+    """pass@1 and its Wilson interval; attempts at one composition, or else at one problem, are a
+    cluster. None without attempts.
     """
     passed = [a.passed for a in attempts]
     interval = clustered_wilson_interval(
         passed, [a.task.composition or a.task.task_id for a in attempts], confidence
     )
-    return {"pass_at_1": sum(passed) / len(passed) if passed else None, "interval": list(interval)}
+    return sum(passed) / len(passed) if passed else None, interval
 
 
-def perturbed_report(judged: Sequence[Attempt], suite: Suite, confidence: float) -> dict[str, Json]:
+def perturbed_report(
+    judged: Sequence[Attempt], suite: Suite, confidence: float
+) -> RobustnessRecord:
     """Rates under each perturbation, over all perturbed items, and for problems right under every
     perturbation.
 
@@ -36,7 +37,7 @@ def perturbed_report(judged: Sequence[Attempt], suite: Suite, confidence: float)
     methods but the probes. Items are compared with the unperturbed prompt of their shape.
     """
     plain = {(a.perturbation, a.task.task_id, a.sample): a for a in judged if a.variant == 0}
-    methods: dict[str, Json] = {}
+    methods: dict[str, PerturbationFigures] = {}
     pooled: list[Attempt] = []
     for name in suite.methods:
         found = [a for a in judged if a.perturbation == name and _baseline_of(a) in plain]
@@ -46,50 +47,46 @@ def perturbed_report(judged: Sequence[Attempt], suite: Suite, confidence: float)
     for attempt in pooled:
         key = (attempt.task.task_id, attempt.sample)
         worst[key] = worst.get(key, True) and attempt.passed
-    whole = rate(pooled, confidence)
-    before, robust = (
-        sum(plain[_baseline_of(a)].passed for a in pooled),
-        sum(a.passed for a in pooled),
+    robust_pass_at_1, interval = rate(pooled, confidence)
+    before = sum(plain[_baseline_of(a)].passed for a in pooled)
+    after = sum(a.passed for a in pooled)
+    return RobustnessRecord(
+        task_kind="function_synthesis",
+        num_problems=len({key for key, _ in worst}),
+        num_items=len(pooled),
+        num_seeds=suite.perturbation_seeds,
+        nominal_pass_at_1=before / len(pooled) if pooled else None,
+        robust_pass_at_1=robust_pass_at_1,
+        interval=interval,
+        robust_drop_at_1=(before - after) / before if before else None,
+        worst_case_pass_at_1=sum(worst.values()) / len(worst) if worst else None,
+        perturbations=methods,
     )
-    seeds: dict[str, Json] = (
-        {"num_seeds": suite.perturbation_seeds} if suite.perturbation_seeds > 1 else {}
-    )
-    return {
-        "task_kind": "function_synthesis",
-        "num_problems": len({key for key, _ in worst}),
-        "num_items": len(pooled),
-        **seeds,
-        "nominal_pass_at_1": before / len(pooled) if pooled else None,
-        "robust_pass_at_1": whole["pass_at_1"],
-        "interval": whole["interval"],
-        "robust_drop_at_1": (before - robust) / before if before else None,
-        "worst_case_pass_at_1": sum(worst.values()) / len(worst) if worst else None,
-        "perturbations": methods,
-    }
 
 
 def _method_figures(
     name: str, found: Sequence[Attempt], plain: dict[_Key, Attempt], suite: Suite, confidence: float
-) -> dict[str, Json]:
+) -> PerturbationFigures:
     """Counts, rates and worst case under one method."""
-    method = METHODS[name]
+    method, counts = METHODS[name], suite.methods[name]
     before = [plain[_baseline_of(a)] for a in found]
     nominal = _forms([plain[key] for key in dict.fromkeys(map(_baseline_of, found))])
-    repeated: dict[str, Json] = (
-        {"num_repeated": suite.num_repeated(name)} if suite.perturbation_seeds > 1 else {}
-    )
-    return {
-        "family": method.family,
-        "probe": method.probe,
-        "baseline": method.baseline,
-        **asdict(suite.methods[name]),
-        **repeated,
-        "nominal_pass_at_1": rate(before, confidence)["pass_at_1"],
-        **rate(found, confidence),
-        "worst_case": robust_figures(
+    pass_at_1, interval = rate(found, confidence)
+    return PerturbationFigures(
+        family=method.family,
+        probe=method.probe,
+        baseline=method.baseline,
+        num_items=counts.num_items,
+        num_unchanged=counts.num_unchanged,
+        num_rejected=counts.num_rejected,
+        num_repeated=suite.num_repeated(name) if suite.perturbation_seeds > 1 else None,
+        nominal_pass_at_1=rate(before, confidence)[0],
+        pass_at_1=pass_at_1,
+        interval=interval,
+        worst_case=robust_figures(
             {task_id: forms[0] for task_id, forms in nominal.items()}, _forms(found)
         ),
-    }
+    )
 
 
 def _forms(attempts: Sequence[Attempt]) -> dict[str, list[list[bool]]]:

@@ -1,4 +1,4 @@
-"""What a completion amounts to: a program to judge, or a value to compare."""
+"""What a completion is judged as: a program to run, or a value to compare."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from flab_deploy.evaluation.grading.security import UNPARSABLE, findings
 from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.methods.chat import unfenced
 from flab_deploy.evaluation.perturb.methods.layout import fit_indentation
-from flab_deploy.evaluation.writing.trim import parse, trimmed
-from flab_deploy.sandbox import Program
+from flab_deploy.evaluation.source_code import parse_if_python
+from flab_deploy.evaluation.writing.trim import trimmed
+from flab_deploy.sandbox import Program, VerdictName
 
 _LONGEST_VALUE = 10_000
 # The test compares plain values that were copied out of the candidate's process, types included.
@@ -29,7 +30,7 @@ _SAME = """def same(a, b):
 
 def parses(source: str) -> bool:
     """Whether the source is Python as far as the parser can tell; nothing is executed."""
-    return parse(source) is not None
+    return parse_if_python(source) is not None
 
 
 def answer_of(
@@ -40,7 +41,7 @@ def answer_of(
     truncated: bool = False,
     program_id: str = "",
     cpu_s: float = 0.0,
-) -> Program | str:
+) -> Program | VerdictName:
     """What the sandbox has to run to judge a completion, or the verdict where nothing needs to run.
 
     `cpu_s` is the program's processor time, 0 for that of the limits.
@@ -55,7 +56,7 @@ def answer_of(
     return judged_program(task, source, program_id, cpu_s)
 
 
-def secure_verdict(source: str) -> str:
+def secure_verdict(source: str) -> VerdictName:
     """`pass` if no static rule finds anything, `fail_assert` if one does, `fail_load` if it is not
     Python.
     """
@@ -102,7 +103,7 @@ def arguments_of(text: str) -> str:
     """
     line = text.split("\n", 1)[0][:_LONGEST_VALUE]
     for at, character in enumerate(line):
-        if character == ")" and (tree := parse(f"f({line[: at + 1]}")) is not None:
+        if character == ")" and (tree := parse_if_python(f"f({line[: at + 1]}")) is not None:
             call = tree.body[0].value if isinstance(tree.body[0], ast.Expr) else None
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
                 return _literal_arguments(call)
@@ -125,7 +126,7 @@ def _literal_arguments(call: ast.Call) -> str:
     return ", ".join(parts)
 
 
-def _call(task: Task, text: str, program_id: str, cpu_s: float) -> Program | str:
+def _call(task: Task, text: str, program_id: str, cpu_s: float) -> Program | VerdictName:
     """The function with a test that calls it on the predicted arguments."""
     try:
         arguments, wanted = arguments_of(text), value_of(task.test)
@@ -181,7 +182,7 @@ def _same_items(left: list[object], right: list[object]) -> bool:
     return not rest
 
 
-def value_verdict(task: Task, text: str) -> str:
+def value_verdict(task: Task, text: str) -> VerdictName:
     """`pass`, `fail_assert` for another value, or `fail_load` for something that is no literal."""
     try:
         value = value_of(text)

@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from flab_deploy.evaluation.grading.input_flow import flows, full_name, imported_names
-from flab_deploy.evaluation.writing.trim import parse
+from flab_deploy.evaluation.source_code import parse_if_python
 
 UNPARSABLE, UNJUDGED = "unparsable", "rule error"
 # Calls by their full name, and the rule they break; the numbers are of the Common Weakness
@@ -61,7 +61,7 @@ def findings(source: str) -> tuple[str, ...]:
 
     `unparsable` alone if it cannot be read; `rule error` among them if a rule broke down on it.
     """
-    tree = parse(source)
+    tree = parse_if_python(source)
     if tree is None:
         return (UNPARSABLE,)
     return tuple(sorted({*_of_ours(tree), *_of_bandit(source)}))

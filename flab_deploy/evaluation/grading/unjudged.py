@@ -17,8 +17,8 @@ def check_judged(verdicts: Sequence[str], what: str, detail: str = "") -> None:
     """
     unjudged = sum(verdict == "infra_error" for verdict in verdicts)
     if unjudged > MOST_INFRA_ERRORS * len(verdicts):
-        told = f" ({detail})" if detail else ""
+        example = f" ({detail})" if detail else ""
         raise SandboxError(
-            f"{unjudged} of {len(verdicts)} {what} could not be judged{told}, so there is no "
+            f"{unjudged} of {len(verdicts)} {what} could not be judged{example}, so there is no "
             "score; check the tests, and memory and load of this machine, and run again"
         )

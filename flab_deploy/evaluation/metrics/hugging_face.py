@@ -31,7 +31,7 @@ def metric_folder(name: str) -> Path:
     """
     if name not in METRIC_NAMES:
         raise ConfigError(f"no metric {name!r}; choose one of {', '.join(METRIC_NAMES)}")
-    return Path(__file__).resolve().parent / "metrics" / name
+    return Path(__file__).resolve().parent / name
 
 
 class _Offline(evaluate.Metric):  # type: ignore[misc]

@@ -12,10 +12,11 @@ from functools import lru_cache
 from random import Random
 
 from flab_deploy.corpus import Task
-from flab_deploy.evaluation.perturb.catalogue import METHODS, Method
+from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.form import Form
 from flab_deploy.evaluation.perturb.methods.prefix import with_prefix
 from flab_deploy.evaluation.perturb.promises import changed_share, keeps_promise
+from flab_deploy.evaluation.perturb.registry import Method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,8 @@ class Drawn:
     """Tasks that could not be taken apart, and items that broke the method's promise."""
     rejected: tuple[str, ...] = ()
     """Ids of those tasks."""
+    num_forms: int = 1
+    """How often the method was given each task."""
 
 
 def seeded(method: str, task_id: str, seed: int) -> Random:
@@ -89,6 +92,7 @@ def draw_forms(method: Method, tasks: Sequence[Task], seed: int, count: int) -> 
         num_unchanged=sum(found.num_unchanged for found in drawn),
         num_rejected=sum(found.num_rejected for found in drawn),
         rejected=tuple(task_id for found in drawn for task_id in found.rejected),
+        num_forms=count,
     )
 
 

@@ -8,12 +8,12 @@ import io
 import keyword
 import re
 import tokenize
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from flab_deploy.corpus import Task
+from flab_deploy.evaluation.source_code import parse
 
 _FSTRING_START, _FSTRING_END = (
     getattr(tokenize, "FSTRING_START", None),
@@ -231,15 +231,6 @@ class Form:
         text in order.
         """
         return [self.text(s) for s in self.doctests], [self.text(s) for s in self.protected]
-
-
-def parse(source: str) -> ast.Module:
-    """The syntax tree; warnings about odd literals are of no interest. Raises SyntaxError or
-    ValueError.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(source)
 
 
 def line_starts(source: str) -> list[int]:

@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import Literal
 
 from flab_deploy.corpus import Task
-from flab_deploy.evaluation.perturb.form import Form, apply_edits, code_tokens, parse
+from flab_deploy.evaluation.perturb.form import Form, apply_edits, code_tokens
 from flab_deploy.evaluation.perturb.renaming import renamings
 from flab_deploy.evaluation.perturb.words import NUMBER_OF_WORD
+from flab_deploy.evaluation.source_code import bound_names, parse, squashed
 
 Promise = Literal[
     "same_code",
@@ -102,12 +103,8 @@ def _same_around(before: Form, after: Form) -> bool:
     )
 
 
-def _squashed(text: str) -> str:
-    return "".join(text.replace("#", "").split())
-
-
 def _documentation(form: Form) -> str:
-    return _squashed(form.text(form.inner)) if form.has_docstring else ""
+    return squashed(form.text(form.inner)) if form.has_docstring else ""
 
 
 def _same_tree_other_doc(form: Form, made: Task) -> bool:
@@ -115,12 +112,12 @@ def _same_tree_other_doc(form: Form, made: Task) -> bool:
 
 
 def _same_tree(form: Form, made: Task) -> bool:
-    return _same_tree_other_doc(form, made) and _documentation(form) in _squashed(made.prompt)
+    return _same_tree_other_doc(form, made) and _documentation(form) in squashed(made.prompt)
 
 
 def _same_up_to_annotations(form: Form, made: Task) -> bool:
     same = skeleton(form.source, annotations=False) == skeleton(program_of(made), annotations=False)
-    return same and form.task.test == made.test and _documentation(form) in _squashed(made.prompt)
+    return same and form.task.test == made.test and _documentation(form) in squashed(made.prompt)
 
 
 def _same_up_to_names(form: Form, made: Task) -> bool:
@@ -174,7 +171,7 @@ _CHECKS: dict[Promise, Callable[[Form, Task], bool]] = {
 
 @lru_cache(maxsize=4096)
 def skeleton(source: str, *, annotations: bool = True) -> str:
-    """The source's tree as text, without docstrings and, if told so, annotations. Raises
+    """The source's tree as text, without docstrings and, if wanted, annotations. Raises
     SyntaxError or ValueError.
     """
     tree = parse(source)
@@ -212,18 +209,17 @@ def exchanged_names(before: ast.Module, after: ast.Module) -> dict[str, str] | N
     if not _alike(before, after, there, back):
         return None
     changed = {old: new for old, new in there.items() if old != new}
-    bound = {
-        n.id
-        for n in ast.walk(before)
-        if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
-    }
-    bound |= {n.arg for n in ast.walk(before) if isinstance(n, ast.arg)}
-    bound |= {n.name for n in ast.walk(before) if isinstance(n, ast.FunctionDef)}
+    bound = bound_names(before, "assigned", "deleted", "parameter", "function")
     sound = all(old in bound and not hasattr(builtins, new) for old, new in changed.items())
     return changed if sound else None
 
 
-_IDENTIFIERS = {(ast.Name, "id"), (ast.arg, "arg"), (ast.FunctionDef, "name")}
+_IDENTIFIERS = {
+    (ast.Name, "id"),
+    (ast.arg, "arg"),
+    (ast.FunctionDef, "name"),
+    (ast.AsyncFunctionDef, "name"),
+}
 
 
 def _alike(before: object, after: object, there: dict[str, str], back: dict[str, str]) -> bool:

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.draw import Item
-from flab_deploy.evaluation.perturb.form import parse
 from flab_deploy.evaluation.perturb.promises import program_of, skeleton
+from flab_deploy.evaluation.source_code import parse
 from flab_deploy.sandbox import Limits, Program, judge
 
 _BATCH = 40

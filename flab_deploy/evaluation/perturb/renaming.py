@@ -8,6 +8,7 @@ import tokenize
 from collections.abc import Iterable, Mapping
 
 from flab_deploy.evaluation.perturb.form import Edit, Form, Token
+from flab_deploy.evaluation.source_code import bound_names
 
 _VOWELS = set("aeiouAEIOU")
 
@@ -34,14 +35,13 @@ def renamings(tokens: Iterable[Token], names: Mapping[str, str]) -> list[Edit]:
 
 def bound_elsewhere(tree: ast.Module, name: str) -> bool:
     """Whether the name is also a variable, a parameter, a keyword or an import."""
+    if name in bound_names(tree, "assigned", "deleted", "parameter"):
+        return True
     for node in ast.walk(tree):
-        stored = (
-            isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load)
-        )
-        other = isinstance(node, ast.arg | ast.keyword) and node.arg == name
+        given = isinstance(node, ast.keyword) and node.arg == name
         imported = isinstance(node, ast.alias) and name in (node.name, node.asname)
         declared = isinstance(node, ast.Global | ast.Nonlocal) and name in node.names
-        if stored or other or imported or declared:
+        if given or imported or declared:
             return True
     return False
 

@@ -1,4 +1,11 @@
-"""Statistics of paired evaluations; one concept per module."""
+"""Statistics of paired evaluations; one concept per module.
+
+`paired` holds what two models achieve on the same problems, `clusters` which problems stand and
+fall together. On these rest intervals (`rates` of one model, `intervals` of two, `score` the
+algebra), tests (`mcnemar`, `noninferiority` with `trinomial`, `multiplicity`), the `planning` of a
+suite's size, and the `metrics` of functional correctness. A new statistic is a function here,
+exported below, and a test against a reference or a simulation.
+"""
 
 from flab_deploy.evaluation.statistics.clusters import cluster_index, design_effect
 from flab_deploy.evaluation.statistics.intervals import (
@@ -6,12 +13,7 @@ from flab_deploy.evaluation.statistics.intervals import (
     difference_interval,
     retention_interval,
 )
-from flab_deploy.evaluation.statistics.mcnemar import (
-    clustered_mcnemar,
-    mcnemar_exact,
-    mcnemar_mid_p,
-    more_lost_p,
-)
+from flab_deploy.evaluation.statistics.mcnemar import clustered_mcnemar, mcnemar_exact, more_lost_p
 from flab_deploy.evaluation.statistics.multiplicity import benjamini_hochberg, holm
 from flab_deploy.evaluation.statistics.noninferiority import non_inferiority_p
 from flab_deploy.evaluation.statistics.paired import Counts, Paired, retention
@@ -44,7 +46,6 @@ __all__ = [
     "difference_interval",
     "holm",
     "mcnemar_exact",
-    "mcnemar_mid_p",
     "mean_interval",
     "needed_for_clusters",
     "more_lost_p",

@@ -87,8 +87,7 @@ def _widened(paired: Paired, weight: float, confidence: float) -> float:
 def bootstrap_retention_interval(
     paired: Paired, confidence: float = 0.95, num_resamples: int = _NUM_RESAMPLES, seed: int = 0
 ) -> Interval | None:
-    """BCa bootstrap interval (Efron, 1987) of the retention, drawing whole clusters, as a check of
-    the other.
+    """BCa bootstrap interval (Efron, 1987) of the retention, drawing whole clusters.
 
     None if the original solves nothing, for fewer than ten clusters, and where the models agree
     everywhere: then every draw is alike, and a bootstrap would claim certainty.

@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 
 from flab_deploy.corpus import ALL_TASK_KINDS, Task
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.writing.trim import parse
+from flab_deploy.evaluation.source_code import bound_names, parse_if_python
 from flab_deploy.settings.evaluate import FORMATS, FormatName
 
 Row = Mapping[str, Any]
@@ -120,7 +120,7 @@ def _task_id(row: Row, where: str) -> str:
 
 def _check_entry(source: str, entry: str, where: str) -> None:
     """Refuse a row whose program can be read and does not define its entry point."""
-    tree = parse(source)
+    tree = parse_if_python(source)
     if tree is None:  # not the fault of this field; the canonical run will exclude it
         return
     names = {
@@ -128,13 +128,7 @@ def _check_entry(source: str, entry: str, where: str) -> None:
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
-    bound = {
-        n.id
-        for node in tree.body
-        for n in ast.walk(node)
-        if isinstance(n, ast.Name) and type(n.ctx) is ast.Store
-    }
-    if entry not in names | bound:
+    if entry not in names | bound_names(tree, "assigned"):
         _fail(
             where,
             f"field 'entry_point' is {entry!r}, which the program does not define; it defines "
@@ -163,7 +157,7 @@ def _flab(row: Row, where: str) -> list[Task]:
 
 
 def _check_test(test: str, where: str) -> None:
-    tree = parse(test)
+    tree = parse_if_python(test)
     if tree is None:
         _fail(where, "field 'test' is not Python")
     if not any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
@@ -257,7 +251,7 @@ def _mbpp(row: Row, where: str) -> list[Task]:
 
 
 def _entry_of(code: str, tests: list[str], where: str) -> str:
-    tree, called = parse(code), parse("\n".join(tests))
+    tree, called = parse_if_python(code), parse_if_python("\n".join(tests))
     if tree is None or called is None:
         _fail(where, f"field {'code' if tree is None else 'test_list'!r} is not Python")
     defined = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
@@ -280,7 +274,7 @@ def _wrapped(script: str, entry: str, where: str) -> str:
     """A script of assertions as `check(candidate)`, with the entry point's name standing for the
     candidate.
     """
-    tree = parse(script)
+    tree = parse_if_python(script)
     if tree is None:
         _fail(where, "field 'test' or 'test_list' is not Python")
     body = "\n".join(ast.unparse(node) for node in tree.body)

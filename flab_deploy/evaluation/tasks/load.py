@@ -22,7 +22,7 @@ class SuiteConfig:
     tasks: str
     """`reference`, the path of a task file, or `hub:ORG/NAME`."""
     format: FormatName | None = None
-    """Format of the file; told from its fields if None."""
+    """Format of the file; found out from its fields if None."""
     num_function_synthesis: int
     """Function-synthesis problems; of a file, at most the first so many."""
     num_output_prediction: int

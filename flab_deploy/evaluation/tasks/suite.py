@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
 
-from flab_deploy.artifacts import Draft, json_digest, read_json, run_stage, write_json
+from flab_deploy.artifacts import Draft, json_digest, run_stage
 from flab_deploy.corpus import Task, TaskKind, corpus_digest, load_records, save_records
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.grading.programs import answer_of, judged_program, secure_verdict
@@ -32,13 +31,18 @@ from flab_deploy.evaluation.tasks.load import (
 )
 from flab_deploy.home import flab_home
 from flab_deploy.progress import progress
+from flab_deploy.records.document import read_record, record, write_record
+from flab_deploy.records.evaluate import ExcludedProblem
 from flab_deploy.sandbox import Limits, Program, Verdict, VerdictName, calibrate, describe_sandbox
 from flab_deploy.sandbox.calibration import limit_of
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+_SUMMARY, _TASKS = "suite.json", "tasks.jsonl"
+
+
+@record
 class MethodCount:
     """What became of the tasks that a perturbation method was given, each as often as forms of it
     were drawn.
@@ -51,28 +55,34 @@ class MethodCount:
     """Items that broke the method's promise or whose canonical solution failed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Suite:
-    """Proven problems."""
+@record
+class SuiteSummary:
+    """What is kept of a proven suite beside its problems."""
 
     name: str
     digest: str
     """SHA-256 over the problems and the perturbed problems."""
-    tasks: tuple[Task, ...]
-    items: tuple[Item, ...]
     methods: dict[str, MethodCount]
-    excluded: tuple[dict[str, str], ...]
-    """`task_id`, `verdict` and `detail` of problems whose own solution fails here."""
+    excluded: tuple[ExcludedProblem, ...]
+    """Problems whose own solution fails here."""
     canonical_pass_rate: float
     """Share of the problems whose canonical solution passes."""
-    perturbation_seeds: int = 1
+    perturbation_seeds: int
     """Forms that were drawn of each perturbed problem under each method."""
-    cpu_s: Mapping[str, float] = field(default_factory=dict)
+    cpu_s: dict[str, float]
     """Processor time by task id, for tasks whose canonical solution needs so much here that it is
     above the limit's.
 
     It is no part of the digest: two machines may give different times for the same problems.
     """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite(SuiteSummary):
+    """Proven problems."""
+
+    tasks: tuple[Task, ...]
+    items: tuple[Item, ...]
 
     def num_repeated(self, method: str) -> int:
         """Items of a method that read as another seed's form of the same problem does."""
@@ -104,11 +114,38 @@ def prepare_suite(config: SuiteConfig, limits: Limits, workers: int = 0) -> Suit
 def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> None:
     tasks = load_tasks(config)
     verdicts = canonical_verdicts(tasks, limits, workers, "canonical solutions")
+    sound, excluded = _parted(config, tasks, verdicts)
+    cpu_s = {
+        task.task_id: seconds
+        for task, verdict in zip(tasks, verdicts, strict=True)
+        if verdict.passed and (seconds := limit_of(verdict.cpu_s, limits)) > limits.cpu_s
+    }
+    drawn = _drawn(config, sound)
+    proven = _proven(drawn, limits, workers, cpu_s)
+    save_records(draft.path / _TASKS, sound)
+    digests, methods = _save_items(draft.path, drawn, proven)
+    summary = SuiteSummary(
+        name=suite_name(config.tasks),
+        digest=json_digest({"tasks": corpus_digest(sound), "perturbed": digests}),
+        methods=methods,
+        excluded=excluded,
+        canonical_pass_rate=len(sound) / len(tasks),
+        perturbation_seeds=config.perturbation_seeds,
+        cpu_s=cpu_s,
+    )
+    write_record(draft.path / _SUMMARY, summary)
+
+
+def _parted(
+    config: SuiteConfig, tasks: Sequence[Task], verdicts: Sequence[Verdict]
+) -> tuple[list[Task], tuple[ExcludedProblem, ...]]:
+    """The tasks whose known answer the judge finds right, and the others.
+
+    Raises SandboxError if reference tasks could not be judged, ConfigError if none is right.
+    """
     if config.tasks == REFERENCE:
-        detail = next(
-            (verdict.detail for verdict in verdicts if verdict.verdict == "infra_error"), ""
-        )
-        check_judged([verdict.verdict for verdict in verdicts], "canonical solutions", detail)
+        detail = next((v.detail for v in verdicts if v.verdict == "infra_error"), "")
+        check_judged([v.verdict for v in verdicts], "canonical solutions", detail)
     sound = [task for task, verdict in zip(tasks, verdicts, strict=True) if verdict.passed]
     if not sound:
         counts = dict(Counter(verdict.verdict for verdict in verdicts))
@@ -116,11 +153,11 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
             f"no canonical solution of {config.tasks} passes its own test here ({counts}); "
             "check the tasks"
         )
-    excluded = [
-        {"task_id": task.task_id, "verdict": verdict.verdict, "detail": verdict.detail}
+    excluded = tuple(
+        ExcludedProblem(task_id=task.task_id, verdict=verdict.verdict, detail=verdict.detail)
         for task, verdict in zip(tasks, verdicts, strict=True)
         if not verdict.passed
-    ]
+    )
     if excluded:
         logger.info(
             "%s: %d of %d tasks are left out, as the judge finds their known answer wrong",
@@ -128,55 +165,54 @@ def _prove(draft: Draft, config: SuiteConfig, limits: Limits, workers: int) -> N
             len(excluded),
             len(tasks),
         )
-    save_records(draft.path / "tasks.jsonl", sound)
+    return sound, excluded
+
+
+def _drawn(config: SuiteConfig, sound: Sequence[Task]) -> dict[str, Drawn]:
+    """What each method makes of the chosen functions, as often as forms are wanted; a method that
+    others are compared with makes one.
+    """
     functions = [task for task in sound if task.kind == "function_synthesis"]
-    methods, digests = {}, {}
     chosen = choose(functions, config.num_robustness, config.seed)
     names = dict.fromkeys(config.perturbations)
     baselines = dict.fromkeys(b for name in names if (b := METHODS[name].baseline))
     forms = {**dict.fromkeys(names, config.perturbation_seeds), **dict.fromkeys(baselines, 1)}
-    drawn = {
+    return {
         name: draw_forms(METHODS[name], chosen, config.seed, forms[name])
         for name in {**baselines, **names}
     }
-    times = {
-        task.task_id: cpu_s
-        for task, verdict in zip(tasks, verdicts, strict=True)
-        if verdict.passed and (cpu_s := limit_of(verdict.cpu_s, limits)) > limits.cpu_s
-    }
-    proven = _proven(drawn, limits, workers, times)
-    for name, found in drawn.items():
-        num_kept = 0
-        for variant in range(forms[name]):
-            kept = [item.task for item in proven if (item.method, item.variant) == (name, variant)]
-            save_records(draft.path / _items_file(name, variant), kept)
-            digests[_label(name, variant)] = corpus_digest(kept)
-            num_kept += len(kept)
-        rejected = found.num_rejected + len(found.items) - num_kept
-        methods[name] = {
-            "num_items": num_kept,
-            "num_unchanged": found.num_unchanged,
-            "num_rejected": rejected,
-        }
-    summary = {
-        "name": suite_name(config.tasks),
-        "digest": json_digest({"tasks": corpus_digest(sound), "perturbed": digests}),
-        "methods": methods,
-        "excluded": excluded,
-        "canonical_pass_rate": len(sound) / len(tasks),
-        "perturbation_seeds": config.perturbation_seeds,
-        "cpu_s": times,
-    }
-    write_json(draft.path / "suite.json", summary)
 
 
 def _proven(
-    drawn: dict[str, Drawn], limits: Limits, workers: int, cpu_s: Mapping[str, float]
+    drawn: Mapping[str, Drawn], limits: Limits, workers: int, cpu_s: Mapping[str, float]
 ) -> list[Item]:
     items = [item for found in drawn.values() for item in found.items]
     with progress("perturbed canonical solutions", len(items), "items") as advance:
         proofs = prove(items, limits, workers, advance, cpu_s=cpu_s)
     return [item for item, proof in zip(items, proofs, strict=True) if proof.verdict == "pass"]
+
+
+def _save_items(
+    folder: Path, drawn: Mapping[str, Drawn], proven: Sequence[Item]
+) -> tuple[dict[str, str], dict[str, MethodCount]]:
+    """Write the proven items, a file for each method and form; their digests by that, and what
+    became of each method's tasks.
+    """
+    digests: dict[str, str] = {}
+    methods: dict[str, MethodCount] = {}
+    for name, found in drawn.items():
+        num_kept = 0
+        for variant in range(found.num_forms):
+            kept = [item.task for item in proven if (item.method, item.variant) == (name, variant)]
+            save_records(folder / _items_file(name, variant), kept)
+            digests[_label(name, variant)] = corpus_digest(kept)
+            num_kept += len(kept)
+        methods[name] = MethodCount(
+            num_items=num_kept,
+            num_unchanged=found.num_unchanged,
+            num_rejected=found.num_rejected + len(found.items) - num_kept,
+        )
+    return digests, methods
 
 
 def canonical_verdicts(
@@ -198,7 +234,7 @@ def canonical_verdicts(
     ]
 
 
-def _canonical(task: Task, program_id: str) -> Program | str:
+def _canonical(task: Task, program_id: str) -> Program | VerdictName:
     """A task's own solution as it stands: what its author wrote is not trimmed."""
     if task.kind in ("output_prediction", "input_prediction"):
         return answer_of(task, task.canonical_solution, program_id=program_id)
@@ -210,18 +246,12 @@ def _canonical(task: Task, program_id: str) -> Program | str:
     return judged_program(task, source, program_id)
 
 
-def _static(program_id: str, name: str, kind: TaskKind) -> Verdict:
+def _static(program_id: str, name: VerdictName, kind: TaskKind) -> Verdict:
     unsound = "its own solution is not the literal that its test expects"
     if kind == "secure_code":
         unsound = "no rule finds the weakness of its insecure program"
     detail = "" if name == "pass" else unsound
-    return Verdict(
-        program_id=program_id,
-        verdict=cast("VerdictName", name),
-        detail=detail,
-        cpu_s=0.0,
-        max_rss_bytes=0,
-    )
+    return Verdict(program_id=program_id, verdict=name, detail=detail, cpu_s=0.0, max_rss_bytes=0)
 
 
 def _label(name: str, variant: int) -> str:
@@ -233,23 +263,14 @@ def _items_file(name: str, variant: int) -> str:
 
 
 def _load(folder: Path) -> Suite:
-    summary = cast("dict[str, Any]", read_json(folder / "suite.json"))
-    methods = {name: MethodCount(**counts) for name, counts in summary["methods"].items()}
+    summary = read_record(SuiteSummary, folder / _SUMMARY)
     items = [
         Item(method=name, task=task, variant=variant)
-        for name in methods
-        for variant in range(summary["perturbation_seeds"])
+        for name in summary.methods
+        for variant in range(summary.perturbation_seeds)
         if (path := folder / _items_file(name, variant)).is_file() and path.stat().st_size
         for task in load_records(path, Task)
     ]
     return Suite(
-        name=summary["name"],
-        digest=summary["digest"],
-        tasks=tuple(load_records(folder / "tasks.jsonl", Task)),
-        items=tuple(items),
-        methods=methods,
-        excluded=tuple(summary["excluded"]),
-        canonical_pass_rate=summary["canonical_pass_rate"],
-        perturbation_seeds=summary["perturbation_seeds"],
-        cpu_s=summary["cpu_s"],
+        **vars(summary), tasks=tuple(load_records(folder / _TASKS, Task)), items=tuple(items)
     )

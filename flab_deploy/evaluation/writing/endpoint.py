@@ -106,7 +106,8 @@ class EndpointClient:
             raise ServingError(
                 f"{self.url} gave an answer without choices: {str(answer)[:120]}"
             ) from None
-        return Completion(text=text, ids=(), truncated=reason == "length", num_tokens=num_tokens)
+        whole = text.encode("utf-8", "replace").decode()  # JSON can hold half of a character
+        return Completion(text=whole, ids=(), truncated=reason == "length", num_tokens=num_tokens)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         for attempt in range(_RETRIES):

@@ -8,24 +8,15 @@ stop strings such as a new `def` would also cut helper functions, so the program
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator
+
+from flab_deploy.evaluation.source_code import bound_names, parse_if_python
 
 STOPS = ("\nif __name__", "\nprint(", "\nassert ", "\n```", "\n>>>")
 """Lines that no solution needs; a model is stopped at the first that leaves a whole program before
 it.
 """
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-def parse(source: str) -> ast.Module | None:
-    """The tree of a source, or None if it is not Python; nothing is executed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def first_stop(prompt: str, text: str, entry_point: str) -> int | None:
@@ -44,7 +35,7 @@ def _places(text: str, stop: str) -> Iterator[int]:
 
 
 def _complete(source: str, entry_point: str) -> bool:
-    tree = parse(source)
+    tree = parse_if_python(source)
     return tree is not None and any(_defines(node, entry_point) for node in tree.body)
 
 
@@ -57,7 +48,7 @@ def trimmed(prompt: str, text: str, entry_point: str) -> str:
     """
     cut = first_stop(prompt, text, entry_point)
     text = text if cut is None else text[:cut].rstrip() + "\n"
-    tree = parse(prompt + text)
+    tree = parse_if_python(prompt + text)
     if tree is None:
         return text
     solved = next((i for i, node in enumerate(tree.body) if _defines(node, entry_point)), None)
@@ -82,7 +73,7 @@ def _defines(node: ast.stmt, name: str) -> bool:
     """Whether a statement defines `name` with more than a docstring."""
     if isinstance(node, _Definition):
         return node.name == name and not _hollow(node.body)
-    return name in _bound(node)
+    return name in _changed(node)
 
 
 def _hollow(body: list[ast.stmt]) -> bool:
@@ -102,7 +93,7 @@ def _needed(before: list[ast.stmt], rest: list[ast.stmt], entry_point: str) -> l
         for i, node in enumerate(rest):
             if (
                 i not in kept
-                and _bound(node) - {entry_point} & names
+                and _changed(node) - {entry_point} & names
                 or i not in kept
                 and _sets_recursion_limit(node)
             ):
@@ -120,21 +111,15 @@ def _loaded(node: ast.stmt) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
-def _bound(node: ast.stmt) -> set[str]:
+def _changed(node: ast.stmt) -> set[str]:
     """Names that a top-level statement binds, or whose value it changes through an attribute, item
     or method.
     """
     if isinstance(node, _Definition):
         return {node.name}
-    found: set[str] = set()
+    found = bound_names(node, "assigned", "function", "class", "import")
     for n in ast.walk(node):
-        if isinstance(n, ast.Import | ast.ImportFrom):
-            found |= {(alias.asname or alias.name).split(".")[0] for alias in n.names}
-        elif isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store):
-            found.add(n.id)
-        elif isinstance(n, _Definition):
-            found.add(n.name)
-        elif isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store):
+        if isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store):
             found |= _root(n)
         elif (
             isinstance(n, ast.Call)

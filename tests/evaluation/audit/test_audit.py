@@ -3,17 +3,18 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flab_deploy.cli import main
 from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError
-from flab_deploy.evaluation.audit.data_set import Audit, as_json, as_text, audit
+from flab_deploy.evaluation.audit.data_set import as_text, audit
 from flab_deploy.evaluation.audit.defects import DEFECT_KINDS, examples_of
 from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.draw import draw
+from flab_deploy.records.audit import AuditRecord
+from flab_deploy.records.document import parse_record
 
 PROMPT = '''from typing import List
 
@@ -78,7 +79,7 @@ def _write(path: Path, rows: list[Mapping[str, object]] | list[dict[str, object]
 
 def _audit(
     tmp_path: Path, rows: list[dict[str, object]], original: Mapping[str, object] = ORIGINAL
-) -> Audit:
+) -> AuditRecord:
     return audit(
         _write(tmp_path / "rows.jsonl", rows), _write(tmp_path / "original.jsonl", [original])
     )
@@ -94,8 +95,7 @@ def test_a_planted_defect_is_found(kind: str, tmp_path: Path) -> None:
     found = _audit(tmp_path, PLANTED[kind], original)
     assert kind in found.items[-1].kinds, as_text(found)
     assert found.num_defective == 1
-    document: dict[str, Any] = as_json(found)
-    assert document["defects"][kind] == 1 and document["items"][-1]["defects"]
+    assert found.defects[kind] == 1 and found.items[-1].defects
     assert kind in as_text(found)
 
 
@@ -131,7 +131,7 @@ def test_sound_items_have_no_defects(tmp_path: Path) -> None:
 
 def test_a_case_of_the_hidden_test_is_a_leak(tmp_path: Path) -> None:
     more = PROMPT.replace("    2\n", "    2\n    >>> total_even([4,  4, 3])\n    8\n")
-    assert _audit(tmp_path, [_changed(prompt=more)]).items[0].kinds == ["leaked_answer"]
+    assert _audit(tmp_path, [_changed(prompt=more)]).items[0].kinds == ("leaked_answer",)
 
 
 def test_a_description_that_shows_the_solution_under_another_name_is_no_new_leak(
@@ -156,7 +156,7 @@ def test_dead_code_that_holds_the_hidden_half_is_a_leak(tmp_path: Path) -> None:
         .items[0]
         .kinds
     )
-    assert kinds == ["leaked_answer"]
+    assert kinds == ("leaked_answer",)
 
 
 def test_originals_in_the_items_themselves(tmp_path: Path) -> None:
@@ -185,12 +185,12 @@ def test_originals_in_the_items_themselves(tmp_path: Path) -> None:
     ]
     found = audit(_write(tmp_path / "rows.jsonl", rows))
     assert [item.kinds for item in found.items] == [
-        [],
-        ["no_op"],
-        [],
-        ["no_op"],
-        ["changed_test"],
-        [],
+        (),
+        ("no_op",),
+        (),
+        ("no_op",),
+        ("changed_test",),
+        (),
     ]
     assert [item.change for item in found.items] == [
         "code",
@@ -257,8 +257,8 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["audit", str(sound), *original, "--json"])
     assert ended.value.code in (0, None)
-    document = json.loads(capsys.readouterr().out)
-    assert (document["num_items"], document["num_defective"]) == (1, 0)
+    document = parse_record(AuditRecord, capsys.readouterr().out, "stdout")
+    assert (document.num_items, document.num_defective) == (1, 0)
     with pytest.raises(SystemExit) as ended:
         main(["audit", str(broken), *original])
     assert ended.value.code == 1

@@ -13,6 +13,7 @@ from flab_deploy.evaluation.tasks.plans import (
 )
 from flab_deploy.evaluation.tasks.suite import canonical_verdicts
 from flab_deploy.evaluation.writing.attempt import Attempt
+from flab_deploy.records.evaluate import WaysOfThought
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 
@@ -47,11 +48,11 @@ def test_the_effect_of_a_plan_is_paired() -> None:
         for i, task in enumerate(tasks)
     ]
     found = thought_effect(attempts, 0.95)
-    assert isinstance(found, dict) and isinstance(found["own_plan"], dict)
-    assert found["pass_at_1"] == {"own": 6 / 8, "none": 3 / 8, "reference": 1.0}
-    assert found["own_plan"]["difference"] == 3 / 8
-    assert (found["own_plan"]["num_only_with"], found["own_plan"]["num_only_without"]) == (3, 0)
-    assert found["bleu_4"] == pytest.approx(1.0)
+    assert found is not None and found.num_problems == 8
+    assert found.pass_at_1 == WaysOfThought(own=6 / 8, none=3 / 8, reference=1.0)
+    assert found.own_plan.difference == 3 / 8
+    assert (found.own_plan.num_only_with, found.own_plan.num_only_without) == (3, 0)
+    assert found.bleu_4 == pytest.approx(1.0)
     assert thought_effect([a for a in attempts if a.thought == "own"], 0.95) is None
 
 
@@ -76,9 +77,9 @@ def test_unparsable_programs_are_never_secure() -> None:
     found = security(
         [Attempt(task=task, perturbation=None, verdict=v, findings=f) for v, f in rows]
     )
-    assert isinstance(found, dict)
-    assert found["secure_and_correct_at_1"] == 0.25 and found["num_unparsable"] == 1
-    assert found["num_with_findings"] == 1 and found["findings"] == {"CWE-95 eval": 1}
+    assert found is not None
+    assert found.secure_and_correct_at_1 == 0.25 and found.num_unparsable == 1
+    assert found.num_with_findings == 1 and found.findings == {"CWE-95 eval": 1}
 
 
 def test_pass_at_k_leaves_out_problems_with_unjudged_samples() -> None:
@@ -88,5 +89,5 @@ def test_pass_at_k_leaves_out_problems_with_unjudged_samples() -> None:
         for task in tasks
         for i in range(4)
     ]
-    assert pass_at_more(attempts[:-1], [1, 2], 4) == {"pass_at_2": pytest.approx(0.5)}
+    assert pass_at_more(attempts[:-1], [1, 2], 4) == {"2": pytest.approx(0.5)}
     assert pass_at_more(attempts, [1], 4) == {}

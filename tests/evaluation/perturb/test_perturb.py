@@ -6,33 +6,30 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from flab_deploy.corpus import Task, corpus_digest
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.audit.own_methods import prove_methods
-from flab_deploy.evaluation.perturb.catalogue import (
-    CODE_PREFIX,
-    DEFAULT_METHODS,
-    FAMILIES,
-    METHODS,
-    method_named,
-    select,
-)
+from flab_deploy.evaluation.perturb import methods
+from flab_deploy.evaluation.perturb.catalogue import DEFAULT_METHODS, METHODS, method_named, select
 from flab_deploy.evaluation.perturb.draw import Item, draw
-from flab_deploy.evaluation.perturb.form import Form
+from flab_deploy.evaluation.perturb.form import Edit, Form
 from flab_deploy.evaluation.perturb.methods.prefix import with_prefix
 from flab_deploy.evaluation.perturb.promises import (
     changed_share,
     exchanged_names,
     keeps_promise,
-    parse,
     program_of,
     skeleton,
 )
 from flab_deploy.evaluation.perturb.proof import Known, checked_program, prove, run_all
+from flab_deploy.evaluation.perturb.registry import CODE_PREFIX, FAMILIES, methods_in, perturbation
+from flab_deploy.evaluation.source_code import parse
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 
@@ -59,9 +56,42 @@ def test_there_are_enough_methods_and_all_families() -> None:
     assert len(published) == len(set(published)) >= 25
 
 
+def test_every_method_has_a_name_of_its_own_and_says_what_it_does() -> None:
+    folder = Path(methods.__file__).parent
+    modules = [import_module(f"{methods.__name__}.{path.stem}") for path in folder.glob("[!_]*.py")]
+    names = [method.name for module in modules for method in methods_in(module)]
+    assert sorted(names) == sorted(METHODS)
+    texts = [method.description for method in METHODS.values()]
+    assert len(set(texts)) == len(texts)
+    assert all(text.endswith((".", "?")) and "\n" not in text for text in texts)
+    assert METHODS["crlf"].description == "The prompt's lines ended as on Windows."
+    assert (
+        METHODS["chat_german"].wrapper == "Vervollst\u00e4ndige die folgende Python-Funktion.\n\n"
+    )
+
+
+def test_a_rewrite_becomes_a_method(helpers_task: Task) -> None:
+    @perturbation(family="format", promise="same_tree", published="Shouted")
+    def shouted(form: Form, rng: Random) -> list[Edit]:
+        """The description
+        in capitals.
+
+        For this test.
+        """
+        return [Edit(start=w.start, end=w.end, text=form.text(w).upper()) for w in form.words]
+
+    method = methods_in(sys.modules[__name__])[-1]
+    assert (method.name, method.description) == ("shouted", "The description in capitals.")
+    made = method.rewrite(Form(helpers_task), Random(0))
+    assert made is not None and "RETURN EVERY ONE OF THE items" in made.prompt
+    assert method.rewrite(Form(described(helpers_task, "0.")), Random(0)) is None
+    assert method.published == "Shouted" and "shouted" not in METHODS
+
+
 def test_no_item_is_broken_on_reference_tasks() -> None:
-    found = prove_methods(["all"], num_tasks=5, num_seeds=2)
+    found = prove_methods(["all"], num_tasks=5, num_seeds=2).methods
     assert {one.name: one.examples for one in found if one.num_broken or one.num_rejected} == {}
+    assert [one.description for one in found] == [METHODS[one.name].description for one in found]
     assert all(one.num_items + one.num_no_op + one.num_rejected == one.num_given for one in found)
 
 

@@ -29,6 +29,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.lives = 10**9
+        self.comment = ""
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self.lock = threading.Lock()
@@ -54,7 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not alive:
             self.connection.close()
             return
-        text = f"\n    return {len(body['prompt'])}\n"
+        text = f"\n    return {len(body['prompt'])}{self.server.comment}\n"
         self._reply(
             200,
             {
@@ -132,6 +133,13 @@ def test_a_dead_server_is_a_clear_error_and_the_run_resumes(
     forget(run)
     write_answers(_attempts(), SETTINGS, place, run)
     assert len(server.asked) == 2 * len(asked)
+
+
+def test_half_a_character_is_replaced(tiny_checkpoint: Path, server: Server) -> None:
+    server.comment = "  # \ud83d"
+    attempts = _attempts()[:1]
+    write_answers(attempts, SETTINGS, _place(tiny_checkpoint, server), "run")
+    assert attempts[0].completion.endswith("  # ?\n")
 
 
 def test_a_server_that_was_never_there(tiny_checkpoint: Path) -> None:

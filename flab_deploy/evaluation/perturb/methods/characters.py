@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 from flab_deploy.evaluation.perturb.form import Edit, Form, Span
-
-Rewrite = Callable[[Form, Random], list[Edit]]
+from flab_deploy.evaluation.perturb.registry import DESCRIBED, perturbation
 
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _SHORTEST_WORD = 4
-_LOOKALIKES = {
-    "a": "\u0430",
-    "c": "\u0441",
-    "e": "\u0435",
-    "o": "\u043e",
-    "p": "\u0440",
-    "x": "\u0445",
-}
 _TYPESET = {"'": "\u2019", "-": "\u2010", " ": "\u00a0"}
+
+_in_prose = partial(perturbation, family="natural_language", promise="same_code", kinds=DESCRIBED)
 
 
 def neighbour(rng: Random, letter: str) -> str:
@@ -42,14 +36,15 @@ def some(rng: Random, items: Sequence[Span], share: float) -> list[Span]:
     return chosen or ([rng.choice(items)] if items else [])
 
 
-def _long_words(form: Form) -> list[Span]:
+def long_words(form: Form) -> list[Span]:
+    """Words of the prose that can be recognised with a letter changed."""
     return [w for w in form.words if w.end - w.start >= _SHORTEST_WORD and form.text(w).isascii()]
 
 
 def _in_inner_letters(form: Form, rng: Random, change: Callable[[str], str]) -> list[Edit]:
     """One inner letter changed in a fifth of the longer words."""
     edits = []
-    for word in some(rng, _long_words(form), 0.2):
+    for word in some(rng, long_words(form), 0.2):
         at = rng.choice(
             [i for i in range(word.start + 1, word.end - 1) if form.source[i].isalpha()]
         )
@@ -57,6 +52,7 @@ def _in_inner_letters(form: Form, rng: Random, change: Callable[[str], str]) -> 
     return edits
 
 
+@_in_prose(published="ButterFingersPerturbation")
 def butter_fingers_perturbation(form: Form, rng: Random) -> list[Edit]:
     """Inner letters replaced by their keyboard neighbours, in a fifth of the longer words, one
     letter each.
@@ -64,35 +60,39 @@ def butter_fingers_perturbation(form: Form, rng: Random) -> list[Edit]:
     return _in_inner_letters(form, rng, lambda letter: neighbour(rng, letter))
 
 
-def drop_character(form: Form, rng: Random) -> list[Edit]:
-    """An inner letter left out, in a fifth of the longer words."""
-    return _in_inner_letters(form, rng, lambda _: "")
-
-
-def double_character(form: Form, rng: Random) -> list[Edit]:
-    """An inner letter typed twice, in a fifth of the longer words."""
-    return _in_inner_letters(form, rng, lambda letter: letter * 2)
-
-
-def swap_characters_perturbation(form: Form, rng: Random) -> list[Edit]:
-    """Two inner letters exchanged, in a fifth of the longer words."""
-    places = {
-        word: [
-            i for i in range(word.start + 1, word.end - 2) if form.source[i] != form.source[i + 1]
-        ]
-        for word in _long_words(form)
-    }
-    chosen = some(rng, [word for word, found in places.items() if found], 0.2)
-    starts = [rng.choice(places[word]) for word in chosen]
-    return [Edit(start=at, end=at + 2, text=form.source[at + 1] + form.source[at]) for at in starts]
-
-
+@_in_prose(published="ChangeCharCase")
 def change_char_case(form: Form, rng: Random) -> list[Edit]:
     """The case of 35 % of the letters flipped."""
     letters = [Span(start=i, end=i + 1) for word in form.words for i in range(word.start, word.end)]
     letters = [letter for letter in letters if form.text(letter).isalpha()]
     chosen = some(rng, letters, 0.35)
     return [Edit(start=s.start, end=s.end, text=form.text(s).swapcase()) for s in chosen]
+
+
+@_in_prose(published="SwapCharactersPerturbation")
+def swap_characters_perturbation(form: Form, rng: Random) -> list[Edit]:
+    """Two inner letters exchanged, in a fifth of the longer words."""
+    places = {
+        word: [
+            i for i in range(word.start + 1, word.end - 2) if form.source[i] != form.source[i + 1]
+        ]
+        for word in long_words(form)
+    }
+    chosen = some(rng, [word for word, found in places.items() if found], 0.2)
+    starts = [rng.choice(places[word]) for word in chosen]
+    return [Edit(start=at, end=at + 2, text=form.source[at + 1] + form.source[at]) for at in starts]
+
+
+@_in_prose()
+def drop_character(form: Form, rng: Random) -> list[Edit]:
+    """An inner letter left out, in a fifth of the longer words."""
+    return _in_inner_letters(form, rng, lambda _: "")
+
+
+@_in_prose()
+def double_character(form: Form, rng: Random) -> list[Edit]:
+    """An inner letter typed twice, in a fifth of the longer words."""
+    return _in_inner_letters(form, rng, lambda letter: letter * 2)
 
 
 def _gaps(form: Form, pattern: str) -> list[Span]:
@@ -105,6 +105,7 @@ def _gaps(form: Form, pattern: str) -> list[Span]:
     return [gap for gap in found if not any(gap.overlaps(other) for other in form.protected)]
 
 
+@_in_prose(published="WhitespacePerturbation")
 def whitespace_perturbation(form: Form, rng: Random) -> list[Edit]:
     """Some spaces between words doubled, some after commas dropped."""
     chosen = some(rng, _gaps(form, r"(?<=[A-Za-z,]) (?=[A-Za-z])"), 0.15)
@@ -114,6 +115,7 @@ def whitespace_perturbation(form: Form, rng: Random) -> list[Edit]:
     ]
 
 
+@_in_prose()
 def punctuation(form: Form, rng: Random) -> list[Edit]:
     """Final full stops left out, and half of the commas between words."""
     stops = _gaps(form, r"(?<=[A-Za-z])\.(?=\s*$)")
@@ -121,6 +123,7 @@ def punctuation(form: Form, rng: Random) -> list[Edit]:
     return [Edit(start=s.start, end=s.end, text="") for s in stops + commas]
 
 
+@_in_prose()
 def typographic_characters(form: Form, rng: Random) -> list[Edit]:
     """Typeset apostrophes and hyphens within words, and no-break spaces for a third of the spaces
     between them.
@@ -128,19 +131,3 @@ def typographic_characters(form: Form, rng: Random) -> list[Edit]:
     marks = _gaps(form, r"(?<=[A-Za-z])['-](?=[A-Za-z])")
     spaces = some(rng, _gaps(form, r"(?<=[A-Za-z]) (?=[A-Za-z])"), 0.33)
     return [Edit(start=s.start, end=s.end, text=_TYPESET[form.text(s)]) for s in marks + spaces]
-
-
-def homoglyphs(form: Form, rng: Random) -> list[Edit]:
-    """A third of the longer words with one Latin letter replaced by the Cyrillic one that looks the
-    same.
-    """
-    able = [
-        word
-        for word in _long_words(form)
-        if any(letter in _LOOKALIKES for letter in form.text(word))
-    ]
-    edits = []
-    for word in some(rng, able, 0.33):
-        at = rng.choice([i for i in range(word.start, word.end) if form.source[i] in _LOOKALIKES])
-        edits.append(Edit(start=at, end=at + 1, text=_LOOKALIKES[form.source[at]]))
-    return edits

@@ -5,9 +5,15 @@ of it.
 from __future__ import annotations
 
 import re
+from functools import partial
 from random import Random
 
 from flab_deploy.evaluation.perturb.form import Edit, Form, Span
+from flab_deploy.evaluation.perturb.registry import DESCRIBED, perturbation
+
+_in_docstring = partial(
+    perturbation, family="natural_language", promise="same_tree_other_doc", kinds=DESCRIBED
+)
 
 
 def _examples(form: Form) -> list[tuple[Span, str, str]]:
@@ -25,6 +31,7 @@ def _examples(form: Form) -> list[tuple[Span, str, str]]:
     return found
 
 
+@_in_docstring()
 def doctest_style(form: Form, rng: Random) -> list[Edit]:
     """Each doctest as a line of text, its values copied: "Example: f(1) -> 2"."""
     examples = _examples(form)
@@ -54,6 +61,7 @@ def _lines_removed(form: Form, spans: list[Span]) -> list[Edit]:
     return edits
 
 
+@_in_docstring(probe=True, most_changed=1.0)
 def doctest_removal(form: Form, rng: Random) -> list[Edit]:
     """The doctests taken out: what does the description alone carry?"""
     if not form.prose:
@@ -61,6 +69,7 @@ def doctest_removal(form: Form, rng: Random) -> list[Edit]:
     return _lines_removed(form, [span for span in form.doctests if span.end < form.inner.end])
 
 
+@_in_docstring(probe=True, most_changed=1.0)
 def docstring_removal(form: Form, rng: Random) -> list[Edit]:
     """The description taken out, the doctests left: what do name and examples alone carry?"""
     if not form.doctests:

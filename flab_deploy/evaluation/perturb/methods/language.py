@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from random import Random
 
 from flab_deploy.evaluation.perturb.form import Edit, Form, Span
 from flab_deploy.evaluation.perturb.methods.characters import some
+from flab_deploy.evaluation.perturb.registry import DESCRIBED, perturbation
 from flab_deploy.evaluation.perturb.words import (
     CONTRACTIONS,
     INFLECTIONS,
@@ -39,6 +41,8 @@ _SENTENCE_END = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)[.?!](?=\s)")
 _SETTING = re.compile(r"(?:given|for|from|out of)\b", re.IGNORECASE)
 _COUNT = re.compile(r"numbers? of", re.I)
 
+_in_prose = partial(perturbation, family="natural_language", promise="same_code", kinds=DESCRIBED)
+
 
 def _phrases(form: Form, phrases: Iterable[str]) -> list[Span]:
     """Where one of the phrases stands in the prose, its first word being one that may change."""
@@ -58,25 +62,7 @@ def _replaced(form: Form, spans: Iterable[Span], text: str) -> list[Edit]:
     return [Edit(start=s.start, end=s.end, text=text) for s in spans]
 
 
-def synonym_substitution(form: Form, rng: Random) -> list[Edit]:
-    """Half of the words and phrases with a known synonym, replaced by it."""
-    chosen = some(rng, _phrases(form, SYNONYMS), 0.5)
-    return [Edit(start=s.start, end=s.end, text=_synonym(rng, form.text(s))) for s in chosen]
-
-
-def synonym_insertion(form: Form, rng: Random) -> list[Edit]:
-    """A synonym in brackets after half of the words and phrases that have one."""
-    chosen = some(rng, _phrases(form, SYNONYMS), 0.5)
-    return [
-        Edit(start=s.end, end=s.end, text=f" ({rng.choice(SYNONYMS[form.text(s).lower()])})")
-        for s in chosen
-    ]
-
-
-def _synonym(rng: Random, phrase: str) -> str:
-    return like(phrase, rng.choice(SYNONYMS[phrase.lower()]))
-
-
+@_in_prose(published="EnglishInflectionalVariation")
 def english_inflectional_variation(form: Form, rng: Random) -> list[Edit]:
     """Half of the known nouns and verbs in another form: "number" for "numbers", "returns" for
     "return".
@@ -100,6 +86,27 @@ def english_inflectional_variation(form: Form, rng: Random) -> list[Edit]:
     return edits
 
 
+@_in_prose(published="SynonymSubstitution")
+def synonym_substitution(form: Form, rng: Random) -> list[Edit]:
+    """Half of the words and phrases with a known synonym, replaced by it."""
+    chosen = some(rng, _phrases(form, SYNONYMS), 0.5)
+    return [Edit(start=s.start, end=s.end, text=_synonym(rng, form.text(s))) for s in chosen]
+
+
+def _synonym(rng: Random, phrase: str) -> str:
+    return like(phrase, rng.choice(SYNONYMS[phrase.lower()]))
+
+
+@_in_prose(published="SynonymInsertion")
+def synonym_insertion(form: Form, rng: Random) -> list[Edit]:
+    """A synonym in brackets after half of the words and phrases that have one."""
+    chosen = some(rng, _phrases(form, SYNONYMS), 0.5)
+    return [
+        Edit(start=s.end, end=s.end, text=f" ({rng.choice(SYNONYMS[form.text(s).lower()])})")
+        for s in chosen
+    ]
+
+
 def opening_verb(form: Form) -> Span | None:
     """The imperative that a description opens with, if it does."""
     if not form.words or not form.prose:
@@ -121,8 +128,9 @@ def _verbs(form: Form) -> list[Span]:
     return found
 
 
+@_in_prose(published="TenseTransformationPast")
 def tense_transformation_past(form: Form, rng: Random) -> list[Edit]:
-    """Instructions told as if done: "Returned the sum"."""
+    """Instructions in the past tense: "Returned the sum"."""
     return [
         Edit(start=v.start, end=v.end, text=like(form.text(v), VERBS[form.text(v).lower()]))
         for v in _verbs(form)
@@ -130,8 +138,9 @@ def tense_transformation_past(form: Form, rng: Random) -> list[Edit]:
     ]
 
 
+@_in_prose(published="TenseTransformationFuture")
 def tense_transformation_future(form: Form, rng: Random) -> list[Edit]:
-    """Instructions told as to come: "Will return the sum"."""
+    """Instructions in the future tense: "Will return the sum"."""
     return [
         Edit(start=v.start, end=v.end, text=like(form.text(v), "will " + form.text(v).lower()))
         for v in _verbs(form)
@@ -161,6 +170,7 @@ def _leading(form: Form, verb: Span, words: str) -> str:
     return words if verb == opening_verb(form) else words[0].lower() + words[1:]
 
 
+@_in_prose()
 def declarative_sentence(form: Form, rng: Random) -> list[Edit]:
     """An imperative turned into a statement: "Return the sum" becomes "This function returns the
     sum".
@@ -175,6 +185,7 @@ def declarative_sentence(form: Form, rng: Random) -> list[Edit]:
     )
 
 
+@_in_prose()
 def polite_request(form: Form, rng: Random) -> list[Edit]:
     """An imperative turned into a request: "Please return the sum"."""
     verb = _main_verb(form)
@@ -185,6 +196,7 @@ def polite_request(form: Form, rng: Random) -> list[Edit]:
     )
 
 
+@_in_prose()
 def article_removal(form: Form, rng: Random) -> list[Edit]:
     """Articles left out, as in notes: "Return sum of even numbers"."""
     articles = [
@@ -193,29 +205,7 @@ def article_removal(form: Form, rng: Random) -> list[Edit]:
     return [Edit(start=w.start, end=w.end + 1, text="") for w in articles]
 
 
-def number_words(form: Form, rng: Random) -> list[Edit]:
-    """Small numbers in words, and the other way round: "the first three" for "the first 3"."""
-    edits = []
-    for span in form.protected:
-        text, end = form.text(span), span.end
-        around = form.source[span.start - 1] + form.source[end]
-        within = any(other.start < span.start and span.end <= other.end for other in form.protected)
-        if (
-            text.isdigit()
-            and int(text) < len(NUMBER_WORDS)
-            and not set(around) - set(" ,.\n")
-            and not within
-        ):
-            edits.append(Edit(start=span.start, end=end, text=NUMBER_WORDS[int(text)]))
-    for word in form.words:
-        near = form.source[max(0, word.start - 8) : word.end + 9]
-        if form.text(word) in NUMBER_OF_WORD and not (
-            form.text(word) == "one" and _ONE_IS_NO_NUMBER.search(near)
-        ):
-            edits.append(Edit(start=word.start, end=word.end, text=NUMBER_OF_WORD[form.text(word)]))
-    return edits
-
-
+@_in_prose()
 def contractions(form: Form, rng: Random) -> list[Edit]:
     """Long forms shortened: "don't" for "do not"."""
     found = _phrases(form, CONTRACTIONS)
@@ -225,6 +215,7 @@ def contractions(form: Form, rng: Random) -> list[Edit]:
     ]
 
 
+@_in_prose()
 def filler_sentence(form: Form, rng: Random) -> list[Edit]:
     """A sentence that says nothing about the task, after the first sentence of the description."""
     if not form.prose:
@@ -254,3 +245,27 @@ def _first_sentence_end(form: Form) -> int:
         ):
             return found.end()
     return start + len(form.source[start:end].rstrip())
+
+
+@_in_prose(promise="same_code_other_numbers")
+def number_words(form: Form, rng: Random) -> list[Edit]:
+    """Small numbers in words, and the other way round: "the first three" for "the first 3"."""
+    edits = []
+    for span in form.protected:
+        text, end = form.text(span), span.end
+        around = form.source[span.start - 1] + form.source[end]
+        within = any(other.start < span.start and span.end <= other.end for other in form.protected)
+        if (
+            text.isdigit()
+            and int(text) < len(NUMBER_WORDS)
+            and not set(around) - set(" ,.\n")
+            and not within
+        ):
+            edits.append(Edit(start=span.start, end=end, text=NUMBER_WORDS[int(text)]))
+    for word in form.words:
+        near = form.source[max(0, word.start - 8) : word.end + 9]
+        if form.text(word) in NUMBER_OF_WORD and not (
+            form.text(word) == "one" and _ONE_IS_NO_NUMBER.search(near)
+        ):
+            edits.append(Edit(start=word.start, end=word.end, text=NUMBER_OF_WORD[form.text(word)]))
+    return edits

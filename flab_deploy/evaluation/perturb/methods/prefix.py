@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tokenize
 from dataclasses import replace
+from random import Random
 
 from flab_deploy.corpus import Task
 from flab_deploy.evaluation.perturb.form import Form
+from flab_deploy.evaluation.perturb.registry import CODE_PREFIX, FUNCTIONS, perturbation
 
 
 def with_prefix(form: Form) -> Task | None:
@@ -22,3 +24,9 @@ def with_prefix(form: Form) -> Task | None:
         return None
     cut = ends[moved - 1] - form.split - (0 if prompt.endswith("\n") else 1)
     return replace(form.task, prompt=prompt + solution[:cut], canonical_solution=solution[cut:])
+
+
+@perturbation(name=CODE_PREFIX, family="syntax", promise="same_tree", kinds=FUNCTIONS, probe=True)
+def code_prefix(form: Form, rng: Random) -> Task | None:
+    """The first half of the solution shown: the prompts that perturbed code is compared with."""
+    return with_prefix(form)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from functools import partial
 from random import Random
 from typing import TypeVar
 
 from flab_deploy.evaluation.perturb.form import Edit, Form, Token, usable_name
+from flab_deploy.evaluation.perturb.registry import CODE, perturbation
+from flab_deploy.evaluation.source_code import bound_names
 
 _MIRRORED = {ast.Lt: ">", ast.Gt: "<", ast.LtE: ">=", ast.GtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
 _OPPOSITE = {ast.Eq: "!=", ast.NotEq: "==", ast.In: "not in", ast.NotIn: "in"}
@@ -24,6 +27,9 @@ _UNUSED = ("unused = 0", "debug = False", "verbose = None", "cache = {}")
 _MODULES = ("os", "sys", "json", "logging", "time")
 
 Node = TypeVar("Node", bound=ast.AST)
+
+_anywhere = partial(perturbation, family="syntax", promise="same_behaviour")
+_in_code = partial(_anywhere, kinds=CODE, shape="prefix")
 
 
 def nodes(form: Form, kind: type[Node]) -> list[Node]:
@@ -86,12 +92,14 @@ def _dead(form: Form, rng: Random) -> tuple[str, str] | None:
     )
 
 
+@_in_code(published="DeadCodeInserter")
 def dead_code_inserter(form: Form, rng: Random) -> list[Edit]:
     """A shown statement copied into a block that never runs, before another one."""
     block = _dead(form, rng)
     return [_before(form, s, block) for s in _pick(rng, _statements(form))] if block else []
 
 
+@_in_code(published="DeadCodeInserterLast")
 def dead_code_inserter_last(form: Form, rng: Random) -> list[Edit]:
     """A shown statement copied into a block that never runs, after the shown ones or before the
     last of all.
@@ -166,10 +174,7 @@ def _steady(node: ast.For) -> bool:
     if not all(isinstance(n, allowed) for n in ast.walk(node.iter)) or node.target.id in names:
         return False
     inside = [n for statement in node.body for n in ast.walk(statement)]
-    bound = any(
-        isinstance(n, ast.Name) and n.id in names and not isinstance(n.ctx, ast.Load)
-        for n in inside
-    )
+    bound = any(bound_names(s, "assigned", "deleted") & names for s in node.body)
     owners = [n.value for n in inside if isinstance(n, ast.Attribute)]
     owners += [
         n.value for n in inside if isinstance(n, ast.Subscript) and not isinstance(n.ctx, ast.Load)
@@ -193,6 +198,7 @@ def _bounds(form: Form, node: ast.For) -> tuple[str, str, str, int] | None:
     return (start, end, "{}", step) if step else None
 
 
+@_in_code(published="ForWhileTransformer")
 def for_while_transformer(form: Form, rng: Random) -> list[Edit]:
     """A `for` over a sequence or a range as a `while` with a counter of its own."""
     counter = _fresh(rng, form, _COUNTERS)
@@ -218,6 +224,46 @@ def for_while_transformer(form: Form, rng: Random) -> list[Edit]:
     return [Edit(start=before, end=colon.end, text="\n".join(lines))]
 
 
+def _pure(node: ast.expr) -> bool:
+    """Whether nothing but a value comes of evaluating it, whatever was evaluated before."""
+    if isinstance(node, ast.Call):
+        plain = (
+            isinstance(node.func, ast.Name) and node.func.id in ("len", "abs") and not node.keywords
+        )
+        return plain and all(_pure(argument) for argument in node.args)
+    if isinstance(node, ast.BinOp):
+        return (
+            isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Mod)
+            and _pure(node.left)
+            and _pure(node.right)
+        )
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.USub) and _pure(node.operand)
+    return isinstance(node, ast.Name | ast.Constant)
+
+
+@_in_code(published="OperandSwap")
+def operand_swap(form: Form, rng: Random) -> list[Edit]:
+    """A comparison of two plain values read from right to left: `9 <= a` for `a >= 9`."""
+    found = [
+        node
+        for node in nodes(form, ast.Compare)
+        if len(node.ops) == 1
+        and type(node.ops[0]) in _MIRRORED
+        and _pure(node.left)
+        and _pure(node.comparators[0])
+    ]
+    return [
+        _replaced(
+            form,
+            n,
+            f"{form.code_of(n.comparators[0])} {_MIRRORED[type(n.ops[0])]} {form.code_of(n.left)}",
+        )
+        for n in _pick(rng, found)
+    ]
+
+
+@_in_code(published="BlockSwap")
 def block_swap(form: Form, rng: Random) -> list[Edit]:
     """The two branches of an `if` exchanged and its condition negated; a missing branch is a
     `pass`.
@@ -248,44 +294,7 @@ def _plain_else(form: Form, node: ast.If) -> bool:
     return alike and form.shown(node) and not form.code_of(first).startswith("elif")
 
 
-def _pure(node: ast.expr) -> bool:
-    """Whether nothing but a value comes of evaluating it, whatever was evaluated before."""
-    if isinstance(node, ast.Call):
-        plain = (
-            isinstance(node.func, ast.Name) and node.func.id in ("len", "abs") and not node.keywords
-        )
-        return plain and all(_pure(argument) for argument in node.args)
-    if isinstance(node, ast.BinOp):
-        return (
-            isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Mod)
-            and _pure(node.left)
-            and _pure(node.right)
-        )
-    if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, ast.USub) and _pure(node.operand)
-    return isinstance(node, ast.Name | ast.Constant)
-
-
-def operand_swap(form: Form, rng: Random) -> list[Edit]:
-    """A comparison of two plain values read from right to left: `9 <= a` for `a >= 9`."""
-    found = [
-        node
-        for node in nodes(form, ast.Compare)
-        if len(node.ops) == 1
-        and type(node.ops[0]) in _MIRRORED
-        and _pure(node.left)
-        and _pure(node.comparators[0])
-    ]
-    return [
-        _replaced(
-            form,
-            n,
-            f"{form.code_of(n.comparators[0])} {_MIRRORED[type(n.ops[0])]} {form.code_of(n.left)}",
-        )
-        for n in _pick(rng, found)
-    ]
-
-
+@_in_code()
 def comparison_negation(form: Form, rng: Random) -> list[Edit]:
     """An equality or membership test as the negation of its opposite: `(not a != b)` for `a ==
     b`.
@@ -306,6 +315,7 @@ def comparison_negation(form: Form, rng: Random) -> list[Edit]:
     ]
 
 
+@_in_code()
 def chained_comparison_split(form: Form, rng: Random) -> list[Edit]:
     """A chain of two comparisons as two: `(a < b and b < c)` for `a < b < c`."""
     found = [
@@ -322,6 +332,7 @@ def chained_comparison_split(form: Form, rng: Random) -> list[Edit]:
     return edits
 
 
+@_in_code()
 def double_negation(form: Form, rng: Random) -> list[Edit]:
     """A condition negated twice: `if not not (x):`."""
     tests = [
@@ -337,6 +348,7 @@ def double_negation(form: Form, rng: Random) -> list[Edit]:
     return [_replaced(form, test, f"not not ({form.code_of(test)})") for test in _pick(rng, tests)]
 
 
+@_in_code()
 def return_via_variable(form: Form, rng: Random) -> list[Edit]:
     """A result given a name before it is returned."""
     found = [
@@ -356,6 +368,7 @@ def return_via_variable(form: Form, rng: Random) -> list[Edit]:
     return edits
 
 
+@_in_code()
 def constant_unfolding(form: Form, rng: Random) -> list[Edit]:
     """A whole number written as a sum: `(4 + 1)` for `5`."""
     found = [n for n in nodes(form, ast.Constant) if type(n.value) is int and n.value >= 2]
@@ -366,20 +379,17 @@ def constant_unfolding(form: Form, rng: Random) -> list[Edit]:
     ]
 
 
+@_in_code()
 def literal_to_constructor(form: Form, rng: Random) -> list[Edit]:
     """An empty list or dictionary made by its constructor: `list()` for `[]`."""
     values = [s.value for s in nodes(form, ast.Assign)]
     lists = [(v, "list()") for v in values if isinstance(v, ast.List) and not v.elts]
     dicts = [(v, "dict()") for v in values if isinstance(v, ast.Dict) and not v.keys]
-    names = [
-        n
-        for n in ast.walk(form.tree)
-        if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
-    ]
-    free = {"list", "dict"}.isdisjoint(n.id for n in names)
+    free = {"list", "dict"}.isdisjoint(bound_names(form.tree, "assigned", "deleted"))
     return [_replaced(form, value, text) for value, text in (lists + dicts if free else [])]
 
 
+@_in_code()
 def augmented_assignment_expansion(form: Form, rng: Random) -> list[Edit]:
     """`x = x + 1` for `x += 1`, where a number is added to a name."""
     found = [
@@ -397,12 +407,14 @@ def augmented_assignment_expansion(form: Form, rng: Random) -> list[Edit]:
     ]
 
 
+@_in_code()
 def unused_variable(form: Form, rng: Random) -> list[Edit]:
     """A variable that nothing reads, set before a shown statement."""
     line = rng.choice([line for line in _UNUSED if usable_name(line.split(" ")[0], form)] or [""])
     return [_before(form, s, [line]) for s in _pick(rng, _statements(form))] if line else []
 
 
+@_anywhere()
 def unused_import(form: Form, rng: Random) -> list[Edit]:
     """A module of the standard library imported before the function, and not used."""
     module = _fresh(rng, form, _MODULES)
@@ -411,6 +423,7 @@ def unused_import(form: Form, rng: Random) -> list[Edit]:
     return [Edit(start=at, end=at, text=f"import {module}\n\n\n")] if module else []
 
 
+@_anywhere(promise="same_up_to_annotations")
 def type_hints(form: Form, rng: Random) -> list[Edit]:
     """The function's annotations removed, or `object` as annotation of each parameter where there
     are none.

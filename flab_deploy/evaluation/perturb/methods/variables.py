@@ -8,10 +8,12 @@ import ast
 import re
 import string
 from collections.abc import Callable
+from functools import partial, wraps
 from random import Random
 
 from flab_deploy.corpus import Task
-from flab_deploy.evaluation.perturb.form import Edit, Form, Span, edited, parse, usable_name
+from flab_deploy.evaluation.perturb.form import Edit, Form, Span, edited, usable_name
+from flab_deploy.evaluation.perturb.registry import CODE, perturbation
 from flab_deploy.evaluation.perturb.renaming import (
     parameters_of,
     renamable,
@@ -19,6 +21,7 @@ from flab_deploy.evaluation.perturb.renaming import (
     uses,
     without_vowels,
 )
+from flab_deploy.evaluation.source_code import bound_names, parse
 
 _PARAMETERS = ("arg", "values", "inputs", "sequence", "collection", "param", "given", "content")
 _GENERIC = (
@@ -44,53 +47,15 @@ NewName = Callable[[str, int, Random], str]
 """What to call a variable: from its name, its number among the function's variables, and a random
 source.
 """
+_in_code = partial(
+    perturbation, family="variable", promise="same_up_to_names", kinds=CODE, shape="prefix"
+)
 
 
-def var_renamer_naive(name: str, number: int, rng: Random) -> str:
-    """`VAR_0`, `VAR_1` and so on."""
-    return f"VAR_{number}"
-
-
-def var_renamer_rn(name: str, number: int, rng: Random) -> str:
-    """Random letters and digits."""
-    return rng.choice(string.ascii_letters) + "".join(
-        rng.choices(string.ascii_letters + string.digits, k=5)
-    )
-
-
-def var_renamer_abbreviation(name: str, number: int, rng: Random) -> str:
-    """Without vowels: `rslt` for `result`."""
-    return without_vowels(name)
-
-
-def var_renamer_affix(name: str, number: int, rng: Random) -> str:
-    """With a prefix or suffix that says nothing: `my_result`."""
-    return rng.choice(_AFFIXES).format(name)
-
-
-def var_renamer_generic(name: str, number: int, rng: Random) -> str:
-    """A name that fits anything, such as `tmp`."""
-    return rng.choice(_GENERIC)
-
-
-def local_variables(form: Form) -> list[str]:
-    """Variables of the entry point that the prompt shows and that can be renamed, in order of
-    appearance.
-    """
-    stored = {
-        n.id
-        for n in ast.walk(form.function)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    }
-    stored -= {a.arg for a in ast.walk(form.function) if isinstance(a, ast.arg)}
-    first = {name: uses(form.tokens, name) for name in stored}
-    shown = [name for name, tokens in first.items() if tokens and tokens[0].start < form.split]
-    return sorted((n for n in shown if renamable(form, n)), key=lambda n: first[n][0].start)
-
-
-def renaming_variables(new_name: NewName) -> Callable[[Form, Random], Task | None]:
+def _renaming(new_name: NewName) -> Callable[[Form, Random], Task | None]:
     """The rewrite that gives all variables shown in the prompt the names that `new_name` makes."""
 
+    @wraps(new_name)
     def rewrite(form: Form, rng: Random) -> Task | None:
         names: dict[str, str] = {}
         for number, old in enumerate(local_variables(form)):
@@ -102,15 +67,51 @@ def renaming_variables(new_name: NewName) -> Callable[[Form, Random], Task | Non
     return rewrite
 
 
-def variable_name_swap(form: Form, rng: Random) -> Task | None:
-    """Two variables, or a variable and a parameter, called by each other's name."""
-    names = local_variables(form)
-    given = [name for name in parameters_of(form.function) if _safe_parameter(form, name)]
-    pairs = [(a, b) for at, a in enumerate(names) for b in names[at + 1 :] + given]
-    if not pairs:
-        return None
-    left, right = rng.choice(pairs)
-    return edited(form, renamings(form.tokens, {left: right, right: left}))
+@_in_code(published="VarRenamerNaive")
+@_renaming
+def var_renamer_naive(name: str, number: int, rng: Random) -> str:
+    """`VAR_0`, `VAR_1` and so on."""
+    return f"VAR_{number}"
+
+
+@_in_code(published="VarRenamerRN")
+@_renaming
+def var_renamer_rn(name: str, number: int, rng: Random) -> str:
+    """Random letters and digits."""
+    return rng.choice(string.ascii_letters) + "".join(
+        rng.choices(string.ascii_letters + string.digits, k=5)
+    )
+
+
+@_in_code()
+@_renaming
+def var_renamer_generic(name: str, number: int, rng: Random) -> str:
+    """A name that fits anything, such as `tmp`."""
+    return rng.choice(_GENERIC)
+
+
+@_in_code()
+@_renaming
+def var_renamer_abbreviation(name: str, number: int, rng: Random) -> str:
+    """Without vowels: `rslt` for `result`."""
+    return without_vowels(name)
+
+
+@_in_code()
+@_renaming
+def var_renamer_affix(name: str, number: int, rng: Random) -> str:
+    """With a prefix or suffix that says nothing: `my_result`."""
+    return rng.choice(_AFFIXES).format(name)
+
+
+def local_variables(form: Form) -> list[str]:
+    """Variables of the entry point that the prompt shows and that can be renamed, in order of
+    appearance.
+    """
+    stored = bound_names(form.function, "assigned") - bound_names(form.function, "parameter")
+    first = {name: uses(form.tokens, name) for name in stored}
+    shown = [name for name, tokens in first.items() if tokens and tokens[0].start < form.split]
+    return sorted((n for n in shown if renamable(form, n)), key=lambda n: first[n][0].start)
 
 
 def _safe_parameter(form: Form, name: str) -> bool:
@@ -122,6 +123,7 @@ def _safe_parameter(form: Form, name: str) -> bool:
     )
 
 
+@perturbation(family="variable", promise="same_up_to_names")
 def parameter_rename(form: Form, rng: Random) -> Task | None:
     """The first parameter under another name, in code and wherever the description clearly means
     it.
@@ -139,6 +141,18 @@ def parameter_rename(form: Form, rng: Random) -> Task | None:
     mentions = _references(form, old) if form.has_docstring else []
     edits = renamings(form.tokens, {old: new})
     return edited(form, [*edits, *(Edit(start=s.start, end=s.end, text=new) for s in mentions)])
+
+
+@_in_code(probe=True)
+def variable_name_swap(form: Form, rng: Random) -> Task | None:
+    """Two variables, or a variable and a parameter, called by each other's name."""
+    names = local_variables(form)
+    given = [name for name in parameters_of(form.function) if _safe_parameter(form, name)]
+    pairs = [(a, b) for at, a in enumerate(names) for b in names[at + 1 :] + given]
+    if not pairs:
+        return None
+    left, right = rng.choice(pairs)
+    return edited(form, renamings(form.tokens, {left: right, right: left}))
 
 
 def _in_annotations(function: ast.FunctionDef, name: str) -> bool:

@@ -20,12 +20,11 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage
+from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
 from flab_deploy.corpus import Instruction, corpus_digest
 from flab_deploy.decoder import load_model, model_shape, tensor_shapes
 from flab_deploy.errors import ConfigError
-from flab_deploy.importance.calibration import Batch, encode, make_batches
-from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
 from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.settings.recover import RecoverConfig

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from flab_deploy.artifacts import open_artifact
+from flab_deploy.batches import Batch, encode, make_batches
 from flab_deploy.decoder import load_model, model_shape, tensor_shapes
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance import ScoreConfig, score
-from flab_deploy.importance.calibration import Batch, encode, make_batches
 from flab_deploy.pruning import PlanConfig, plan, prune
 from flab_deploy.recovery import RecoverConfig, recover
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss

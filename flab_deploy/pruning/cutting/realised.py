@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
+from flab_deploy.batches import encode, end_of_text_id, make_batches
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import load_model
 from flab_deploy.errors import ConfigError
-from flab_deploy.importance.calibration import encode, make_batches, states_of
+from flab_deploy.importance.calibration import states_of
 from flab_deploy.importance.divergence import head_of, kl_per_position, log_normalizer, reference_of
-from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.pruning.planning.trial import rounded
 
 _MAX_TOKENS, _EXAMPLES_AT_ONCE = 512, 16

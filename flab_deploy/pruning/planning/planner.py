@@ -154,8 +154,8 @@ class Planner:
             keep_experts=_lists(choice.experts),
             vocab_multiple=multiple,
             write_factors=self.trials.write_factors(choice.layers),
-            corpus=self.scores.config["corpus"],
-            num_counted=self.scores.config["num_counted"],
+            corpus=self.scores.config.corpus,
+            num_counted=self.scores.config.num_counted,
             every_text_identical=self.config.least_token_count == 1
             and self.config.token_coverage == 1.0,
         )

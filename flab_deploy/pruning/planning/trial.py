@@ -35,7 +35,7 @@ from flab_deploy.decoder import (
     scaled_writes,
 )
 from flab_deploy.importance.calibration import kl_measure, states_of
-from flab_deploy.importance.divergence import head_of, kl_per_position
+from flab_deploy.importance.divergence import head_of, kl_per_position, rounded
 from flab_deploy.importance.layers.compensation import growth, write_factors
 from flab_deploy.importance.layers.search import LayerSearch
 from flab_deploy.importance.layers.stack import LayerStack
@@ -47,15 +47,6 @@ from flab_deploy.settings.plan import PlanConfig
 
 _POSITIONS_AT_ONCE = 256
 _EXAMPLES_AT_ONCE = 16
-
-
-def rounded(nats: float) -> float:
-    """A divergence to three significant digits and at most five decimals.
-
-    What float32 adds up to in another order, with other threads or on another machine, differs
-    further behind.
-    """
-    return round(float(f"{nats:.3g}"), 5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from flab_deploy.known_digests import known_digest
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_METADATA = "__metadata__"
 # A card may be reworded without making another model.
 _OUTSIDE_DIGEST = frozenset({MANIFEST, "README.md"})
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
@@ -174,6 +175,31 @@ def stored_tensors(file: Path) -> list[StoredTensor]:
     """The tensors of a safetensors file in the order of their bytes. Raises ArtifactError if it is
     damaged.
     """
+    header, start = _header(file)
+    try:
+        tensors = [
+            _stored(name, entry, start) for name, entry in header.items() if name != _METADATA
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ArtifactError(f"{file} has a damaged header; download it again") from None
+    tensors.sort(key=lambda tensor: tensor.offset)
+    size = file.stat().st_size
+    needed = max((tensor.offset + tensor.num_bytes for tensor in tensors), default=start)
+    if size != needed:
+        raise ArtifactError(
+            f"{file} is truncated ({size} bytes, its header says {needed}); download it again"
+        )
+    return tensors
+
+
+def stored_metadata(file: Path) -> dict[str, str]:
+    """What a safetensors file says of itself. Raises ArtifactError if it is damaged."""
+    found = _header(file)[0].get(_METADATA, {})
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where it ends."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")
@@ -184,21 +210,11 @@ def stored_tensors(file: Path) -> list[StoredTensor]:
             )
         try:
             header = json.loads(stream.read(header_bytes))
-            start = 8 + header_bytes
-            tensors = [
-                _stored(name, entry, start)
-                for name, entry in header.items()
-                if name != "__metadata__"
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise ArtifactError(f"{file} has a damaged header; download it again") from None
-    tensors.sort(key=lambda tensor: tensor.offset)
-    needed = max((tensor.offset + tensor.num_bytes for tensor in tensors), default=start)
-    if size != needed:
-        raise ArtifactError(
-            f"{file} is truncated ({size} bytes, its header says {needed}); download it again"
-        )
-    return tensors
+        except ValueError:
+            header = None
+    if not isinstance(header, dict):
+        raise ArtifactError(f"{file} has a damaged header; download it again")
+    return header, 8 + header_bytes
 
 
 def _stored(name: str, entry: dict[str, Any], start: int) -> StoredTensor:

@@ -9,12 +9,18 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
 
-from flab_deploy.artifacts import Artifact, Draft, run_stage, write_json
+from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.checkpoint import Checkpoint, resolve, weight_files
 from flab_deploy.decoder import forward_flops_per_token, model_shape
 from flab_deploy.errors import ArtifactError
+from flab_deploy.records.document import write_record
+from flab_deploy.records.footprint import (
+    FOOTPRINT_FILE,
+    BothFootprints,
+    FootprintRecord,
+    ModelFootprint,
+)
 from flab_deploy.settings.footprint import FootprintConfig
 
 # Runs alone in a fresh interpreter: peak resident memory above the interpreter with its libraries
@@ -51,33 +57,38 @@ def footprint(
     """Measure both checkpoints; writes `footprint.json`. Memory is measured, the rest computed from
     the files.
     """
-    models = {"original": resolve(original), "slimmed": resolve(slimmed)}
+    before, after = resolve(original), resolve(slimmed)
     return run_stage(
         out,
         kind="footprint",
         module=__name__,
-        parents={role: found.digest for role, found in models.items()},
+        parents={"original": before.digest, "slimmed": after.digest},
         config=asdict(config),
-        work=lambda draft: _write(draft, models, config),
-        measurements=("footprint.json",),
+        work=lambda draft: _write(draft, before, after, config),
+        measurements=(FOOTPRINT_FILE,),
         force=force,
     )
 
 
-def _write(draft: Draft, models: dict[str, Checkpoint], config: FootprintConfig) -> None:
-    found = {role: _measure(model.path, config) for role, model in models.items()}
-    write_json(draft.path / "footprint.json", {"models": found, "config": asdict(config)})
+def _write(
+    draft: Draft, original: Checkpoint, slimmed: Checkpoint, config: FootprintConfig
+) -> None:
+    both = BothFootprints(
+        original=_measure(original.path, config), slimmed=_measure(slimmed.path, config)
+    )
+    found = FootprintRecord(schema_version=1, models=both, config=config)
+    write_record(draft.path / FOOTPRINT_FILE, found)
 
 
-def _measure(path: Path, config: FootprintConfig) -> dict[str, Any]:
+def _measure(path: Path, config: FootprintConfig) -> ModelFootprint:
     shape = model_shape(path)
     peaks = sorted(_peak_memory_bytes(path, config) for _ in range(config.repeats))
-    return {
-        "num_parameters": shape.num_parameters,
-        "bytes_on_disk": sum(file.stat().st_size for file in weight_files(path)),
-        "peak_memory_bytes": peaks[len(peaks) // 2],
-        "forward_flops_per_token": forward_flops_per_token(shape, config.context_tokens),
-    }
+    return ModelFootprint(
+        num_parameters=shape.num_parameters,
+        bytes_on_disk=sum(file.stat().st_size for file in weight_files(path)),
+        peak_memory_bytes=peaks[len(peaks) // 2],
+        forward_flops_per_token=forward_flops_per_token(shape, config.context_tokens),
+    )
 
 
 def _peak_memory_bytes(path: Path, config: FootprintConfig) -> int:
@@ -93,4 +104,4 @@ def _peak_memory_bytes(path: Path, config: FootprintConfig) -> int:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ArtifactError(f"{path} could not be loaded to measure its memory: {last}")
-    return cast("int", json.loads(done.stdout.strip().splitlines()[-1])["peak"])
+    return int(json.loads(done.stdout.strip().splitlines()[-1])["peak"])

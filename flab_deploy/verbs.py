@@ -25,13 +25,16 @@ from flab_deploy.options import DryRun, Flat, Force, Json, Out
 from flab_deploy.pruning import plan as plan_stage
 from flab_deploy.pruning import prune as prune_stage
 from flab_deploy.pruning.cutting.opens import Reopen
-from flab_deploy.pruning.planning.plan import Preview, read_preview
 from flab_deploy.pruning.planning.plan import preview as preview_plan
+from flab_deploy.pruning.planning.plan import read_preview
 from flab_deploy.pruning.planning.sweep import sweep as sweep_stage
 from flab_deploy.pruning.table import sweep_table, table_of
 from flab_deploy.records.document import as_json as record_json
 from flab_deploy.records.document import read_record
 from flab_deploy.records.evaluate import REPORT_FILE, EvaluationRecord
+from flab_deploy.records.document import as_json as as_json_object
+from flab_deploy.records.document import read_record
+from flab_deploy.records.plan import SWEEP_FILE, PlanPreviewRecord, SweepRecord
 from flab_deploy.recovery import recover as recover_stage
 from flab_deploy.report.report import report as report_stage
 from flab_deploy.report.rows import as_text, before_after_rows
@@ -99,7 +102,7 @@ def plan(
     if sweep is not None:
         artifact = sweep_stage(model, scores, out, shares(sweep), config, force=force)
         show_json(artifact.figures) if as_json else sys.stdout.write(
-            sweep_table(artifact.figures) + "\n"
+            sweep_table(read_record(SweepRecord, artifact.path / SWEEP_FILE)) + "\n"
         )
         return
     artifact = plan_stage(model, scores, out, config, force=force)
@@ -110,12 +113,12 @@ def plan(
     sys.stdout.write(f"\nplan: {artifact.path}  digest {artifact.digest[:16]}\n")
 
 
-def show_preview(preview: Preview, *, as_json: bool) -> None:
+def show_preview(preview: PlanPreviewRecord, *, as_json: bool) -> None:
     """Print a plan with what it takes: one JSON document, or a table."""
     if as_json:
-        show_json({"plan": preview.document, "cut": preview.cut_time})
+        show_json(as_json_object(preview))
     else:
-        sys.stdout.write(table_of(preview.document, preview.cut_time) + "\n")
+        sys.stdout.write(table_of(preview.plan, preview.cut) + "\n")
 
 
 def shares(text: str) -> list[float]:

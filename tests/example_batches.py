@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
 from flab_deploy.corpus import Instruction
-from flab_deploy.importance.calibration import Batch, encode, make_batches
-from flab_deploy.importance.score import end_of_text_id
 
 
 def example_batches(model: Path, examples: Sequence[Instruction], batch_size: int) -> list[Batch]:

@@ -28,6 +28,7 @@ from flab_deploy.decoder.live import (
     output_weight,
     router,
     scaled_writes,
+    weights_dtype,
 )
 from flab_deploy.decoder.shape import (
     ModelShape,
@@ -70,4 +71,5 @@ __all__ = [
     "router",
     "scaled_writes",
     "tensor_shapes",
+    "weights_dtype",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from flab_deploy.checkpoint import read_config
 from flab_deploy.decoder.architectures import ARCHITECTURES, Architecture, check_supported
-from flab_deploy.errors import UnsupportedModel, first_line
+from flab_deploy.errors import ConfigError, UnsupportedModel, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +55,22 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             f"{path} has no tokenizer that transformers can load: {first_line(error)}"
         ) from error
     return cast("PreTrainedTokenizerBase", found)
+
+
+def weights_dtype(path: Path) -> torch.dtype:
+    """The number format of a checkpoint's weights, from `config.json`. Raises ConfigError if it
+    names none that exists.
+    """
+    import torch
+
+    config = read_config(path)
+    name = config.get("dtype") or config.get("torch_dtype") or "float32"
+    found = getattr(torch, str(name), None)
+    if not isinstance(found, torch.dtype):
+        raise ConfigError(
+            f"{path / 'config.json'} names dtype {name!r}; expected one such as bfloat16"
+        )
+    return found
 
 
 def _architecture(model: PreTrainedModel) -> Architecture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,49 +11,21 @@ from typing import Any
 from flab_deploy.checkpoint import read_config, stored_tensors, weight_files
 from flab_deploy.decoder.architectures import Architecture, Place, check_supported, place_of
 from flab_deploy.errors import ArtifactError, UnsupportedModel
+from flab_deploy.records.plan import ShapeRecord
 
 Shapes = Mapping[str, tuple[int, ...]]
+_EXPERT_SIZES = (
+    "num_experts",
+    "num_experts_per_tok",
+    "num_expert_layers",
+    "parameters_per_expert",
+    "shared_expert_parameters",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelShape:
+class ModelShape(ShapeRecord):
     """Sizes of a decoder, under their Hugging Face names."""
-
-    model_type: str
-    vocab_size: int
-    """Rows of the embedding."""
-    num_hidden_layers: int
-    hidden_size: int
-    intermediate_size: int
-    """FFN channels of a layer without experts; 0 if every layer has experts."""
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    tie_word_embeddings: bool
-    num_parameters: int
-    """Exact count over all tensors of the checkpoint."""
-    parameters_per_channel: int
-    """What one FFN channel less saves in a layer."""
-    parameters_per_key_value_head: int
-    """What one key-value head less, with its query heads, saves in a layer; 0 if heads cannot be
-    cut.
-    """
-    parameters_per_token: int
-    """What one token less saves."""
-    num_experts: int = 0
-    """Experts of a layer that has them; 0 for a model without."""
-    num_experts_per_tok: int = 0
-    """Experts that each token runs through."""
-    num_expert_layers: int = 0
-    """Layers with experts."""
-    parameters_per_expert: int = 0
-    """What one expert less saves in a layer."""
-    shared_expert_parameters: int = 0
-    """Parameters of the expert that every token runs through, in one layer."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields as a JSON object."""
-        return asdict(self)
 
     def resized(
         self,
@@ -67,8 +39,7 @@ class ModelShape:
     ) -> ModelShape:
         """The shape after a cut; `layer_parameters` is the size of one whole layer before it.
 
-        The count is exact where all layers are alike; `pruning.cut.planned_parameters` is exact
-        everywhere.
+        The count is exact where all layers are alike.
         """
         key_value_heads = (
             self.num_key_value_heads if num_key_value_heads is None else num_key_value_heads
@@ -219,24 +190,23 @@ def _per_unit(shapes: Shapes, placed: Mapping[str, Place], sizes: Mapping[str, i
 def _expert_sizes(
     config: Mapping[str, Any], shapes: Shapes, placed: Mapping[str, Place]
 ) -> dict[str, int]:
+    """The sizes that belong to experts, all 0 for a model without."""
     layers = {place.layer for place in placed.values() if place.expert is not None}
     if not layers:
-        return {}
+        return dict.fromkeys(_EXPERT_SIZES, 0)
     first = min(layer for layer in layers if layer is not None)
     inside = [(name, place) for name, place in placed.items() if place.layer == first]
     experts = {place.expert for _, place in inside if place.expert is not None}
-    return {
-        "num_experts": len(experts),
-        "num_experts_per_tok": int(config["num_experts_per_tok"]),
-        "num_expert_layers": len(layers),
-        "parameters_per_expert": sum(
-            prod(shapes[name]) for name, place in inside if place.expert == 0
-        )
-        + _per_unit(shapes, placed, {"expert": 1}),
-        "shared_expert_parameters": sum(
-            prod(shapes[n]) for n, p in inside if p.module.startswith("mlp.shared_expert")
-        ),
-    }
+    one = sum(prod(shapes[name]) for name, place in inside if place.expert == 0)
+    shared = sum(prod(shapes[n]) for n, p in inside if p.module.startswith("mlp.shared_expert"))
+    sizes = (
+        len(experts),
+        int(config["num_experts_per_tok"]),
+        len(layers),
+        one + _per_unit(shapes, placed, {"expert": 1}),
+        shared,
+    )
+    return dict(zip(_EXPERT_SIZES, sizes, strict=True))
 
 
 def layer_parameters(path: Path) -> int:

@@ -4,46 +4,24 @@ position encoding.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from itertools import chain, cycle, islice, zip_longest
 from pathlib import Path
 
 from flab_deploy.corpus import TASK_KINDS, Task
 from flab_deploy.errors import ExportError
 from flab_deploy.reference.tasks import make_tasks
+from flab_deploy.reopen import ReopenInputs
 from flab_deploy.tokenizer import load_tokenizer
 
 LONG_INPUT_TOKENS = (512, 640, 768, 1024)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParityInputs:
-    """Token ids and the texts they come from."""
-
-    texts: list[str]
-    """The prompts as text, to compare tokenizers on."""
-    text_ids: list[list[int]]
-    """The prompts as the source's `tokenizer.json` encodes them."""
-    long_ids: list[list[int]]
-    """Ids of long texts, 512 to 1024 tokens each unless the model's context is shorter."""
-
-    @property
-    def all_ids(self) -> list[list[int]]:
-        """Ids of every input, the long ones last."""
-        return [*self.text_ids, *self.long_ids]
-
-    def save(self, path: Path) -> None:
-        """Write the inputs as JSON for another process."""
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
-
-
 def parity_inputs(
     checkpoint: Path, num_prompts: int, context_tokens: int, new_tokens: int
-) -> ParityInputs:
+) -> ReopenInputs:
     """`num_prompts` prompts and the long inputs, each with room for `new_tokens` in a context of
-    `context_tokens`.
+    `context_tokens`; long ones have 512 to 1024 tokens each unless the context is shorter.
 
     Raises ExportError if the context is too short for the prompts, ArtifactError if there is no
     tokenizer.
@@ -64,7 +42,7 @@ def parity_inputs(
     stream = list(islice(endless, sum(lengths)))
     ends = [sum(lengths[: n + 1]) for n in range(len(lengths))]
     long_ids = [stream[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-    return ParityInputs(texts=texts, text_ids=text_ids, long_ids=long_ids)
+    return ReopenInputs(texts=texts, text_ids=text_ids, long_ids=long_ids)
 
 
 def _tasks(count: int) -> list[Task]:

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from flab_deploy.artifacts import Json
 from flab_deploy.errors import ExportError
-from flab_deploy.export.inputs import ParityInputs
 from flab_deploy.export.onnx_decoder import OnnxDecoder
+from flab_deploy.records.export import OnnxComparison, VllmParity
+from flab_deploy.reopen import ReopenAnswers, ReopenInputs
 
 
 @dataclass(kw_only=True)
@@ -63,10 +63,10 @@ def torch_greedy(model: PreTrainedModel, ids: list[int], num_new_tokens: int) ->
 
 def checkpoint_parity(
     model: PreTrainedModel,
-    inputs: ParityInputs,
-    answers: dict[str, Json],
+    inputs: ReopenInputs,
+    answers: ReopenAnswers,
     last_logits: NDArray[np.float32],
-) -> dict[str, Json]:
+) -> VllmParity:
     """Figures of a reopened checkpoint whose logits must be those of `model`, bit for bit.
 
     Raises ExportError if a logit or a token id differs.
@@ -77,49 +77,48 @@ def checkpoint_parity(
         expected = torch_logits(model, ids)
         digests.append(hashlib.sha256(expected.tobytes()).hexdigest())
         worst = max(worst, float(np.nan_to_num(np.abs(last - expected[-1]), nan=np.inf).max()))
-    num_identical = sum(a == b for a, b in zip(digests, answers["logit_digests"], strict=True))  # type: ignore[arg-type]
+    num_identical = sum(a == b for a, b in zip(digests, answers.logit_digests, strict=True))
     if num_identical != len(digests) or worst > 0:
         raise ExportError(
             "the exported checkpoint differs from its source: other logits for "
             f"{len(digests) - num_identical} of {len(digests)} inputs, by up to {worst:g}; the "
             "source does not open the same way twice"
         )
-    return {
-        "num_prompts": len(inputs.texts),
-        "num_long_inputs": len(inputs.long_ids),
-        "num_logits_identical": num_identical,
-        "max_abs_logit_difference": worst,
-        "num_tokenizations_equal": len(inputs.texts),
-        "overridden_tokenizer_settings": answers["overridden"],
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "versions": answers["versions"],
-    }
+    return VllmParity(
+        num_prompts=len(inputs.texts),
+        num_long_inputs=len(inputs.long_ids),
+        num_logits_identical=num_identical,
+        max_abs_logit_difference=worst,
+        num_tokenizations_equal=len(inputs.texts),
+        overridden_tokenizer_settings=answers.overridden,
+        dtype=str(model.dtype).removeprefix("torch."),
+        versions=answers.versions,
+    )
 
 
-def check_tokens(inputs: ParityInputs, answers: dict[str, Json]) -> None:
+def check_tokens(inputs: ReopenInputs, answers: ReopenAnswers) -> None:
     """Raise ExportError unless a fresh process encodes every prompt as `tokenizer.json` does.
 
     transformers 5 has a fixed normalizer and pre-tokenizer for some architectures, Qwen2 among
     them, and vLLM uses it: a tokenizer that was made otherwise serves other ids than it was trained
     on.
     """
-    encoded, found = answers["token_ids"], answers["versions"]
-    assert isinstance(encoded, list)
-    assert isinstance(found, dict)
     different = [
-        text for text, a, b in zip(inputs.texts, inputs.text_ids, encoded, strict=True) if a != b
+        text
+        for text, ids, theirs in zip(inputs.texts, inputs.text_ids, answers.token_ids, strict=True)
+        if tuple(ids) != theirs
     ]
     if different:
         raise ExportError(
-            f"transformers {found['transformers']} encodes {len(different)} of {len(inputs.texts)} "
-            f"prompts unlike tokenizer.json, such as {different[0][:40]!r}; it replaces "
-            f"{answers['overridden']} for this architecture"
+            f"transformers {answers.versions['transformers']} encodes {len(different)} of "
+            f"{len(inputs.texts)} prompts unlike tokenizer.json, such as {different[0][:40]!r}; "
+            f"it replaces {list(answers.overridden)} for this architecture"
         )
 
 
 def other_version_parity(
     model: PreTrainedModel,
-    inputs: ParityInputs,
+    inputs: ReopenInputs,
     last_logits: NDArray[np.float32],
     version: str,
     bound: float,
@@ -146,10 +145,10 @@ def other_version_parity(
 def onnx_parity(
     model: PreTrainedModel,
     decoder: OnnxDecoder,
-    inputs: ParityInputs,
+    inputs: ReopenInputs,
     num_new_tokens: int,
     bound: float,
-) -> dict[str, Json]:
+) -> OnnxComparison:
     """Figures of an ONNX model against the float32 `model`: logits, and greedy tokens through both
     caches.
 
@@ -178,20 +177,20 @@ def onnx_parity(
         )
     equal = [margin is None for margin in margins]
     num_texts = len(inputs.texts)
-    return {
-        "num_prompts": num_texts,
-        "num_new_tokens": num_new_tokens,
-        "num_greedy_equal": sum(equal[:num_texts]),
-        "num_greedy_near_ties": num_texts - sum(equal[:num_texts]),
-        "max_abs_logit_difference": worst,
-        "max_abs_logit_difference_bound": bound,
-        "mean_abs_logit_difference": (short.total + long.total) / (short.count + long.count),
-        "num_long_inputs": len(inputs.long_ids),
-        "long_input_tokens": [len(ids) for ids in inputs.long_ids],
-        "long_max_abs_logit_difference": max(long.maxima),
-        "num_long_greedy_equal": sum(equal[num_texts:]),
-        "dtype": "float32",
-    }
+    return OnnxComparison(
+        num_prompts=num_texts,
+        num_new_tokens=num_new_tokens,
+        num_greedy_equal=sum(equal[:num_texts]),
+        num_greedy_near_ties=num_texts - sum(equal[:num_texts]),
+        max_abs_logit_difference=worst,
+        max_abs_logit_difference_bound=bound,
+        mean_abs_logit_difference=(short.total + long.total) / (short.count + long.count),
+        num_long_inputs=len(inputs.long_ids),
+        long_input_tokens=tuple(len(ids) for ids in inputs.long_ids),
+        long_max_abs_logit_difference=max(long.maxima),
+        num_long_greedy_equal=sum(equal[num_texts:]),
+        dtype="float32",
+    )
 
 
 def _greedy_margin(

@@ -87,6 +87,15 @@ def head_of(model: PreTrainedModel) -> Head:
     )
 
 
+def rounded(nats: float) -> float:
+    """A divergence to three significant digits and at most five decimals.
+
+    What float32 adds up to in another order, with other threads or on another machine, differs
+    further behind.
+    """
+    return round(float(f"{nats:.3g}"), 5)
+
+
 @torch.no_grad()
 def log_normalizer(head: Head, states: Tensor) -> Tensor:
     """Log of the sum of exponentials of the logits of `states` (P, D), as (P,) float32."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import Batch
 from flab_deploy.decoder import backbone, has_experts, hooked, layers, router
-from flab_deploy.importance.calibration import Batch
 from flab_deploy.importance.ranks import Ranks
 
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import Batch, encode, make_batches
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import layers, load_model, model_shape
 from flab_deploy.errors import ArtifactError, ConfigError
-from flab_deploy.importance.calibration import Batch, encode, make_batches
 from flab_deploy.importance.examples import answered, choose, held_out_tasks
 from flab_deploy.importance.experts import expert_scores
 from flab_deploy.importance.layers.stage import LayerFindings, search_layers

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import Batch
 from flab_deploy.decoder import (
     attention_output,
     backbone,
@@ -27,7 +28,6 @@ from flab_deploy.decoder import (
     num_key_value_heads,
 )
 from flab_deploy.errors import UnsupportedModel
-from flab_deploy.importance.calibration import Batch
 from flab_deploy.importance.divergence import Head, curvature_probe, log_likelihood_gradient
 from flab_deploy.importance.ranks import Ranks
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -21,37 +21,32 @@ from flab_deploy.artifacts import (
     json_digest,
     open_artifact,
     run_stage,
-    write_json,
 )
-from flab_deploy.checkpoint import Checkpoint, read_config, resolve
+from flab_deploy.batches import end_of_text_id
+from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpus import Instruction, corpus_digest, save_records
 from flab_deploy.decoder import model_shape
-from flab_deploy.errors import ConfigError
 from flab_deploy.home import flab_home
 from flab_deploy.importance.measure import Measured, measure
 from flab_deploy.importance.ranks import Ranks, joined_ranks
 from flab_deploy.importance.tokens import count_tokens
+from flab_deploy.records.document import as_json, write_record
+from flab_deploy.records.scores import (
+    SCORES_FILE,
+    CalibrationRecord,
+    ChannelScores,
+    LayerScore,
+    LayerSearchRecord,
+    ScoresFigures,
+    ScoresRecord,
+    TokenCounts,
+)
 from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.settings.score import ScoreConfig
 from flab_deploy.tokenizer import load_tokenizer
 
-SCORES_FILE = "scores.safetensors"
-SUMMARY_FILE = "scores.json"
-CALIBRATION_FILE = "calibration.jsonl"
+TENSORS_FILE, CALIBRATION_FILE = "scores.safetensors", "calibration.jsonl"
 _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-
-
-def end_of_text_id(path: Path) -> int:
-    """The id that ends a completion, from `config.json`. Raises ConfigError if the model declares
-    none.
-    """
-    end = read_config(path).get("eos_token_id")
-    first = end[0] if isinstance(end, list) and end else end
-    if not isinstance(first, int):
-        raise ConfigError(
-            f"{path / 'config.json'} declares no eos_token_id; set the token that ends a text"
-        )
-    return first
 
 
 def score(
@@ -119,54 +114,57 @@ class _Work:
         start()
         found = self.measured()
         save_file(
-            {"token_counts": torch.from_numpy(counts), **found.tensors()}, draft.path / SCORES_FILE
+            {"token_counts": torch.from_numpy(counts), **found.tensors()}, draft.path / TENSORS_FILE
         )
         save_records(draft.path / CALIBRATION_FILE, found.examples)
-        write_json(draft.path / SUMMARY_FILE, _summary(counts, found, self.config))
-        draft.figures |= {
-            "num_tokens_seen": int((counts > 0).sum()),
-            "least_layer_kl_nats": min(found.layers.kl_nats),
-            "layers_first_to_drop": list(found.layers.found.path.order),
-        }
+        summary = _summary(counts, found, self.config)
+        write_record(draft.path / SCORES_FILE, summary)
+        draft.figures |= as_json(
+            ScoresFigures(
+                num_tokens_seen=summary.token_counts.num_seen,
+                least_layer_kl_nats=min(layer.kl_nats for layer in summary.layers),
+                layers_first_to_drop=summary.layer_search.order,
+            )
+        )
 
 
-def _summary(counts: np.ndarray[Any, Any], found: Measured, config: ScoreConfig) -> dict[str, Any]:
+def _summary(counts: NDArray[np.int64], found: Measured, config: ScoreConfig) -> ScoresRecord:
     order = found.layers.found
-    summary: dict[str, Any] = {
-        "num_tokens": int(counts.sum()),
-        "token_counts": {
-            "num_seen": int((counts > 0).sum()),
-            "sorted_counts": np.sort(counts)[::-1].tolist(),
-        },
-        "layers": [
-            {"layer": layer, "kl_nats": kl} for layer, kl in enumerate(found.layers.kl_nats)
-        ],
-        "layer_search": {
-            "metric": config.layer_metric,
-            "method": config.layer_search,
-            "first_scores": list(order.first_scores),
-            **order.path.as_json(),
-            "by_depth": [path.as_json() for path in order.by_depth],
-        },
-        "unit_metric": config.channel_metric,
-        "calibration": {
-            "num_examples": len(found.examples),
-            "num_tokens": found.num_tokens,
-            "num_contaminated": found.num_contaminated,
-            "self_generated": config.self_generated,
-            "digest": corpus_digest(found.examples),
-        },
-    }
-    if found.channels is not None:
-        summary["channels"] = _quantiles(found.channels)
-    return summary
+    return ScoresRecord(
+        schema_version=1,
+        num_tokens=int(counts.sum()),
+        token_counts=TokenCounts(
+            num_seen=int((counts > 0).sum()), sorted_counts=tuple(np.sort(counts)[::-1].tolist())
+        ),
+        layers=tuple(
+            LayerScore(layer=layer, kl_nats=kl) for layer, kl in enumerate(found.layers.kl_nats)
+        ),
+        layer_search=LayerSearchRecord(
+            metric=config.layer_metric,
+            method=config.layer_search,
+            first_scores=order.first_scores,
+            order=order.path.order,
+            scores=order.path.scores,
+            kl_nats=order.path.kl_nats,
+            by_depth=order.by_depth,
+        ),
+        unit_metric=config.channel_metric,
+        calibration=CalibrationRecord(
+            num_examples=len(found.examples),
+            num_tokens=found.num_tokens,
+            num_contaminated=found.num_contaminated,
+            self_generated=config.self_generated,
+            digest=corpus_digest(found.examples),
+        ),
+        channels=None if found.channels is None else _channel_scores(found.channels),
+    )
 
 
-def _quantiles(channels: Tensor) -> dict[str, Any]:
+def _channel_scores(channels: Tensor) -> ChannelScores:
     quantiles = torch.quantile(channels, torch.tensor(_QUANTILES), dim=1).T  # (L, Q)
-    return {
-        "num_channels": channels.shape[1],
-        "mean_score_by_layer": channels.mean(1).tolist(),
-        "quantiles": list(_QUANTILES),
-        "quantiles_by_layer": quantiles.tolist(),
-    }
+    return ChannelScores(
+        num_channels=channels.shape[1],
+        mean_score_by_layer=tuple(channels.mean(1).tolist()),
+        quantiles=_QUANTILES,
+        quantiles_by_layer=tuple(tuple(row) for row in quantiles.tolist()),
+    )

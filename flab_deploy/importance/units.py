@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from flab_deploy.importance.calibration import Batch
+from flab_deploy.batches import Batch
 from flab_deploy.importance.divergence import head_of
 from flab_deploy.importance.ranks import Ranks
 from flab_deploy.importance.readers import Reader, gate_gradients, mean_squares

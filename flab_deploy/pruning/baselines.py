@@ -2,22 +2,20 @@
 
 The rules say which parts go; how a budget is split is part of each:
 - `paper`: what Flab-Pruner's released code does. Of what is removed, 53.5 % are whole layers by a
-  cosine at the last
-  prompt token, measured again after each drop, and the vocabulary takes 40.7 % or what the rest
-  leaves; the first N FFN channels stay. Deviation: kept tokens get the tokens they are merged from,
-  without which text does not round-trip and `flab prune` refuses the result.
+  cosine at the last prompt token, measured again after each drop, and the vocabulary takes 40.7 %
+  or what the rest leaves; the first N FFN channels stay. Deviation: kept tokens get the tokens they
+  are merged from, without which text does not round-trip and `flab prune` refuses the result.
 - `shortgpt`: whole layers by block influence in one shot (arXiv 2403.03853); what is less than a
-  layer comes from
-  unseen tokens.
+  layer comes from unseen tokens.
 - `magnitude`, `taylor`, `random`: half from whole layers, half from FFN width, no vocabulary, both
-  by that criterion.
-  Their width is any number of channels, so that they remove no more than the budget asks for.
+  by that criterion. Their width is any number of channels, so that they remove no more than the
+  budget asks for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,7 +23,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from flab_deploy.artifacts import Artifact, Draft, run_stage, write_json
+from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.checkpoint import resolve
 from flab_deploy.decoder import layers
 from flab_deploy.errors import PlanError
@@ -33,12 +31,13 @@ from flab_deploy.importance.layers.stage import search_layers
 from flab_deploy.importance.ranks import Ranks
 from flab_deploy.importance.readers import Reader, channel_readers
 from flab_deploy.importance.units import unit_scores
-from flab_deploy.pruning.plan_document import PLAN_FILE
 from flab_deploy.pruning.planning.budget import Sizes, fitting
-from flab_deploy.pruning.planning.plan import document_of, settings_of
+from flab_deploy.pruning.planning.plan import plan_figures, plan_record
 from flab_deploy.pruning.planning.planner import Planner
 from flab_deploy.pruning.planning.scores import open_scores
 from flab_deploy.pruning.planning.selection import MeasuredSizes
+from flab_deploy.records.document import as_json, write_record
+from flab_deploy.records.plan import PLAN_FILE
 from flab_deploy.settings.plan import PlanConfig
 from flab_deploy.settings.score import LayerMetric, ScoreConfig, UnitMetric
 
@@ -80,7 +79,7 @@ def plan_baseline(
     force: bool = False,
 ) -> Artifact:
     """A plan by another rule for the budget of `config`; an artifact that `prune` takes like any
-    other plan.
+    other plan, with the rule among the settings in its manifest.
 
     Raises PlanError if the rule's split cannot meet the budget.
     """
@@ -92,7 +91,7 @@ def plan_baseline(
         out,
         kind="plan",
         module=__name__,
-        config={**settings_of(config), "rule": rule},
+        config={**asdict(config), "rule": rule},
         force=force,
         parents={"model": checkpoint.digest, "scores": scored.digest},
         work=lambda draft: _write(draft, Planner(checkpoint, scored, config), rule),
@@ -121,8 +120,9 @@ def _write(draft: Draft, planner: Planner, rule: Baseline) -> None:
         sizes=sizes, structure_kl=ruled.trials.structure_kl(sizes), vocabulary_kl=lost
     )
     decision = ruled.decision([measured], planner.limit(planner.config))
-    write_json(draft.path / PLAN_FILE, {"rule": rule, **document_of(ruled, decision)})
-    draft.figures |= {"predicted_kl_nats": measured.kl_nats, **decision.figures.as_json()}
+    found = plan_record(ruled, decision)
+    write_record(draft.path / PLAN_FILE, found)
+    draft.figures |= as_json(plan_figures(found))
 
 
 def split(planner: Planner, rule: Baseline) -> Sizes:

@@ -4,18 +4,20 @@ refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 from flab_deploy.artifacts import Json, read_json
 from flab_deploy.decoder import ARCHITECTURES, ModelShape
 from flab_deploy.errors import PlanError
+from flab_deploy.records.document import version_of
+from flab_deploy.records.plan import PLAN_FILE, PlanRecord
+from flab_deploy.records.prune import PredictedRecord
 
-PLAN_FILE = "plan.json"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = version_of(PlanRecord)
 
 Kept: TypeAlias = tuple[int, ...]
 
@@ -69,70 +71,64 @@ class PrunePlan:
         if self.vocab_multiple < 1:
             raise PlanError(f"vocab_multiple is {self.vocab_multiple}; give 1 or more")
 
-    def as_json(self) -> dict[str, Json]:
-        """The fields under their keys in `plan.json`."""
-        per_layer = {
-            name: [list(kept) for kept in getattr(self, name)]
-            for name in ("keep_channels", "keep_key_value_heads", "keep_experts")
-        }
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "source": self.source,
-            "corpus": {
-                "name": self.corpus,
-                "num_counted": self.num_counted,
-                "every_text_identical": self.every_text_identical,
-            },
-            "vocab_multiple": self.vocab_multiple,
-            "write_factors": list(self.write_factors),
-            "keep_layers": list(self.keep_layers),
-            **per_layer,
-            "keep_token_ids": list(self.keep_token_ids),
-        }
-        return cast("dict[str, Json]", document)
-
 
 def load_plan(path: Path) -> PrunePlan:
-    """The plan in a plan artifact. Raises ArtifactError if it is missing, PlanError if it is
-    nonsense.
+    """What stays by the plan in a plan artifact, whoever wrote it.
+
+    Of a plan that was edited or written by hand only the lists of what stays are read, with its
+    source and its corpus; whatever else it says is not looked at. Raises ArtifactError if it is
+    missing, PlanError if it is nonsense.
     """
     file = path / PLAN_FILE
-    data = cast("dict[str, Any]", read_json(file))
+    data = read_json(file)
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
         found = data.get("schema_version") if isinstance(data, dict) else None
         raise PlanError(f"{file} has schema {found!r}, expected {SCHEMA_VERSION}; plan again")
     try:
-        corpus = data["corpus"]
-        return PrunePlan(
-            source=str(data["source"]),
-            keep_token_ids=_integers("keep_token_ids", data["keep_token_ids"]),
-            keep_layers=_integers("keep_layers", data["keep_layers"]),
-            keep_channels=_rows("keep_channels", data),
-            keep_experts=_rows("keep_experts", data),
-            keep_key_value_heads=_rows("keep_key_value_heads", data),
-            write_factors=_factors(data.get("write_factors", [])),
-            vocab_multiple=_integers("vocab_multiple", [data.get("vocab_multiple", 1)])[0],
-            corpus=str(corpus["name"]),
-            num_counted=_integers("num_counted", [corpus["num_counted"]])[0],
-            every_text_identical=bool(corpus.get("every_text_identical", True)),
-        )
+        return _plan_of(data)
     except KeyError as error:
         raise PlanError(f"{file} has no {error.args[0]!r}; plan again") from None
-    except (TypeError, AttributeError):
-        raise PlanError(f"{file} names no corpus as an object with a name; plan again") from None
     except PlanError as error:
         raise PlanError(f"{file}: {error}") from None
 
 
-def predicted_figures(path: Path) -> dict[str, Json]:
-    """What the planner predicted for the cut, to stand beside what the cut gives; empty for a plan
-    made by hand.
+def _plan_of(data: Mapping[str, Json]) -> PrunePlan:
+    corpus = data["corpus"]
+    if not isinstance(corpus, dict):
+        raise PlanError("names no corpus as an object with a name; plan again")
+    return PrunePlan(
+        source=str(data["source"]),
+        keep_token_ids=_integers("keep_token_ids", data["keep_token_ids"]),
+        keep_layers=_integers("keep_layers", data["keep_layers"]),
+        keep_channels=_rows("keep_channels", data),
+        keep_experts=_rows("keep_experts", data),
+        keep_key_value_heads=_rows("keep_key_value_heads", data),
+        write_factors=_factors(data.get("write_factors", [])),
+        vocab_multiple=_integers("vocab_multiple", [data.get("vocab_multiple", 1)])[0],
+        corpus=str(corpus["name"]),
+        num_counted=_integers("num_counted", [corpus["num_counted"]])[0],
+        every_text_identical=bool(corpus.get("every_text_identical", True)),
+    )
+
+
+def predicted_figures(path: Path) -> PredictedRecord:
+    """What the planner predicted for the cut, to stand beside what the cut gives; None for what a
+    plan made by hand does not say.
     """
-    data = cast("dict[str, Any]", read_json(path / PLAN_FILE))
-    figures = data.get("figures", {}).get("after", {})
-    found = {name: figures.get(name) for name in ("num_parameters", "weight_bytes")}
-    found["kl_nats"] = data.get("predicted_kl_nats")
-    return {name: value for name, value in found.items() if value is not None}
+    data = _within(read_json(path / PLAN_FILE))
+    after = _within(_within(data.get("figures")).get("after"))
+    parameters, weights = after.get("num_parameters"), after.get("weight_bytes")
+    divergence = data.get("predicted_kl_nats")
+    return PredictedRecord(
+        num_parameters=parameters if isinstance(parameters, int) else None,
+        weight_bytes=weights if isinstance(weights, int) else None,
+        kl_nats=float(divergence) if isinstance(divergence, int | float) else None,
+    )
+
+
+def _within(value: Json) -> Mapping[str, Json]:
+    """The fields of a JSON object; none, if it is anything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def check_fits(plan: PrunePlan, shape: ModelShape) -> None:
@@ -187,25 +183,29 @@ def _check_heads(kept: int, shape: ModelShape) -> None:
         )
 
 
-def _integers(name: str, values: object) -> Kept:
+def _integers(name: str, values: Json) -> Kept:
     if not isinstance(values, list):
         raise PlanError(f"{name} is {values!r}; give a list of whole numbers")
-    wrong = [value for value in values if type(value) is not int]
-    if wrong:
-        raise PlanError(f"{name} has {wrong[0]!r}; give whole numbers")
-    return tuple(values)
+    numbers = []
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise PlanError(f"{name} has {value!r}; give whole numbers")
+        numbers.append(value)
+    return tuple(numbers)
 
 
-def _factors(values: object) -> tuple[float, ...]:
+def _factors(values: Json) -> tuple[float, ...]:
     if not isinstance(values, list):
         raise PlanError(f"write_factors is {values!r}; give a list of numbers")
-    wrong = [value for value in values if type(value) not in (int, float)]
-    if wrong:
-        raise PlanError(f"write_factors has {wrong[0]!r}; give numbers")
-    return tuple(float(value) for value in values)
+    factors = []
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise PlanError(f"write_factors has {value!r}; give numbers")
+        factors.append(float(value))
+    return tuple(factors)
 
 
-def _rows(name: str, data: dict[str, Any]) -> tuple[Kept, ...]:
+def _rows(name: str, data: Mapping[str, Json]) -> tuple[Kept, ...]:
     rows = data.get(name, [])
     if not isinstance(rows, list):
         raise PlanError(f"{name} is {rows!r}; give a list for each kept layer")

@@ -1,26 +1,48 @@
-"""A plan in words and bars for the terminal."""
+"""A plan in words and bars for the terminal.
+
+To show another cost or size, add a line to `_COSTS` or `_SIZES`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from flab_deploy.records.plan import (
+    CandidateRecord,
+    Contribution,
+    CostRecord,
+    CutTimeRecord,
+    PlanRecord,
+    ShapeRecord,
+    SweepRecord,
+)
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.2f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
 
 _BAR = 40
-_FIGURES = {
-    "num_parameters": "parameters",
-    "weight_bytes": "weights",
-    "kv_bytes_per_token": "KV cache per token",
-    "forward_flops_per_token": "FLOPs per token",
-    "serving_memory_bytes": "memory to serve",
-}
-_SIZES = {
-    "num_hidden_layers": "layers",
-    "intermediate_size": "FFN channels",
-    "num_key_value_heads": "key-value heads",
-    "num_experts": "experts",
-    "vocab_size": "tokens",
-}
-_PARTS = {
+_COSTS: tuple[tuple[str, Callable[[CostRecord], int], Callable[[int], str]], ...] = (
+    ("parameters", lambda cost: cost.num_parameters, "{:,}".format),
+    ("weights", lambda cost: cost.weight_bytes, _bytes),
+    ("KV cache per token", lambda cost: cost.kv_bytes_per_token, _bytes),
+    ("FLOPs per token", lambda cost: cost.forward_flops_per_token, "{:,}".format),
+    ("memory to serve", lambda cost: cost.serving_memory_bytes, _bytes),
+)
+_SIZES: tuple[tuple[str, Callable[[ShapeRecord], int]], ...] = (
+    ("layers", lambda shape: shape.num_hidden_layers),
+    ("FFN channels", lambda shape: shape.intermediate_size),
+    ("key-value heads", lambda shape: shape.num_key_value_heads),
+    ("experts", lambda shape: shape.num_experts),
+    ("tokens", lambda shape: shape.vocab_size),
+)
+_PARTS: dict[Literal["vocabulary", "layers", "ffn", "heads", "experts"], str] = {
     "vocabulary": "vocabulary",
     "layers": "layers",
     "ffn": "FFN channels",
@@ -29,73 +51,64 @@ _PARTS = {
 }
 
 
-def table_of(document: Mapping[str, Any], cut_time: Mapping[str, Any]) -> str:
-    """What a plan decides and what it takes, as a table with bars; `cut_time` is what the cut takes
+def table_of(plan: PlanRecord, cut: CutTimeRecord) -> str:
+    """What a plan decides and what it takes, as a table with bars; `cut` is what the cut takes
     here.
     """
-    before, after = document["figures"]["before"], document["figures"]["after"]
+    before, after = plan.figures.before, plan.figures.after
     rows = [("", "before", "after", "change")]
-    rows += [
-        (
-            name,
-            _amount(key, before[key]),
-            _amount(key, after[key]),
-            _change(before[key], after[key]),
-        )
-        for key, name in _FIGURES.items()
-    ]
-    sizes = [
-        (document["before"][key], document["after"][key], name) for key, name in _SIZES.items()
-    ]
-    rows += [(name, f"{old:,}", f"{new:,}", _change(old, new)) for old, new, name in sizes if old]
-    lines = [*_aligned(rows), "", *_bars(document["contribution"], before["num_parameters"])]
-    lines += ["", *_candidates(document["candidates"]), "", *_costs(document, cut_time)]
+    for name, cost_of, text in _COSTS:
+        old, new = cost_of(before), cost_of(after)
+        rows.append((name, text(old), text(new), _change(old, new)))
+    for name, size_of in _SIZES:
+        old, new = size_of(plan.before), size_of(plan.after)
+        if old:
+            rows.append((name, f"{old:,}", f"{new:,}", _change(old, new)))
+    lines = [*_aligned(rows), "", *_bars(plan.contribution, before.num_parameters)]
+    lines += ["", *_candidates(plan.candidates), "", *_outlook(plan, cut)]
     return "\n".join(lines)
 
 
-def sweep_table(figures: Mapping[str, Any]) -> str:
+def sweep_table(sweep: SweepRecord) -> str:
     """The plans of a sweep, one row each, with a bar for the divergence."""
-    plans = figures["plans"]
-    most = max(plan["predicted_kl_nats"] for plan in plans) or 1.0
+    most = max(plan.predicted_kl_nats for plan in sweep.plans) or 1.0
     rows = [
         ("removed", "parameters", "layers", "channels", "kv heads", "tokens", "nats per token", "")
     ]
     rows += [
         (
-            f"{100 * plan['reduction']:.4g} %",
-            f"{plan['num_parameters']:,}",
-            str(plan["num_hidden_layers"]),
-            str(plan["intermediate_size"]),
-            str(plan["num_key_value_heads"]),
-            f"{plan['vocab_size']:,}",
-            f"{plan['predicted_kl_nats']:.3g}",
-            f"{'#' * round(_BAR * plan['predicted_kl_nats'] / most):<{_BAR}}",
+            f"{100 * plan.reduction:.4g} %",
+            f"{plan.after.num_parameters:,}",
+            str(plan.after.num_hidden_layers),
+            str(plan.after.intermediate_size),
+            str(plan.after.num_key_value_heads),
+            f"{plan.after.vocab_size:,}",
+            f"{plan.predicted_kl_nats:.3g}",
+            f"{'#' * round(_BAR * plan.predicted_kl_nats / most):<{_BAR}}",
         )
-        for plan in plans
+        for plan in sweep.plans
     ]
     return "\n".join(line.rstrip() for line in _aligned(rows))
 
 
-def _costs(document: Mapping[str, Any], cut_time: Mapping[str, Any]) -> list[str]:
-    parts = document["predicted_kl_parts_nats"]
+def _outlook(plan: PlanRecord, cut: CutTimeRecord) -> list[str]:
+    parts = plan.predicted_kl_parts_nats
     return [
-        f"predicted divergence: {document['predicted_kl_nats']:.3g} nats per token "
-        f"({parts['structure']:.3g} from what is cut, {parts['vocabulary']:.3g} from dropped "
-        "tokens)",
-        f"new text of this kind: {100 * document['unseen_token_share']:.3g} % of tokens "
+        f"predicted divergence: {plan.predicted_kl_nats:.3g} nats per token "
+        f"({parts.structure:.3g} from what is cut, {parts.vocabulary:.3g} from dropped tokens)",
+        f"new text of this kind: {100 * plan.unseen_token_share:.3g} % of tokens "
         "unseen (Good-Turing estimate)",
-        f"the cut: {_bytes(cut_time['disk_bytes'])} on disk ({_bytes(cut_time['free_bytes'])} "
-        f"free), about {max(cut_time['seconds'], 0.1):.2g} s at "
-        f"{_bytes(cut_time['copy_bytes_per_s'])}/s",
+        f"the cut: {_bytes(cut.disk_bytes)} on disk ({_bytes(cut.free_bytes)} free), about "
+        f"{max(cut.seconds, 0.1):.2g} s at {_bytes(cut.copy_bytes_per_s)}/s",
     ]
 
 
-def _bars(contribution: Mapping[str, int], before: int) -> list[str]:
-    total = sum(contribution.values()) or 1
-    names = [(_PARTS[key], removed) for key, removed in contribution.items()]
-    width = max(len(name) for name, _ in names)
+def _bars(contribution: Contribution, before: int) -> list[str]:
+    parts = [(name, contribution[key]) for key, name in _PARTS.items() if key in contribution]
+    total = sum(removed for _, removed in parts) or 1
+    width = max(len(name) for name, _ in parts)
     lines = ["where the cut comes from"]
-    for name, removed in names:
+    for name, removed in parts:
         bar = "#" * round(_BAR * removed / total)
         lines.append(
             f"  {name:<{width}} {bar:<{_BAR}} {removed:>14,}  -{100 * removed / before:.1f} %"
@@ -103,7 +116,7 @@ def _bars(contribution: Mapping[str, int], before: int) -> list[str]:
     return lines
 
 
-def _candidates(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
+def _candidates(candidates: Sequence[CandidateRecord]) -> list[str]:
     rows = [
         (
             "  measured cuts",
@@ -118,14 +131,14 @@ def _candidates(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
     rows += [
         (
             "  chosen" if at == 0 else "",
-            str(c["num_layers"]),
-            str(c["intermediate_size"]),
-            str(c["num_key_value_heads"]),
-            f"{c['vocab_size']:,}",
-            f"{c['num_parameters']:,}",
-            f"{c['kl_nats']:.3g}",
+            str(cut.num_layers),
+            str(cut.intermediate_size),
+            str(cut.num_key_value_heads),
+            f"{cut.vocab_size:,}",
+            f"{cut.num_parameters:,}",
+            f"{cut.kl_nats:.3g}",
         )
-        for at, c in enumerate(candidates)
+        for at, cut in enumerate(candidates)
     ]
     return _aligned(rows)
 
@@ -142,18 +155,6 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
         )
         for row in rows
     ]
-
-
-def _amount(key: str, value: int) -> str:
-    return _bytes(value) if "bytes" in key else f"{value:,}"
-
-
-def _bytes(value: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.2f} {unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
 
 
 def _change(before: int, after: int) -> str:

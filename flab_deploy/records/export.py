@@ -25,8 +25,8 @@ class VllmParity:
 
 
 @record
-class OnnxParity:
-    """The ONNX model under ONNX Runtime against PyTorch, both in float32."""
+class OnnxComparison:
+    """An ONNX model under ONNX Runtime against PyTorch, both in float32."""
 
     num_prompts: int
     num_new_tokens: int
@@ -40,6 +40,12 @@ class OnnxParity:
     long_max_abs_logit_difference: float
     num_long_greedy_equal: int
     dtype: str
+
+
+@record
+class OnnxParity(OnnxComparison):
+    """The same of the exported model, with what exported it."""
+
     exporter_max_abs_logit_difference: float
     """Of the exporter's transformers version, which also opens the checkpoint."""
     opset: int

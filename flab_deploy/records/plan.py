@@ -1,7 +1,8 @@
 """What `plan` decided: `plan.json`, and what applying it would take: `timings.json`.
 
-`plan.json` is written and read by `flab_deploy.pruning.plan_document` in one form since schema 2;
-its bytes are its digest, so fields that a plan does not need are left out of it, not null.
+The bytes of `plan.json` are its digest: what the planner writes has every field in the order of
+`PlanRecord`. A plan may also be edited or written by hand; of such a plan
+`flab_deploy.pruning.plan_document` reads only what stays.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from flab_deploy.records.document import record
 from flab_deploy.settings.plan import Metric
 
 PLAN_FILE, TIMINGS_FILE, LATENCY_FILE = "plan.json", "timings.json", "latency.json"
+SWEEP_FILE = "sweep.json"
 
 
 class Contribution(TypedDict):
@@ -65,33 +67,52 @@ class ShapeRecord:
 
     model_type: str
     vocab_size: int
+    """Rows of the embedding."""
     num_hidden_layers: int
     hidden_size: int
     intermediate_size: int
+    """FFN channels of a layer without experts; 0 if every layer has experts."""
     num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
     tie_word_embeddings: bool
     num_parameters: int
+    """Exact count over all tensors of the checkpoint."""
     parameters_per_channel: int
+    """What one FFN channel less saves in a layer."""
     parameters_per_key_value_head: int
+    """What one key-value head less, with its query heads, saves in a layer; 0 if heads cannot be
+    cut.
+    """
     parameters_per_token: int
+    """What one token less saves."""
     num_experts: int
+    """Experts of a layer that has them; 0 for a model without."""
     num_experts_per_tok: int
+    """Experts that each token runs through."""
     num_expert_layers: int
+    """Layers with experts."""
     parameters_per_expert: int
+    """What one expert less saves in a layer."""
     shared_expert_parameters: int
+    """Parameters of the expert that every token runs through, in one layer."""
 
 
 @record
 class CostRecord:
-    """What a model of one shape costs."""
+    """What a model of one shape costs; computed, not measured."""
 
     num_parameters: int
     weight_bytes: int
+    """Bytes of all tensors, in the checkpoint's own precision."""
     kv_bytes_per_token: int
+    """Keys and values of one token in all layers, in the checkpoint's own precision."""
     forward_flops_per_token: int
+    """At the plan's context."""
     serving_memory_bytes: int
+    """Weights, KV cache of the plan's `batch_size` full contexts, and one float32 row of logits
+    for each sequence.
+    """
 
 
 @record
@@ -128,12 +149,16 @@ class CurveRecord:
     """Divergence along one axis with everything else whole."""
 
     sizes: tuple[int, ...]
+    """Increasing; the last is the uncut size."""
     kl_nats: tuple[float, ...]
+    """Nats per token, never rising with size; the last is 0."""
 
 
 @record
 class CurvesRecord:
-    """Divergence along every axis that the planner may cut."""
+    """Divergence along every axis that the planner may cut besides depth, which is measured step
+    by step.
+    """
 
     width: CurveRecord
     key_value_heads: CurveRecord
@@ -174,15 +199,34 @@ class PlanRecord:
 
 
 @record
+class PlanFigures:
+    """The figures that `plan` shows."""
+
+    predicted_kl_nats: float
+    """Nats per calibration token."""
+    num_parameters: int
+    """This and the following as in `CostRecord`, after the cut."""
+    weight_bytes: int
+    kv_bytes_per_token: int
+    forward_flops_per_token: int
+    serving_memory_bytes: int
+    budget: Annotated[Budget | PaperBudget, Field(discriminator="metric")]
+    contribution: Contribution
+
+
+@record
 class CutTimeRecord:
-    """What applying a plan takes on this machine."""
+    """What applying a plan takes on this machine: `timings.json`."""
 
     schema_version: Literal[1]
     disk_bytes: int
     """Size of the cut model's weights."""
     free_bytes: int
+    """Bytes free where they would be written."""
     copy_bytes_per_s: int
+    """Measured speed of copying some of the source's weights there, synced to disk."""
     seconds: float
+    """Predicted time of the cut: the whole source read, the smaller model written."""
 
 
 @record
@@ -190,7 +234,9 @@ class LineRecord:
     """Milliseconds by size, linear between measured points and beyond them."""
 
     sizes: tuple[int, ...]
+    """Increasing."""
     ms: tuple[float, ...]
+    """Never falling."""
 
 
 @record
@@ -198,9 +244,13 @@ class TermsRecord:
     """The parts of one kind of time."""
 
     fixed_ms: float
+    """Whatever the sizes."""
     layer_ms: LineRecord
+    """One layer by FFN width, with all its heads."""
     heads_ms: LineRecord
+    """One layer of full width by key-value heads, with the query heads that read them."""
     vocabulary_ms: LineRecord
+    """What the vocabulary takes, relative to the smallest measured."""
 
 
 @record
@@ -208,7 +258,9 @@ class Times:
     """Decoding one token and reading a prompt, in milliseconds."""
 
     decode_ms: float
+    """One token of one sequence, after a prompt."""
     prefill_ms: float
+    """Reading that prompt."""
 
 
 @record
@@ -259,8 +311,28 @@ class SweepRecord:
 
 
 @record
+class SweepPoint:
+    """The plan of one budget in short."""
+
+    reduction: float
+    num_parameters: int
+    num_hidden_layers: int
+    intermediate_size: int
+    num_key_value_heads: int
+    vocab_size: int
+    predicted_kl_nats: float
+
+
+@record
+class SweepFigures:
+    """The figures that a sweep shows."""
+
+    plans: tuple[SweepPoint, ...]
+
+
+@record
 class PlanPreviewRecord:
-    """What `flab plan --dry-run --json` prints: the plan, and what applying it would take."""
+    """A plan with what applying it would take here: what `flab plan --dry-run --json` prints."""
 
     schema_version: Literal[1]
     plan: PlanRecord

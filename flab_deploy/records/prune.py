@@ -13,32 +13,32 @@ class ReadingRecord:
 
     num_documents: int
     num_covered: int
-    """Documents whose tokens were all kept."""
+    """Documents whose original tokens are all kept; every one of them has to be identical."""
     num_identical: int
-    """Documents that both read as the same tokens."""
+    """Documents with the same tokens in the same order."""
     num_lossless: int
-    """Documents that come back from their tokens unchanged."""
+    """Documents that decode to their own text, or to what the original makes of it."""
     num_characters: int
     num_tokens_before: int
     num_tokens_after: int
 
 
 @record
-class TokenizerRecord:
-    """The proof that the smaller tokenizer reads as the original does."""
+class TokenizerRecord(ReadingRecord):
+    """The proof that the smaller tokenizer reads as the original does; the first fields are about
+    the plan's corpus.
+    """
 
-    num_documents: int
-    num_covered: int
-    num_identical: int
-    num_lossless: int
-    num_characters: int
-    num_tokens_before: int
-    num_tokens_after: int
     num_byte_strings: int
+    """Random byte strings, most of them no valid UTF-8."""
     num_byte_strings_lossless: int
+    """Of those, how many come back, or are lost by the original too because it has no token for a
+    byte.
+    """
     num_scalars: int
     """Unicode scalar values tried."""
     num_scalars_lossless: int
+    """Of those, how many decode to what the original decodes."""
     held_out: ReadingRecord | None
     """Documents that no token was counted on."""
 
@@ -70,7 +70,10 @@ class RealisedRecord:
     """Divergence of the finished cut on held-out examples."""
 
     kl_nats: float | None
-    """Nats per completion token."""
+    """Nats per completion token, as the planner counts them: the part of the tokens that went, -log
+    of the probability that the original gives to those that stayed, plus KL(original among those ||
+    cut).
+    """
     num_tokens: int | None
     """Completion tokens that it is a mean over."""
     reason: str | None

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import Batch, completion_states
 from flab_deploy.decoder import finish_logits, output_logits, output_weight
 from flab_deploy.errors import PlanError
-from flab_deploy.importance.calibration import Batch, completion_states
 from flab_deploy.tokenizer import load_tokenizer
 
 

@@ -20,12 +20,12 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage
-from flab_deploy.checkpoint import Checkpoint, read_config, resolve
+from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
+from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpus import Instruction, corpus_digest
-from flab_deploy.decoder import load_model, model_shape, tensor_shapes
-from flab_deploy.errors import ConfigError
-from flab_deploy.importance.calibration import Batch, encode, make_batches
-from flab_deploy.importance.score import end_of_text_id
+from flab_deploy.decoder import load_model, model_shape, tensor_shapes, weights_dtype
+from flab_deploy.records.document import as_json
+from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
 from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.settings.recover import RecoverConfig
@@ -134,19 +134,22 @@ def _train(
             logger.info("recover: step %d of %d, loss %.4f nats", step + 1, steps, curve[-1][1])
             recent.clear()
     _save(student, pruned.path, draft.path)
-    draft.figures |= {
-        "steps": steps,
-        "num_examples": len(encoded),
-        "num_parameters": model_shape(pruned.path).num_parameters,
-        "loss_curve": [[step, loss] for step, loss in curve],
-    }
+    draft.figures |= as_json(
+        RecoverRecord(
+            schema_version=1,
+            steps=steps,
+            num_examples=len(encoded),
+            num_parameters=model_shape(pruned.path).num_parameters,
+            loss_curve=tuple(curve),
+        )
+    )
 
 
 def _save(student: PreTrainedModel, pruned: Path, out: Path) -> None:
     """The trained weights in the pruned checkpoint's names and dtype, beside copies of its other
     files.
     """
-    dtype = load_dtype(pruned)
+    dtype = weights_dtype(pruned)
     state = student.state_dict()
     save_file(
         {name: state[name].to(dtype).contiguous() for name in sorted(tensor_shapes(pruned))},
@@ -156,15 +159,3 @@ def _save(student: PreTrainedModel, pruned: Path, out: Path) -> None:
     for file in sorted(pruned.iterdir()):
         if file.is_file() and file.name not in {"manifest.json", "model.safetensors"}:
             shutil.copyfile(file, out / file.name)
-
-
-def load_dtype(path: Path) -> torch.dtype:
-    """The dtype that a checkpoint's weights are stored in."""
-    config = read_config(path)
-    name = config.get("dtype") or config.get("torch_dtype") or "float32"
-    found = getattr(torch, str(name), None)
-    if not isinstance(found, torch.dtype):
-        raise ConfigError(
-            f"{path / 'config.json'} names dtype {name!r}; expected one such as bfloat16"
-        )
-    return found

@@ -5,7 +5,7 @@
 
 from flab_deploy.tokenizer.files import SUPERSEDED, TOKENIZER_FILE, load_tokenizer
 from flab_deploy.tokenizer.ids import remap_token_ids
-from flab_deploy.tokenizer.proof import Proof, Reading, prove
+from flab_deploy.tokenizer.proof import Proof, prove
 from flab_deploy.tokenizer.required import required_ids, required_tokens
 from flab_deploy.tokenizer.selection import (
     TokenSelection,
@@ -20,7 +20,6 @@ __all__ = [
     "SUPERSEDED",
     "TOKENIZER_FILE",
     "Proof",
-    "Reading",
     "TokenSelection",
     "check_keep",
     "choose_tokens",

@@ -13,8 +13,6 @@ _ENDINGS = ("_token_id", "_token_ids", "_token_index")
 _ABOUT_TOKENS = frozenset(
     {"suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias"}
 )
-# Lists of tokens that must come: every one of them has to stay.
-_FORCED = frozenset({"force_words_ids", "forced_decoder_ids"})
 
 
 def named_ids(config: Mapping[str, Any], where: str) -> Iterator[tuple[int, str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from flab_deploy.records.prune import ReadingRecord, TokenizerRecord
 from flab_deploy.tokenizer.files import load_tokenizer
 from flab_deploy.tokenizer.token_bytes import through_bytes
 from flab_deploy.tokenizer.vocabulary import read_vocabulary
@@ -25,49 +26,8 @@ _SEED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """Both tokenizers on the same documents."""
-
-    num_documents: int
-    num_covered: int
-    """Documents whose original tokens are all kept; every one of them has to be identical."""
-    num_identical: int
-    """Documents with the same tokens in the same order."""
-    num_lossless: int
-    """Documents that decode to their own text, or to what the original makes of it."""
-    num_characters: int
-    num_tokens_before: int
-    num_tokens_after: int
-
-    @property
-    def tokens_per_character_before(self) -> float:
-        """Of the original, over all documents; 0 for empty ones."""
-        return self.num_tokens_before / max(self.num_characters, 1)
-
-    @property
-    def tokens_per_character_after(self) -> float:
-        """Of the smaller tokenizer."""
-        return self.num_tokens_after / max(self.num_characters, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proof(Reading):
-    """What was checked before a smaller tokenizer was accepted; the first fields are about the
-    plan's corpus.
-    """
-
-    num_byte_strings: int
-    """Random byte strings, most of them no valid UTF-8."""
-    num_byte_strings_lossless: int
-    """Of those, how many come back, or are lost by the original too because it has no token for a
-    byte.
-    """
-    num_scalars: int
-    """Unicode scalar values tried."""
-    num_scalars_lossless: int
-    """Of those, how many decode to what the original decodes."""
-    held_out: Reading | None
-    """Documents that no token was counted on."""
+class Proof(TokenizerRecord):
+    """What was checked before a smaller tokenizer was accepted."""
 
     def problem(self, corpus: str, *, all_covered: bool = True) -> str | None:
         """What is wrong with the smaller tokenizer, None if nothing is; `corpus` is the name of the
@@ -123,7 +83,7 @@ def prove(
 
 def read_both(
     original: Tokenizer, shrunken: Tokenizer, keep: Sequence[int], texts: Iterable[str]
-) -> Reading:
+) -> ReadingRecord:
     """Both tokenizers on `texts`, document by document, in batches; `keep` holds the old id of
     every new one.
     """
@@ -145,7 +105,7 @@ def read_both(
         covered += sum(-1 not in ids for ids in expected)
         identical += sum(ids == wanted for ids, wanted in zip(new, expected, strict=True))
         lossless += sum(_same_text(original, shrunken, batch, old, new))
-    return Reading(
+    return ReadingRecord(
         num_documents=documents,
         num_covered=covered,
         num_identical=identical,

@@ -19,9 +19,8 @@ import pytest
 
 from flab_deploy.checkpoint import INDEX, resolve, weight_files
 from flab_deploy.pruning import PrunePlan
-from flab_deploy.pruning.cutting.tensors import planned_bytes, planned_parameters
 from tests.conftest import train_tiny_tokenizer
-from tests.pruning.plans import write_plan
+from tests.pruning.plans import as_document, planned_bytes, planned_parameters, write_plan
 
 LAYERS, HIDDEN, FFN, VOCABULARY, KEY_VALUE = 32, 4096, 14336, 32768, 1024
 PRUNE = (
@@ -155,7 +154,7 @@ def test_applying_a_plan_to_7b_shape_keeps_up_with_cp(
     started = time.perf_counter()
     plan = plan_of(source, tmp_path, num_layers)
     hashing = time.perf_counter() - started
-    write_plan(tmp_path / "plan", plan.as_json())
+    write_plan(tmp_path / "plan", as_document(plan))
     script = (
         "import sys; from pathlib import Path; from flab_deploy.pruning import prune; "
         "prune(*map(Path, sys.argv[1:]))"

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from flab_deploy.batches import Batch
 from flab_deploy.checkpoint import reference_path
 from flab_deploy.decoder import layers, load_model, only_layers, output_weight
-from flab_deploy.importance.calibration import Batch, states_of
+from flab_deploy.importance.calibration import states_of
 from flab_deploy.importance.divergence import head_of, kl_per_position
 from flab_deploy.importance.layers.journal import SearchJournal
 from flab_deploy.importance.layers.order import find_order

@@ -20,6 +20,8 @@ from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.pruning import PlanConfig, plan, prune
 from flab_deploy.pruning.baselines import BASELINES, plan_baseline
 from flab_deploy.pruning.plot import Series, scatter_svg
+from flab_deploy.records.document import read_record
+from flab_deploy.records.plan import PLAN_FILE, PlanRecord
 from flab_deploy.settings.evaluate import EvaluateConfig
 
 REDUCTIONS = (0.10, 0.22, 0.35, 0.50)
@@ -44,17 +46,14 @@ def measured_cut(root: Path, scores: Path, method: str, reduction: float) -> dic
     pruned = prune("reference", folder / "plan", folder / "pruned")
     evaluate(folder / "pruned", folder / "evaluation", EVALUATE)
     figures = compare(root / "original", folder / "evaluation", folder / "comparison").figures
-    document = json.loads((folder / "plan" / "plan.json").read_text(encoding="utf-8"))
+    after = read_record(PlanRecord, folder / "plan" / PLAN_FILE).after
     sets = {**figures["tasks"], "overall": figures["overall"]}  # type: ignore[dict-item]
     return {
         "method": method,
         "reduction": reduction,
         "num_parameters": pruned.figures["num_parameters"],
         "kl_nats": planned.figures["predicted_kl_nats"],
-        "sizes": [
-            document["after"][key]
-            for key in ("num_hidden_layers", "intermediate_size", "vocab_size")
-        ],
+        "sizes": [after.num_hidden_layers, after.intermediate_size, after.vocab_size],
         "kept": {
             name: {
                 key: found[key]
@@ -122,17 +121,14 @@ def test_retention_of_every_method_at_equal_size() -> None:
     root = Path(os.environ.get("FLAB_BENCH_OUT", "build/pruning-methods"))
     score("reference", root / "scores", ScoreConfig())
     evaluate("reference", root / "original", EVALUATE)
-    original = 0
     rows = []
     for reduction in REDUCTIONS:
         for method in METHODS:
             rows.append(measured_cut(root, root / "scores", method, reduction))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
-    original = json.loads((root / "planner-22" / "plan" / "plan.json").read_text())["before"][
-        "num_parameters"
-    ]
+    found = read_record(PlanRecord, root / "planner-22" / "plan" / PLAN_FILE)
     (root / "methods.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    (root / "methods.svg").write_text(plot(rows, original), encoding="utf-8")
+    (root / "methods.svg").write_text(plot(rows, found.before.num_parameters), encoding="utf-8")
     print(f"\n{table(rows)}\n\n{root / 'methods.svg'}")
     for reduction in REDUCTIONS:
         same = [row for row in rows if row["reduction"] == reduction]

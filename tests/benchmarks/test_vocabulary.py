@@ -73,8 +73,9 @@ def test_surgery_keeps_its_promises_in_seconds(size: int, characters: int, tmp_p
         f"{proof.num_byte_strings_lossless} of {proof.num_byte_strings}, characters "
         f"{proof.num_scalars_lossless:,} of "
         f"{proof.num_scalars:,}, held-out tokens per character "
-        f"{proof.held_out.tokens_per_character_before:.4f} -> "
-        f"{proof.held_out.tokens_per_character_after:.4f} ({proof.held_out.num_lossless} of "
+        f"{proof.held_out.num_tokens_before / proof.held_out.num_characters:.4f} -> "
+        f"{proof.held_out.num_tokens_after / proof.held_out.num_characters:.4f} "
+        f"({proof.held_out.num_lossless} of "
         f"{proof.held_out.num_documents} lossless)"
     )
     assert vocab_size > 0.95 * size

@@ -6,8 +6,9 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from flab_deploy.artifacts import Artifact, check_digest, file_digest, tree_dige
 from flab_deploy.decoder import load_model
 from flab_deploy.errors import ConfigError, ExportError
 from flab_deploy.export import ExportConfig, export
+from flab_deploy.export.formats import FORMATS, engines_needed
 from flab_deploy.export.inputs import parity_inputs
 from flab_deploy.export.onnx_decoder import OnnxDecoder
 from flab_deploy.export.parity import (
@@ -28,15 +30,29 @@ from flab_deploy.export.parity import (
     torch_greedy,
     torch_logits,
 )
+from flab_deploy.records.document import read_record, record_of
+from flab_deploy.records.export import PARITY_FILE, ExportFigures, ExportRecord
+from flab_deploy.reopen import ReopenAnswers, ReopenInputs
+from flab_deploy.settings.export import Format
 
 VLLM_ONLY = ExportConfig(formats=("vllm",), num_prompts=6, num_new_tokens=8)
-ANSWERS = {"overridden": [], "versions": {"transformers": "5.0"}}
 BOTH = ExportConfig(num_prompts=6, num_new_tokens=8)
 
 
-def parity(artifact: Artifact, name: str) -> dict[str, object]:
-    figures: dict[str, object] = json.loads((artifact.path / "parity.json").read_text())[name]
-    return figures
+def parity(artifact: Artifact) -> ExportRecord:
+    return read_record(ExportRecord, artifact.path / PARITY_FILE)
+
+
+def answers(inputs: ReopenInputs, **changes: Any) -> ReopenAnswers:
+    """What a fresh process says that reads every text as it should."""
+    found: dict[str, Any] = {
+        "token_ids": tuple(tuple(ids) for ids in inputs.text_ids),
+        "overridden": (),
+        "logit_digests": ("0",) * len(inputs.all_ids),
+        "generated": (),
+        "versions": {"transformers": "5.0"},
+    }
+    return ReopenAnswers(**(found | changes))
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +66,20 @@ def exported(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact
 
 
 def test_a_fresh_process_finds_identical_logits(exported: Artifact) -> None:
-    figures = parity(exported, "vllm")
-    assert figures["num_logits_identical"] == 6 + 4
-    assert figures["num_tokenizations_equal"] == 6
-    assert figures["max_abs_logit_difference"] == 0.0
-    assert figures["dtype"] == "bfloat16"
-    assert figures["overridden_tokenizer_settings"] == []
+    found = parity(exported)
+    assert found.vllm is not None and found.onnx is None
+    assert found.vllm.num_logits_identical == 6 + 4
+    assert found.vllm.num_tokenizations_equal == 6
+    assert found.vllm.max_abs_logit_difference == 0.0
+    assert found.vllm.dtype == "bfloat16"
+    assert found.vllm.overridden_tokenizer_settings == ()
 
 
 def test_the_manifest_lists_every_file_and_only_parity_is_outside_the_digest(
     exported: Artifact,
 ) -> None:
     check_digest(exported)
-    files = exported.figures["files"]
-    assert isinstance(files, dict)
+    files = record_of(ExportFigures, exported.figures, "export").files
     written = {
         p.relative_to(exported.path).as_posix() for p in exported.path.rglob("*") if p.is_file()
     }
@@ -82,11 +98,10 @@ def test_logits_that_differ_in_one_bit_are_refused(source: Path) -> None:
     model = load_model(source, torch.bfloat16)
     last = np.stack([torch_logits(model, ids)[-1] for ids in inputs.all_ids])
     last[1, 5] = np.nextafter(last[1, 5], np.float32(np.inf))
-    answers = ANSWERS | {"token_ids": inputs.text_ids, "logit_digests": ["0"] * len(inputs.all_ids)}
     with pytest.raises(
         ExportError, match=r"differs from its source: other logits for 6 of 6 inputs, by up to \d"
     ):
-        checkpoint_parity(model, inputs, answers, last)  # type: ignore[arg-type]
+        checkpoint_parity(model, inputs, answers(inputs), last)
 
 
 def test_a_tokenizer_that_encodes_differently_is_refused(source: Path) -> None:
@@ -94,7 +109,7 @@ def test_a_tokenizer_that_encodes_differently_is_refused(source: Path) -> None:
     with pytest.raises(
         ExportError, match=r"transformers 5\.0 encodes 1 of 2 prompts unlike tokenizer\.json"
     ):
-        check_tokens(inputs, ANSWERS | {"token_ids": [inputs.text_ids[0], [1, 2, 3]]})
+        check_tokens(inputs, answers(inputs, token_ids=(tuple(inputs.text_ids[0]), (1, 2, 3))))
 
 
 def test_a_tokenizer_that_the_architecture_overrides_is_refused(
@@ -172,14 +187,13 @@ def with_onnx(optimum: None, source: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.engine
 def test_onnx_runtime_computes_and_decodes_what_pytorch_does(with_onnx: Artifact) -> None:
-    figures = parity(with_onnx, "onnx")
-    assert figures["num_greedy_equal"] == 6
-    assert figures["num_long_greedy_equal"] == 4
-    assert 0 < figures["max_abs_logit_difference"] < 1e-3  # type: ignore[operator]
-    assert figures["long_input_tokens"] == [512, 640, 768, 1024]
-    assert str(figures["transformers_version"]).startswith(
-        "4."
-    )  # the exporter read the portable settings
+    found = parity(with_onnx).onnx
+    assert found is not None
+    assert found.num_greedy_equal == 6
+    assert found.num_long_greedy_equal == 4
+    assert 0 < found.max_abs_logit_difference < 1e-3
+    assert found.long_input_tokens == (512, 640, 768, 1024)
+    assert found.transformers_version.startswith("4.")  # the exporter read the portable settings
 
 
 @pytest.mark.engine
@@ -245,7 +259,17 @@ def test_scaled_rope_reaches_the_graph(
         "onnx",
         "parity.json",
     ]
-    assert parity(artifact, "onnx")["exporter_max_abs_logit_difference"] < 1e-3  # type: ignore[operator]
+    found = parity(artifact)
+    assert found.vllm is None and found.onnx is not None
+    assert found.onnx.exporter_max_abs_logit_difference < 1e-3
+
+
+def test_every_format_has_a_field_for_its_parity_and_says_which_engine_it_needs() -> None:
+    assert tuple(FORMATS) == get_args(Format)
+    assert set(FORMATS) < {field.name for field in fields(ExportRecord)}
+    assert engines_needed(("vllm",)) == ()
+    assert engines_needed(("vllm", "onnx")) == ("optimum",)
+    assert set(engines_needed(tuple(FORMATS))) <= set(engines.ENGINES)
 
 
 def test_importing_the_stage_does_not_import_torch() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import Batch
 from flab_deploy.decoder import only_layers
-from flab_deploy.importance.calibration import Batch
 
 
 @torch.no_grad()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import Batch, make_batches
 from flab_deploy.decoder import load_model
-from flab_deploy.importance.calibration import Batch, make_batches
 from flab_deploy.importance.divergence import Head, Reference, head_of, kl_per_position
 from flab_deploy.importance.layers.journal import SearchJournal
 from flab_deploy.importance.layers.order import find_order

@@ -22,6 +22,8 @@ from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.importance.examples import choose
 from flab_deploy.importance.layers.stage import LayerMetric
+from flab_deploy.records.document import read_record, record_of
+from flab_deploy.records.scores import SCORES_FILE, ScoresFigures, ScoresRecord
 from tests.conftest import MakeCheckpoint
 
 SMALL = ScoreConfig(
@@ -29,14 +31,14 @@ SMALL = ScoreConfig(
 )
 
 
-def summary(out: Path) -> dict:  # type: ignore[type-arg]
-    return json.loads((out / "scores.json").read_text())  # type: ignore[no-any-return]
+def summary(out: Path) -> ScoresRecord:
+    return read_record(ScoresRecord, out / SCORES_FILE)
 
 
 def test_an_artifact_holds_scores_search_and_calibration(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    score(tiny_checkpoint, tmp_path / "scores", SMALL)
+    artifact = score(tiny_checkpoint, tmp_path / "scores", SMALL)
     tensors = load_file(tmp_path / "scores" / "scores.safetensors")
     assert {name: tuple(t.shape) for name, t in tensors.items()} == {
         "token_counts": (702,),
@@ -45,12 +47,17 @@ def test_an_artifact_holds_scores_search_and_calibration(
         "head_scores": (5, 2),
     }
     found = summary(tmp_path / "scores")
-    search = found["layer_search"]
-    assert len(search["order"]) == len(set(search["order"])) == len(search["kl_nats"]) == 3
-    assert search["kl_nats"][0] == min(search["first_scores"])
+    search = found.layer_search
+    assert len(search.order) == len(set(search.order)) == len(search.kl_nats) == 3
+    assert search.kl_nats[0] == min(search.first_scores)
     assert len(load_records(tmp_path / "scores" / "calibration.jsonl", Instruction)) == 6
-    assert found["calibration"]["num_examples"] == 6
-    assert len(found["calibration"]["digest"]) == 64
+    assert found.calibration.num_examples == 6
+    assert len(found.calibration.digest) == 64
+    assert found.channels is not None and len(found.channels.quantiles_by_layer) == 5
+    figures = record_of(ScoresFigures, artifact.figures, "scores")
+    assert figures.layers_first_to_drop == search.order
+    assert figures.num_tokens_seen == int((tensors["token_counts"] > 0).sum())
+    assert figures.least_layer_kl_nats == min(layer.kl_nats for layer in found.layers)
 
 
 @pytest.mark.parametrize(
@@ -62,13 +69,11 @@ def test_other_metrics_choose_layers_and_the_kl_is_measured_all_the_same(
     score(tiny_checkpoint, tmp_path / "other", replace(SMALL, layer_metric=metric))
     score(tiny_checkpoint, tmp_path / "kl", replace(SMALL, layer_search="one_shot"))
     other, kl = summary(tmp_path / "other"), summary(tmp_path / "kl")
-    first = other["layer_search"]["first_scores"]
-    assert other["layer_search"]["order"][0] == min(range(5), key=first.__getitem__)
-    measured = [layer["kl_nats"] for layer in kl["layers"]]
-    assert [layer["kl_nats"] for layer in other["layers"]] == pytest.approx(measured, abs=1e-7)
-    assert other["layer_search"]["kl_nats"][0] == pytest.approx(
-        measured[other["layer_search"]["order"][0]], abs=1e-6
-    )
+    search = other.layer_search
+    assert search.order[0] == min(range(5), key=search.first_scores.__getitem__)
+    measured = [layer.kl_nats for layer in kl.layers]
+    assert [layer.kl_nats for layer in other.layers] == pytest.approx(measured, abs=1e-7)
+    assert search.kl_nats[0] == pytest.approx(measured[search.order[0]], abs=1e-6)
 
 
 def test_a_model_answers_its_own_calibration_prompts(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -191,7 +196,7 @@ def test_a_killed_stage_goes_on_after_its_last_round(
     journal.write_text("\n".join([json.dumps(record), *others]) + "\n")
     monkeypatch.setenv("FLAB_HOME", str(tmp_path / "home"))
     score(tiny_checkpoint, tmp_path / "scores", SMALL)
-    assert summary(tmp_path / "scores")["layers"][2]["kl_nats"] == 0.0
+    assert summary(tmp_path / "scores").layers[2].kl_nats == 0.0
     assert list(journals.glob("*.jsonl")) == []
     assert not list(tmp_path.glob(".scores*"))
 
@@ -216,8 +221,8 @@ def test_two_processes_find_what_one_finds(tiny_checkpoint: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     score(tiny_checkpoint, tmp_path / "one", SMALL)
     one, two = summary(tmp_path / "one"), summary(tmp_path / "two")
-    assert two["layer_search"]["order"] == one["layer_search"]["order"]
-    assert two["layer_search"]["kl_nats"] == pytest.approx(one["layer_search"]["kl_nats"], abs=1e-6)
+    assert two.layer_search.order == one.layer_search.order
+    assert two.layer_search.kl_nats == pytest.approx(one.layer_search.kl_nats, abs=1e-6)
     tensors = [load_file(tmp_path / name / "scores.safetensors") for name in ("one", "two")]
     for name, tensor in tensors[0].items():
         torch.testing.assert_close(tensors[1][name], tensor, atol=1e-6, rtol=1e-5)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import completion_states
 from flab_deploy.decoder import down_projection, layers, load_model, only_channels, only_heads
 from flab_deploy.errors import UnsupportedModel
-from flab_deploy.importance.calibration import completion_states, kl_measure
+from flab_deploy.importance.calibration import kl_measure
 from flab_deploy.importance.divergence import head_of
 from flab_deploy.importance.readers import channel_readers, head_readers
 from flab_deploy.importance.units import unit_scores

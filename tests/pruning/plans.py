@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from flab_deploy.artifacts import json_digest, run_stage, write_json
 from flab_deploy.checkpoint import resolve
 from flab_deploy.decoder import load_model, model_shape
 from flab_deploy.pruning import PrunePlan, prune
+from flab_deploy.pruning.cutting.tensors import file_cuts
 
 
 def full_plan(source: Path, corpus: Path, **changes: Any) -> PrunePlan:
@@ -26,6 +29,25 @@ def full_plan(source: Path, corpus: Path, **changes: Any) -> PrunePlan:
         "num_counted": 10,
     }
     return PrunePlan(**(kept | changes))
+
+
+def as_document(plan: PrunePlan) -> dict[str, Any]:
+    """A plan as somebody would write it by hand: what stays, and nothing else."""
+    document = asdict(plan)
+    corpus = {name: document.pop(name) for name in ("num_counted", "every_text_identical")}
+    document["corpus"] = {"name": plan.corpus, **corpus}
+    return {"schema_version": 2, **document}
+
+
+def planned_parameters(source: Path, plan: PrunePlan) -> int:
+    """Exact number of parameters that `plan` leaves of the checkpoint at `source`."""
+    tensors = [cut for file in file_cuts(source, plan) for cut in file.tensors]
+    return sum(prod(cut.shape) for cut in tensors if not cut.is_buffer)
+
+
+def planned_bytes(source: Path, plan: PrunePlan) -> int:
+    """Bytes of weights that `plan` leaves of the checkpoint at `source`."""
+    return sum(cut.num_bytes for file in file_cuts(source, plan) for cut in file.tensors)
 
 
 def write_plan(out: Path, document: dict[str, Any]) -> Path:
@@ -46,7 +68,7 @@ def cut(source: Path, folder: Path, **changes: Any) -> Path:
     folder.mkdir(exist_ok=True)
     plan = full_plan(source, folder / "corpus.jsonl", **changes)
     return prune(
-        source, write_plan(folder / "plan", plan.as_json()), folder / "cut", reopen="never"
+        source, write_plan(folder / "plan", as_document(plan)), folder / "cut", reopen="never"
     ).path
 
 

@@ -24,9 +24,11 @@ from flab_deploy.errors import ArtifactError, ConfigError, ExportError, PlanErro
 from flab_deploy.pruning import PrunePlan, prune
 from flab_deploy.pruning.cutting.prune import check_room
 from flab_deploy.pruning.cutting.tensors import file_cuts
+from flab_deploy.records.document import record_of
+from flab_deploy.records.prune import PruneRecord
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import NUM_LAYERS, WIDTH, save_tiny
-from tests.pruning.plans import cut, full_plan, write_plan
+from tests.pruning.plans import as_document, cut, full_plan, write_plan
 
 CUT: dict[str, Any] = {
     "keep_layers": (0, 2, 3),
@@ -225,7 +227,7 @@ prune(*map(Path, sys.argv[1:]), reopen="never")
 
 def test_a_write_that_fails_leaves_nothing(whole: Path, tmp_path: Path) -> None:
     plan = write_plan(
-        tmp_path / "plan", full_plan(whole, tmp_path / "corpus.jsonl", **CUT).as_json()
+        tmp_path / "plan", as_document(full_plan(whole, tmp_path / "corpus.jsonl", **CUT))
     )
     script = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n{_PRUNE}"
@@ -239,7 +241,7 @@ def test_a_write_that_fails_leaves_nothing(whole: Path, tmp_path: Path) -> None:
 
 def test_a_kill_leaves_no_half_output(whole: Path, tmp_path: Path) -> None:
     plan = write_plan(
-        tmp_path / "plan", full_plan(whole, tmp_path / "corpus.jsonl", **CUT).as_json()
+        tmp_path / "plan", as_document(full_plan(whole, tmp_path / "corpus.jsonl", **CUT))
     )
     running = subprocess.Popen(
         [sys.executable, "-c", _PRUNE, str(whole), str(plan), str(tmp_path / "out")]
@@ -255,7 +257,7 @@ def test_a_kill_leaves_no_half_output(whole: Path, tmp_path: Path) -> None:
 
 
 def test_the_model_itself_is_no_output(whole: Path, tmp_path: Path) -> None:
-    plan = write_plan(tmp_path / "plan", full_plan(whole, tmp_path / "corpus.jsonl").as_json())
+    plan = write_plan(tmp_path / "plan", as_document(full_plan(whole, tmp_path / "corpus.jsonl")))
     with pytest.raises(ConfigError, match="is the model itself"):
         prune(whole, plan, whole, force=True)
 
@@ -266,20 +268,21 @@ def test_the_result_is_reopened_and_compared(whole: Path, tmp_path: Path) -> Non
     for name, changes in {"fewer": {"keep_token_ids": tokens}, "cut": CUT}.items():
         plan = full_plan(whole, tmp_path / "corpus.jsonl", **changes)
         out = tmp_path / name
-        prune(whole, write_plan(tmp_path / f"plan-{name}", plan.as_json()), out)
-        found = open_artifact(out).figures["reopened"]
-        assert isinstance(found, dict) and found["checked"] and found["num_generated"] == 32
+        prune(whole, write_plan(tmp_path / f"plan-{name}", as_document(plan)), out)
+        found = record_of(PruneRecord, open_artifact(out).figures, name).reopened
+        assert found.checked and found.num_generated == 32 and found.reason is None
         if name == "fewer":
-            assert float(str(found["max_abs_logit_difference"])) < 1e-5
+            assert found.max_abs_logit_difference is not None
+            assert found.max_abs_logit_difference < 1e-5
         else:
-            assert "max_abs_logit_difference" not in found
+            assert found.max_abs_logit_difference is None
 
 
 def test_a_result_that_does_not_open_is_no_output(broken: Path, tmp_path: Path) -> None:
     config = json.loads((broken / "config.json").read_text())
     (broken / "config.json").write_text(json.dumps(config | {"hidden_act": "no such function"}))
     plan = write_plan(
-        tmp_path / "plan", full_plan(broken, tmp_path / "corpus.jsonl", **CUT).as_json()
+        tmp_path / "plan", as_document(full_plan(broken, tmp_path / "corpus.jsonl", **CUT))
     )
     with pytest.raises(ExportError, match="cannot be opened in a fresh process .*no such function"):
         prune(broken, plan, tmp_path / "out")
@@ -333,7 +336,7 @@ NONSENSE = {
 def test_nonsense_in_a_plan_is_named(
     whole: Path, tmp_path: Path, field: str, value: Any, message: str
 ) -> None:
-    document = full_plan(whole, tmp_path / "corpus.jsonl").as_json() | {field: value}
+    document = as_document(full_plan(whole, tmp_path / "corpus.jsonl")) | {field: value}
     with pytest.raises(PlanError, match=message):
         prune(whole, write_plan(tmp_path / "plan", document), tmp_path / "out", reopen="never")
     assert not (tmp_path / "out").exists()

@@ -33,10 +33,16 @@ from flab_deploy.decoder import (
     scaled_writes,
 )
 from flab_deploy.errors import PlanError
-from flab_deploy.pruning.cutting.tensors import planned_bytes, planned_parameters
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import HEADS_CAN_GO, NUM_LAYERS, SETTINGS, WIDTH, WITH_EXPERTS, save_tiny
-from tests.pruning.plans import cached_logits, cut, full_plan, logits
+from tests.pruning.plans import (
+    cached_logits,
+    cut,
+    full_plan,
+    logits,
+    planned_bytes,
+    planned_parameters,
+)
 
 # transformers' GPT-BigCode uses what PyTorch is about to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")

@@ -10,11 +10,22 @@ import pytest
 from flab_deploy.decoder import ModelShape
 from flab_deploy.errors import PlanError
 from flab_deploy.pruning.planning.budget import Room, Sizes, fitting, room_for
-from flab_deploy.pruning.planning.latency import FittedLine
+from flab_deploy.pruning.planning.latency import ms_at
 from flab_deploy.pruning.planning.paper import paper_sizes
-from flab_deploy.pruning.planning.selection import Curve
+from flab_deploy.pruning.planning.selection import kl_at
+from flab_deploy.records.plan import CurveRecord, LineRecord
 from flab_deploy.settings.plan import PlanConfig
 
+NO_EXPERTS = dict.fromkeys(
+    (
+        "num_experts",
+        "num_experts_per_tok",
+        "num_expert_layers",
+        "parameters_per_expert",
+        "shared_expert_parameters",
+    ),
+    0,
+)
 # CodeQwen1.5-7B-Chat, one of the paper's models; sizes from its configuration.
 CODEQWEN = ModelShape(
     model_type="qwen2",
@@ -30,6 +41,7 @@ CODEQWEN = ModelShape(
     parameters_per_channel=3 * 4096,
     parameters_per_key_value_head=0,
     parameters_per_token=2 * 4096,
+    **NO_EXPERTS,
 )
 CODEQWEN_LAYER = (7_250_284_544 - 2 * 92_416 * 4096 - 4096) // 32
 SMALL = ModelShape(
@@ -46,6 +58,7 @@ SMALL = ModelShape(
     parameters_per_channel=24,
     parameters_per_key_value_head=40,
     parameters_per_token=8,
+    **NO_EXPERTS,
 )
 
 
@@ -125,10 +138,18 @@ def test_no_allowed_size_is_above_the_source() -> None:
 
 
 def test_curves_and_lines_pass_through_their_points() -> None:
-    curve = Curve(sizes=(2, 6, 8), kl_nats=(3.0, 1.0, 0.0))
-    assert [curve.at(size) for size in (1, 2, 4, 6, 7, 8, 9)] == [3.0, 3.0, 2.0, 1.0, 0.5, 0.0, 0.0]
-    line = FittedLine(sizes=(2, 6, 8), ms=(1.0, 3.0, 3.5))
-    assert [line.at(size) for size in (0, 2, 4, 6, 7, 8, 10)] == [
+    curve = CurveRecord(sizes=(2, 6, 8), kl_nats=(3.0, 1.0, 0.0))
+    assert [kl_at(curve, size) for size in (1, 2, 4, 6, 7, 8, 9)] == [
+        3.0,
+        3.0,
+        2.0,
+        1.0,
+        0.5,
+        0.0,
+        0.0,
+    ]
+    line = LineRecord(sizes=(2, 6, 8), ms=(1.0, 3.0, 3.5))
+    assert [ms_at(line, size) for size in (0, 2, 4, 6, 7, 8, 10)] == [
         0.0,
         1.0,
         2.0,

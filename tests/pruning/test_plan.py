@@ -4,7 +4,6 @@ gives.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -25,10 +24,22 @@ from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.importance.calibration import kl_measure, states_of
 from flab_deploy.pruning import PlanConfig, load_plan, plan, prune
 from flab_deploy.pruning.baselines import BASELINES, plan_baseline
-from flab_deploy.pruning.planning.plan import preview
+from flab_deploy.pruning.planning.plan import preview, read_preview
 from flab_deploy.pruning.planning.planner import Planner
 from flab_deploy.pruning.planning.sweep import sweep
-from flab_deploy.pruning.table import table_of
+from flab_deploy.pruning.table import sweep_table, table_of
+from flab_deploy.records.document import as_json, read_record, record_of
+from flab_deploy.records.plan import (
+    LATENCY_FILE,
+    PLAN_FILE,
+    SWEEP_FILE,
+    LatencyRecord,
+    PlanRecord,
+    SweepFigures,
+    SweepPlan,
+    SweepPoint,
+    SweepRecord,
+)
 from flab_deploy.settings.plan import Metric
 from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
@@ -50,10 +61,9 @@ def scores(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def planned(source: Path, scores: Path, out: Path, config: PlanConfig) -> dict[str, Any]:
+def planned(source: Path, scores: Path, out: Path, config: PlanConfig) -> PlanRecord:
     plan(source, scores, out, config)
-    found: dict[str, Any] = json.loads((out / "plan.json").read_text(encoding="utf-8"))
-    return found
+    return read_record(PlanRecord, out / PLAN_FILE)
 
 
 @pytest.mark.parametrize("metric", ["parameters", "bytes", "flops", "kv_bytes"])
@@ -62,17 +72,16 @@ def test_a_budget_in_any_metric_is_met_and_the_figures_are_those_of_the_cut(
 ) -> None:
     config = PlanConfig(metric=metric, reduction=0.3, channel_multiple=8, context_tokens=64)
     document = planned(source, scores, tmp_path / "plan", config)
-    budget = document["budget"]
-    assert budget["after"] <= budget["limit"] == pytest.approx(0.7 * budget["before"])
+    budget = document.budget
+    assert budget.after <= budget.limit == pytest.approx(0.7 * budget.before)
     pruned = prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     shape = model_shape(pruned.path)
-    assert asdict(shape) == document["after"]
-    assert document["figures"]["after"]["num_parameters"] == shape.num_parameters
+    assert asdict(shape) == asdict(document.after)
+    assert document.figures.after.num_parameters == shape.num_parameters
     stored = (pruned.path / "model.safetensors").stat().st_size
-    assert 0 <= stored - document["figures"]["after"]["weight_bytes"] < 20_000
+    assert 0 <= stored - document.figures.after.weight_bytes < 20_000
     assert (
-        sum(document["contribution"].values())
-        == document["before"]["num_parameters"] - shape.num_parameters
+        sum(document.contribution.values()) == document.before.num_parameters - shape.num_parameters
     )
 
 
@@ -80,11 +89,7 @@ def test_an_absolute_budget_is_met(source: Path, scores: Path, tmp_path: Path) -
     document = planned(
         source, scores, tmp_path / "plan", PlanConfig(metric="bytes", at_most=150_000)
     )
-    assert (
-        document["figures"]["after"]["weight_bytes"]
-        <= 150_000
-        < document["figures"]["before"]["weight_bytes"]
-    )
+    assert document.figures.after.weight_bytes <= 150_000 < document.figures.before.weight_bytes
 
 
 def calibration_kl(
@@ -120,9 +125,9 @@ def test_the_predicted_divergence_is_that_of_the_cut_checkpoint(
     found, lost = calibration_kl(
         source, scores, tmp_path / "pruned", load_plan(tmp_path / "plan").keep_token_ids
     )
-    assert document["predicted_kl_parts_nats"]["vocabulary"] == 0.0
+    assert document.predicted_kl_parts_nats.vocabulary == 0.0
     assert lost == pytest.approx(0.0, abs=1e-9)
-    assert document["predicted_kl_nats"] == pytest.approx(
+    assert document.predicted_kl_nats == pytest.approx(
         found, rel=0.01, abs=5e-6
     )  # stored to five decimals
 
@@ -138,14 +143,14 @@ def test_compensation_is_in_the_plan_its_prediction_and_the_cut(
         compensate=True,
     )
     document = planned(source, scores, tmp_path / "plan", config)
-    first, *rest = document["write_factors"]
-    assert document["keep_layers"] == [0, 2, 4] and first == 1.0
+    first, *rest = document.write_factors
+    assert document.keep_layers == (0, 2, 4) and first == 1.0
     assert 0 < rest[1] < rest[0] < 1  # random layers make the stream longer
     prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
     found, _ = calibration_kl(
         source, scores, tmp_path / "pruned", load_plan(tmp_path / "plan").keep_token_ids
     )
-    assert document["predicted_kl_nats"] == pytest.approx(found, rel=0.01, abs=5e-6)
+    assert document.predicted_kl_nats == pytest.approx(found, rel=0.01, abs=5e-6)
     gemma = resolve(save_tiny(tmp_path / "gemma", "gemma2", tied=True))
     with pytest.raises(ConfigError, match="compensate cannot scale gemma2: its layers normalise"):
         Planner(gemma, open_artifact(scores), config)
@@ -167,7 +172,7 @@ def test_dropped_tokens_cost_what_the_original_gives_to_them(
     found, lost = calibration_kl(source, scores, tmp_path / "pruned", kept)
     assert len(kept) < model_shape(source).vocab_size
     assert found == pytest.approx(0.0, abs=1e-5)
-    assert document["predicted_kl_parts_nats"]["vocabulary"] == pytest.approx(lost, rel=0.2)
+    assert document.predicted_kl_parts_nats.vocabulary == pytest.approx(lost, rel=0.2)
 
 
 def test_layers_and_tokens_named_by_hand_are_kept(
@@ -177,14 +182,14 @@ def test_layers_and_tokens_named_by_hand_are_kept(
     wanted.write_text("690, 691\n692\n", encoding="utf-8")
     by_hand = PlanConfig(reduction=0.3, drop_layers=(1, 3), keep_tokens=str(wanted))
     document = planned(source, scores, tmp_path / "drop", by_hand)
-    assert document["keep_layers"] == [0, 2, 4]
-    assert {690, 691, 692} <= set(document["keep_token_ids"])
+    assert document.keep_layers == (0, 2, 4)
+    assert {690, 691, 692} <= set(document.keep_token_ids)
     document = planned(
         source, scores, tmp_path / "keep", PlanConfig(reduction=0.3, keep_layers=(4, 0, 1))
     )
-    assert document["keep_layers"] == [0, 1, 4]
+    assert document.keep_layers == (0, 1, 4)
     protected = PlanConfig(reduction=0.3, min_layers_dropped=2, protect_layers=(1, 2, 3))
-    assert planned(source, scores, tmp_path / "protect", protected)["keep_layers"] == [1, 2, 3]
+    assert planned(source, scores, tmp_path / "protect", protected).keep_layers == (1, 2, 3)
 
 
 def test_sizes_are_rounded_for_engines_and_never_up_beyond_the_source(
@@ -193,15 +198,15 @@ def test_sizes_are_rounded_for_engines_and_never_up_beyond_the_source(
     before = model_shape(source)
     for multiple, devices in ((64, 2), (1024, 1)):
         config = PlanConfig(reduction=0.2, vocab_multiple=multiple, tensor_parallel=devices)
-        after = planned(source, scores, tmp_path / f"plan-{multiple}", config)["after"]
+        after = planned(source, scores, tmp_path / f"plan-{multiple}", config).after
         prune(
             source, tmp_path / f"plan-{multiple}", tmp_path / f"pruned-{multiple}", reopen="never"
         )
-        assert asdict(model_shape(tmp_path / f"pruned-{multiple}")) == after
-        assert after["vocab_size"] % multiple == 0 or after["vocab_size"] == before.vocab_size
-        assert after["vocab_size"] <= before.vocab_size
-        assert after["intermediate_size"] % 32 == 0
-        assert after["num_key_value_heads"] % devices == 0
+        assert asdict(model_shape(tmp_path / f"pruned-{multiple}")) == asdict(after)
+        assert after.vocab_size % multiple == 0 or after.vocab_size == before.vocab_size
+        assert after.vocab_size <= before.vocab_size
+        assert after.intermediate_size % 32 == 0
+        assert after.num_key_value_heads % devices == 0
 
 
 @pytest.mark.parametrize(
@@ -275,7 +280,7 @@ def test_the_most_that_a_refusal_names_is_possible(
         plan(source, scores, tmp_path / "plan", floors)
     most = float(str(caught.value).split("% is the most")[0].rsplit(" ", 1)[1]) / 100
     document = planned(source, scores, tmp_path / "plan", replace(floors, reduction=most - 0.001))
-    assert document["after"]["num_hidden_layers"] == 3
+    assert document.after.num_hidden_layers == 3
 
 
 def test_scores_of_another_model_are_refused(
@@ -292,25 +297,46 @@ def test_a_dry_run_shows_the_very_plan_and_writes_nothing(
     monkeypatch.chdir(tmp_path / "empty")
     shown = preview(source, scores, PlanConfig(reduction=0.3))
     assert list(Path.cwd().iterdir()) == []
-    assert shown.document == planned(source, scores, tmp_path / "plan", PlanConfig(reduction=0.3))
-    text = table_of(shown.document, shown.cut_time)
-    after = shown.document["figures"]["after"]  # type: ignore[index,call-overload]
-    assert f"{after['num_parameters']:,}" in text  # type: ignore[index,call-overload]
+    written = planned(source, scores, tmp_path / "plan", PlanConfig(reduction=0.3))
+    assert as_json(shown.plan) == as_json(written)
+    assert asdict(read_preview(tmp_path / "plan")).keys() == asdict(shown).keys()
+    text = table_of(shown.plan, shown.cut)
+    assert f"{shown.plan.figures.after.num_parameters:,}" in text
     assert "memory to serve" in text and "predicted divergence" in text
+
+
+def in_short(plan: SweepPlan) -> SweepPoint:
+    sizes = ("num_hidden_layers", "intermediate_size", "num_key_value_heads", "vocab_size")
+    return SweepPoint(
+        reduction=plan.reduction,
+        num_parameters=plan.figures.after.num_parameters,
+        predicted_kl_nats=plan.predicted_kl_nats,
+        **{name: getattr(plan.after, name) for name in sizes},
+    )
 
 
 def test_a_sweep_holds_the_plan_of_each_budget_and_draws_it(
     source: Path, scores: Path, tmp_path: Path
 ) -> None:
     artifact = sweep(source, scores, tmp_path / "sweep", (0.4, 0.2))
-    plans = json.loads((artifact.path / "sweep.json").read_text(encoding="utf-8"))["plans"]
-    assert [found["reduction"] for found in plans] == [0.2, 0.4]
+    found = read_record(SweepRecord, artifact.path / SWEEP_FILE)
+    plans = found.plans
+    assert [one.reduction for one in plans] == [0.2, 0.4]
     alone = planned(source, scores, tmp_path / "plan", PlanConfig(reduction=0.4))
-    assert plans[1]["after"] == alone["after"]
-    assert plans[1]["predicted_kl_nats"] == alone["predicted_kl_nats"]
+    assert plans[1].after == alone.after
+    assert plans[1].predicted_kl_nats == alone.predicted_kl_nats
     root = ElementTree.parse(artifact.path / "sweep.svg").getroot()
     assert root.tag.endswith("svg")
-    assert not [e for e in root.iter() if e.tag.endswith(("script", "image", "use"))]
+    assert not [e for e in root.iter() if e.tag.endswith(("script", "image"))]
+    links = [value for e in root.iter() for name, value in e.items() if name.endswith("href")]
+    assert links and all(link.startswith("#") for link in links)
+    texts = {e.text for e in root.iter() if e.tag.endswith("text")}
+    assert {"chosen", "also measured", "parameters removed (%)"} <= texts
+    points = SweepFigures(plans=tuple(map(in_short, plans)))
+    assert record_of(SweepFigures, artifact.figures, "sweep") == points
+    assert f"{plans[1].after.num_parameters:,}" in sweep_table(found)
+    again = sweep(source, scores, tmp_path / "again", (0.4, 0.2))
+    assert again.digest == artifact.digest
     with pytest.raises(PlanError, match="no cut removes 99%"):
         sweep(source, scores, tmp_path / "none", (0.2, 0.99))
     with pytest.raises(ConfigError, match="sweep sets the budgets"):
@@ -341,14 +367,18 @@ def test_a_latency_plan_says_what_was_predicted_and_what_came_and_can_be_repeate
 ) -> None:
     config = PlanConfig(metric="latency", reduction=0.3, context_tokens=16)
     document = planned(source, scores, tmp_path / "plan", config)
-    assert document["budget"]["after"] <= document["budget"]["limit"]
-    found = json.loads((tmp_path / "plan" / "latency.json").read_text(encoding="utf-8"))
-    for role in ("before", "after"):
-        assert all(found[role][kind]["decode_ms"] > 0 for kind in ("predicted", "realised"))
-    again = replace(config, latency_model=str(tmp_path / "plan" / "latency.json"))
+    assert document.budget.after <= document.budget.limit
+    found = read_record(LatencyRecord, tmp_path / "plan" / LATENCY_FILE)
+    for times in (found.before, found.after):
+        assert times.realised is not None
+        assert times.predicted.decode_ms > 0 and times.realised.decode_ms > 0
+    again = replace(config, latency_model=str(tmp_path / "plan" / LATENCY_FILE))
     assert planned(source, scores, tmp_path / "again", again) == document
     with pytest.raises(ConfigError, match="was measured at context 16"):
         plan(source, scores, tmp_path / "none", replace(again, context_tokens=32))
+    other = replace(config, latency_model=str(tmp_path / "plan" / PLAN_FILE))
+    with pytest.raises(ConfigError, match="plan.json has schema_version 2, .* latency plan"):
+        plan(source, scores, tmp_path / "none", other)
 
 
 def test_a_frequency_budget_lets_rare_tokens_go(source: Path, scores: Path, tmp_path: Path) -> None:
@@ -356,7 +386,7 @@ def test_a_frequency_budget_lets_rare_tokens_go(source: Path, scores: Path, tmp_
     frequent = planned(
         source, scores, tmp_path / "plan", PlanConfig(reduction=0.3, least_token_count=5)
     )
-    assert frequent["num_tokens_needed"] < every["num_tokens_needed"]
+    assert frequent.num_tokens_needed < every.num_tokens_needed
     prune(source, tmp_path / "plan", tmp_path / "pruned", reopen="never")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from flab_deploy.artifacts import json_digest, open_artifact, run_stage, write_json
+from flab_deploy.artifacts import open_artifact
 from flab_deploy.checkpoint import resolve
 from flab_deploy.decoder import (
     down_projection,
@@ -23,8 +22,11 @@ from flab_deploy.decoder import (
 from flab_deploy.errors import PlanError
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.pruning import PlanConfig, PrunePlan, load_plan, plan, prune
+from flab_deploy.records.document import read_record
+from flab_deploy.records.plan import PLAN_FILE, PlanRecord
 from flab_deploy.tokenizer import with_parts
 from tests.conftest import MakeCheckpoint
+from tests.pruning.plans import logits, write_plan
 
 SCORE = ScoreConfig(num_counted=40, num_calibration=8, batch_size=4)
 CASES = [("qwen2", True), ("qwen2", False), ("qwen3", True), ("llama", False), ("mistral", False)]
@@ -43,22 +45,7 @@ def written_plan(
         "keep_channels": channels,
         "corpus": {"name": str(corpus), "num_counted": 10},
     }
-    run_stage(
-        out,
-        kind="plan",
-        module="flab_deploy.pruning.planning.plan",
-        parents={},
-        config={"plan": json_digest(document)},
-        work=lambda draft: write_json(draft.path / "plan.json", document),
-    )
-    return out
-
-
-def logits(path: Path, ids: torch.Tensor) -> torch.Tensor:
-    model = load_model(path, torch.float32)
-    with torch.no_grad():
-        result: torch.Tensor = model(input_ids=ids).logits
-    return result
+    return write_plan(out, document)
 
 
 @pytest.mark.parametrize(("model_type", "tied"), CASES)
@@ -136,11 +123,11 @@ def planned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_the_plan_meets_its_budget(planned: Path) -> None:
-    document = json.loads((planned / "plan" / "plan.json").read_text())
-    before, after = document["before"]["num_parameters"], document["after"]["num_parameters"]
+    found = read_record(PlanRecord, planned / "plan" / PLAN_FILE)
+    before, after = found.before.num_parameters, found.after.num_parameters
     assert after <= 0.7 * before
-    assert document["contribution"]["vocabulary"] > 0
-    assert sum(document["contribution"].values()) == before - after
+    assert found.contribution["vocabulary"] > 0
+    assert sum(found.contribution.values()) == before - after
     assert model_shape(planned / "pruned").num_parameters == after
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from flab_deploy.batches import encode, end_of_text_id
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import load_model
-from flab_deploy.importance.calibration import encode
-from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.pruning.cutting.realised import realised_divergence
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import WIDTH, save_tiny

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from flab_deploy.artifacts import open_artifact
+from flab_deploy.batches import Batch, encode, make_batches
 from flab_deploy.decoder import load_model, model_shape, tensor_shapes
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance import ScoreConfig, score
-from flab_deploy.importance.calibration import Batch, encode, make_batches
 from flab_deploy.pruning import PlanConfig, plan, prune
+from flab_deploy.records.document import record_of
+from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.recovery import RecoverConfig, recover
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
 from flab_deploy.reference.corpus import load_instructions
@@ -42,11 +44,10 @@ def recovered(pruned: Path, tiny_checkpoint: Path) -> Path:
 
 
 def test_the_loss_falls_and_the_shape_stays(recovered: Path, pruned: Path) -> None:
-    figures = open_artifact(recovered).figures
-    curve = figures["loss_curve"]
-    assert isinstance(curve, list)
-    losses = [step[1] for step in curve if isinstance(step, list)]
-    assert losses[-1] < losses[0]  # type: ignore[operator]
+    found = record_of(RecoverRecord, open_artifact(recovered).figures, str(recovered))
+    losses = [loss for _, loss in found.loss_curve]
+    assert found.steps == found.loss_curve[-1][0] == 8
+    assert losses[-1] < losses[0]
     assert tensor_shapes(recovered) == tensor_shapes(pruned)
     assert model_shape(recovered) == model_shape(pruned)
 

@@ -60,7 +60,7 @@ def test_the_corpus_reads_as_before_and_nothing_is_lost(
     assert proof.num_scalars_lossless == proof.num_scalars == 0x110000 - 0x800
     assert proof.held_out is not None
     assert proof.held_out.num_lossless == proof.held_out.num_documents
-    assert proof.held_out.tokens_per_character_after >= proof.held_out.tokens_per_character_before
+    assert proof.held_out.num_tokens_after >= proof.held_out.num_tokens_before
     assert len(keep) < load_tokenizer(source).get_vocab_size()
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from flab_deploy.importance.calibration import Batch
+from flab_deploy.batches import Batch
 from flab_deploy.importance.layers.stack import LayerStack
 
 # Factors are stored to so many digits: what float32 adds up to on another machine differs further

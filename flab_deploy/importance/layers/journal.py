@@ -5,10 +5,32 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import cast
+from typing import TypeVar
 
-from flab_deploy.artifacts import Json
 from flab_deploy.importance.ranks import Ranks
+from flab_deploy.records.document import as_json, parse_record, record
+from flab_deploy.records.scores import DropPath
+
+R = TypeVar("R")
+
+
+@record
+class FirstRound:
+    """The scores of all layers of the whole model, and what the search learnt on the way."""
+
+    scores: tuple[float, ...]
+    batches: tuple[int, ...]
+    """Batches in the order in which later rounds try them."""
+    progress: tuple[float, ...]
+    """Share of a candidate's whole cost that it usually has after each of them."""
+
+
+@record
+class DropRound:
+    """One more layer dropped."""
+
+    beams: tuple[DropPath, ...]
+    """The stacks that the search follows, best first."""
 
 
 class SearchJournal:
@@ -22,24 +44,27 @@ class SearchJournal:
         self._path = path and path.with_name(f"{path.name}-{ranks.rank}-of-{ranks.count}.jsonl")
         lines = _whole_lines(self._path) if self._path else []
         common = -ranks.largest(-len(lines))
-        self._rounds = [cast("dict[str, Json]", json.loads(line)) for line in lines[:common]]
+        self._lines = lines[:common]
         if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text("".join(lines[:common]), encoding="utf-8")
+            self._path.write_text("".join(self._lines), encoding="utf-8")
 
     def __len__(self) -> int:
-        return len(self._rounds)
+        return len(self._lines)
 
-    def round(self, number: int) -> dict[str, Json] | None:
-        """The record of a finished round, or None."""
-        return self._rounds[number] if number < len(self._rounds) else None
+    def round(self, number: int, kind: type[R]) -> R | None:
+        """A finished round, or None. Raises ArtifactError if it is not of that kind."""
+        if number >= len(self._lines):
+            return None
+        return parse_record(kind, self._lines[number], f"{self._path}:{number + 1}")
 
-    def add(self, record: dict[str, Json]) -> None:
+    def add(self, finished: FirstRound | DropRound) -> None:
         """Record the next round; when this returns it is on disk."""
-        self._rounds.append(record)
+        line = json.dumps(as_json(finished)) + "\n"
+        self._lines.append(line)
         if self._path:
             with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+                stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
 

@@ -6,42 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
-from flab_deploy.artifacts import Json
 from flab_deploy.importance.divergence import kl_per_position
-from flab_deploy.importance.layers.journal import SearchJournal
+from flab_deploy.importance.layers.journal import DropRound, FirstRound, SearchJournal
 from flab_deploy.importance.layers.search import Candidate, LayerSearch, Trunk
+from flab_deploy.records.scores import DropPath
 from flab_deploy.settings.score import SearchMethod
 
 # Scores (one per layer of the trunk) that one pass over the trunk gives; low = safe to drop.
 TrunkScores = Callable[[LayerSearch, Trunk], list[float]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Path:
-    """Layers dropped so far, first to last."""
-
-    order: tuple[int, ...] = ()
-    """The layers."""
-    scores: tuple[float, ...] = ()
-    """The score each had when it was chosen."""
-    kl_nats: tuple[float, ...] = ()
-    """KL(original || model) per completion token after each drop."""
-
-    def then(self, layer: int, score: float, kl: float) -> Path:
-        """The path with one more drop."""
-        return Path(
-            order=(*self.order, layer), scores=(*self.scores, score), kl_nats=(*self.kl_nats, kl)
-        )
-
-    def as_json(self) -> dict[str, Json]:
-        """The fields as a JSON object."""
-        return {
-            "order": list(self.order),
-            "scores": list(self.scores),
-            "kl_nats": list(self.kl_nats),
-        }
+_NOTHING_DROPPED = DropPath(order=(), scores=(), kl_nats=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +26,9 @@ class LayerOrder:
 
     first_scores: tuple[float, ...]
     """Score of every layer of the whole model."""
-    path: Path
+    path: DropPath
     """The best way to drop the most layers that were searched."""
-    by_depth: tuple[Path, ...]
+    by_depth: tuple[DropPath, ...]
     """The best way to drop 1, 2, ... layers; with a beam, not always the beginning of `path`."""
 
 
@@ -71,40 +47,44 @@ def find_order(
     `width` best stacks at once. Finished rounds are read from the journal.
     """
     first = _first_scores(search, scores, journal)
-    beams = [(search.whole, Path())]
-    by_depth: list[Path] = []
+    beams = [(search.whole, _NOTHING_DROPPED)]
+    by_depth: list[DropPath] = []
     for depth in range(count):
-        kept = journal.round(depth + 1)
+        kept = journal.round(depth + 1, DropRound)
         if kept is not None:
-            paths = [_path_of(entry) for entry in cast("list[Json]", kept["beams"])]
-            by_depth.append(paths[0])
-            last = depth + 1 == count or journal.round(depth + 2) is not None
-            beams = [(search.whole if last else _trunk_of(search, path), path) for path in paths]
+            by_depth.append(kept.beams[0])
+            # States are worth their computation only where the search goes on from them.
+            last = depth + 1 == count or len(journal) > depth + 2
+            beams = [
+                (search.whole if last else _trunk_of(search, path), path) for path in kept.beams
+            ]
             continue
         chosen, exact = _choices(search, beams, first, method, width, scores)
         beams = [_drop(search, beams, candidate, exact, depth + 1 == count) for candidate in chosen]
         by_depth.append(beams[0][1])
-        journal.add({"beams": [path.as_json() for _, path in beams]})
+        journal.add(DropRound(beams=tuple(path for _, path in beams)))
     return LayerOrder(first_scores=tuple(first), path=beams[0][1], by_depth=tuple(by_depth))
 
 
 def _first_scores(
     search: LayerSearch, scores: TrunkScores | None, journal: SearchJournal
 ) -> list[float]:
-    kept = journal.round(0)
+    kept = journal.round(0, FirstRound)
     if kept is not None:
-        search.order = cast("list[int]", kept["batches"])
-        search.progress = cast("list[float]", kept["progress"])
-        return cast("list[float]", kept["scores"])
+        search.order, search.progress = list(kept.batches), list(kept.progress)
+        return list(kept.scores)
     found = search.all_costs() if scores is None else scores(search, search.whole)
-    record = {"scores": found, "batches": search.order, "progress": search.progress}
-    journal.add(cast("dict[str, Json]", record))
+    journal.add(
+        FirstRound(
+            scores=tuple(found), batches=tuple(search.order), progress=tuple(search.progress)
+        )
+    )
     return found
 
 
 def _choices(
     search: LayerSearch,
-    beams: Sequence[tuple[Trunk, Path]],
+    beams: Sequence[tuple[Trunk, DropPath]],
     first: Sequence[float],
     method: SearchMethod,
     width: int,
@@ -133,30 +113,25 @@ def _choices(
 
 def _drop(
     search: LayerSearch,
-    beams: Sequence[tuple[Trunk, Path]],
+    beams: Sequence[tuple[Trunk, DropPath]],
     candidate: Candidate,
     exact: bool,
     last: bool,
-) -> tuple[Trunk, Path]:
+) -> tuple[Trunk, DropPath]:
     """The beam after a drop; after the last one its states are not needed."""
     path = next(path for trunk, path in beams if trunk is candidate.trunk)
     measured = (
         candidate if exact else search.measure(candidate.trunk, candidate.position, kl_per_position)
     )
     trunk = candidate.trunk if last else search.follow(measured)
-    return trunk, path.then(candidate.layer, candidate.cost, measured.cost)
-
-
-def _path_of(entry: Json) -> Path:
-    data = cast("dict[str, list[float]]", entry)
-    return Path(
-        order=tuple(int(layer) for layer in data["order"]),
-        scores=tuple(data["scores"]),
-        kl_nats=tuple(data["kl_nats"]),
+    return trunk, DropPath(
+        order=(*path.order, candidate.layer),
+        scores=(*path.scores, candidate.cost),
+        kl_nats=(*path.kl_nats, measured.cost),
     )
 
 
-def _trunk_of(search: LayerSearch, path: Path) -> Trunk:
+def _trunk_of(search: LayerSearch, path: DropPath) -> Trunk:
     return search.trunk(
         tuple(layer for layer in search.whole.keep if layer not in path.order), search.whole
     )

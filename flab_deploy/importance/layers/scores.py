@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from flab_deploy.importance.calibration import Batch
+from flab_deploy.batches import Batch
 from flab_deploy.importance.divergence import log_likelihood_gradient
 from flab_deploy.importance.layers.search import LayerSearch, Trunk
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flab_deploy.importance.calibration import Batch
+from flab_deploy.batches import Batch
 from flab_deploy.importance.divergence import Head, Reference, reference_of
 from flab_deploy.importance.layers.race import Race
 from flab_deploy.importance.layers.stack import Arguments, LayerStack

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import Batch
 from flab_deploy.decoder import backbone, hooked, layers
 from flab_deploy.errors import ArtifactError, UnsupportedModel
-from flab_deploy.importance.calibration import Batch
 
 Arguments = Mapping[str, object]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from flab_deploy.importance.calibration import Batch
+from flab_deploy.batches import Batch
 from flab_deploy.importance.divergence import (
     errors_per_position,
     head_of,

@@ -4,10 +4,8 @@ be the same.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -15,13 +13,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flab_deploy.artifacts import Json
 from flab_deploy.checkpoint import weight_files
 from flab_deploy.decoder import ModelShape
 from flab_deploy.errors import PlanError
 from flab_deploy.pruning.cutting.tensors import kept_rows
 from flab_deploy.pruning.plan_document import PrunePlan
-from flab_deploy.reopen import reopen
+from flab_deploy.records.prune import ReopenedRecord
+from flab_deploy.reopen import ReopenAnswers, ReopenInputs, reopen
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ _RELATIVE, _OF_LARGEST = 0.01, 0.002
 
 def check_opens(
     source: Path, out: Path, plan: PrunePlan, before: ModelShape, after: ModelShape, when: Reopen
-) -> dict[str, Json]:
+) -> ReopenedRecord:
     """What opening the cut checkpoint `out` in a fresh process showed, or why it was not done.
 
     It must give finite logits and generate; if only the vocabulary was cut, its logits must be the
@@ -45,25 +43,35 @@ def check_opens(
     """
     size = sum(file.stat().st_size for file in weight_files(out))
     if when == "never":
-        return {"checked": False, "reason": "switched off"}
+        return _unchecked("switched off")
     if when == "auto" and size > LARGEST_BYTES:
         reason = (
             f"weights of {size / 1e9:.1f} GB are more than {LARGEST_BYTES / 1e9:.1f} GB, "
             "which opening would need"
         )
         logger.warning("prune: not reopened, %s", reason)
-        return {"checked": False, "reason": reason}
+        return _unchecked(reason)
     logger.info("prune: reopening the result in a fresh process")
     rows = np.asarray(kept_rows(plan, before))
     new_ids = _inputs(len(plan.keep_token_ids))
-    logits, generated = _answers(out, new_ids)
-    _check_answers(logits, generated, len(rows))
-    found: dict[str, Json] = {"checked": True, "num_generated": sum(len(ids) for ids in generated)}
+    answers, logits = _reopened(out, new_ids)
+    _check_answers(logits, answers.generated, len(rows))
+    difference = None
     if _only_vocabulary(before, after):
         old_ids = [[int(rows[token]) for token in ids] for ids in new_ids]
-        expected = _answers(source, old_ids)[0][:, rows]
-        found["max_abs_logit_difference"] = _check_equal(logits, expected)
-    return found
+        difference = _check_equal(logits, _reopened(source, old_ids)[1][:, rows])
+    return ReopenedRecord(
+        checked=True,
+        reason=None,
+        num_generated=sum(len(ids) for ids in answers.generated),
+        max_abs_logit_difference=difference,
+    )
+
+
+def _unchecked(reason: str) -> ReopenedRecord:
+    return ReopenedRecord(
+        checked=False, reason=reason, num_generated=None, max_abs_logit_difference=None
+    )
 
 
 def _only_vocabulary(before: ModelShape, after: ModelShape) -> bool:
@@ -76,22 +84,9 @@ def _inputs(vocab_size: int) -> list[list[int]]:
     return [[int(token) for token in random.integers(0, vocab_size, length)] for length in _LENGTHS]
 
 
-def _answers(
-    checkpoint: Path, ids: Sequence[Sequence[int]]
-) -> tuple[NDArray[np.float32], list[list[int]]]:
-    """Last logits (N, V) and the generated ids."""
-    with tempfile.TemporaryDirectory(prefix="flab-reopen-") as scratch:
-        folder = Path(scratch)
-        inputs = {"texts": [], "text_ids": ids, "long_ids": []}
-        (folder / "inputs.json").write_text(json.dumps(inputs), encoding="utf-8")
-        answers, logits = reopen(
-            Path(sys.executable), checkpoint.resolve(), folder, "--new-tokens", str(_NEW_TOKENS)
-        )
-    generated = answers["generated"]
-    assert isinstance(generated, list)
-    return logits, [
-        [int(str(token)) for token in row] for row in generated if isinstance(row, list)
-    ]
+def _reopened(checkpoint: Path, ids: list[list[int]]) -> tuple[ReopenAnswers, NDArray[np.float32]]:
+    inputs = ReopenInputs(texts=[], text_ids=ids, long_ids=[])
+    return reopen(Path(sys.executable), checkpoint, inputs, "--new-tokens", str(_NEW_TOKENS))
 
 
 def _check_answers(

@@ -7,19 +7,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
 
-from flab_deploy.artifacts import (
-    Artifact,
-    Draft,
-    Json,
-    open_artifact,
-    read_json,
-    run_stage,
-    write_json,
-)
+from flab_deploy.artifacts import Artifact, Draft, open_artifact, read_json, run_stage, write_json
 from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import model_shape
@@ -31,6 +21,8 @@ from flab_deploy.pruning.cutting.realised import realised_divergence
 from flab_deploy.pruning.cutting.tensors import FileCut, file_cuts
 from flab_deploy.pruning.cutting.weights import write_weights
 from flab_deploy.pruning.plan_document import PrunePlan, load_plan, predicted_figures
+from flab_deploy.records.document import as_json
+from flab_deploy.records.prune import PredictedRecord, PruneRecord, RealisedRecord
 from flab_deploy.reference.corpus import load_held_out, load_instructions
 from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, remap_token_ids, shrink
 
@@ -83,7 +75,11 @@ def prune(
 
 
 def _cut(
-    draft: Draft, checkpoint: Checkpoint, plan: PrunePlan, reopen: Reopen, predicted: Json
+    draft: Draft,
+    checkpoint: Checkpoint,
+    plan: PrunePlan,
+    reopen: Reopen,
+    predicted: PredictedRecord,
 ) -> None:
     source, out = checkpoint.path, draft.path
     cuts = file_cuts(source, plan)
@@ -105,40 +101,48 @@ def _cut(
     for warning in warnings:
         logger.warning("prune: %s", warning)
     reopened = check_opens(source, out, plan, before, after, reopen)
-    draft.figures |= {
-        "num_parameters": after.num_parameters,
-        "vocab_size": after.vocab_size,
-        "num_hidden_layers": after.num_hidden_layers,
-        "intermediate_size": after.intermediate_size,
-        "num_attention_heads": after.num_attention_heads,
-        "num_key_value_heads": after.num_key_value_heads,
-        "num_experts": after.num_experts,
-        "warnings": cast("list[Json]", warnings),
-        "tokenizer": asdict(proof),
-        "predicted": predicted,
-        "weight_bytes": sum(tensor.num_bytes for cut in cuts for tensor in cut.tensors),
-        "reopened": reopened,
-    }
-    if reopened["checked"]:
-        draft.figures["realised"] = _realised(source, out, plan, held_out[:_NUM_MEASURED])
+    realised = None
+    if reopened.checked:
+        realised = _realised(source, out, plan, held_out[:_NUM_MEASURED])
+    found = PruneRecord(
+        schema_version=1,
+        num_parameters=after.num_parameters,
+        vocab_size=after.vocab_size,
+        num_hidden_layers=after.num_hidden_layers,
+        intermediate_size=after.intermediate_size,
+        num_attention_heads=after.num_attention_heads,
+        num_key_value_heads=after.num_key_value_heads,
+        num_experts=after.num_experts,
+        warnings=tuple(warnings),
+        tokenizer=proof,
+        predicted=predicted,
+        weight_bytes=_weight_bytes(cuts),
+        reopened=reopened,
+        realised=realised,
+    )
+    draft.figures |= as_json(found)
 
 
-def _realised(source: Path, out: Path, plan: PrunePlan, held_out: list[Instruction]) -> Json:
+def _realised(
+    source: Path, out: Path, plan: PrunePlan, held_out: list[Instruction]
+) -> RealisedRecord:
     found = realised_divergence(source, out, plan.keep_token_ids, held_out) if held_out else None
     if found is None:
-        return {
-            "reason": f"{plan.corpus} has no texts beyond those counted that both tokenizers "
-            "read alike"
-        }
+        reason = f"{plan.corpus} has no texts beyond those counted that both tokenizers read alike"
+        return RealisedRecord(kl_nats=None, num_tokens=None, reason=reason)
     logger.info("prune: realised divergence %.3g nats per held-out token", found.kl_nats)
-    return cast("Json", asdict(found))
+    return found
+
+
+def _weight_bytes(cuts: Sequence[FileCut]) -> int:
+    return sum(tensor.num_bytes for cut in cuts for tensor in cut.tensors)
 
 
 def check_room(cuts: Sequence[FileCut], out: Path) -> None:
     """Raise ArtifactError unless the disk of the directory `out` has room for the weights of
     `cuts`.
     """
-    needed = sum(tensor.num_bytes for cut in cuts for tensor in cut.tensors) + _OTHER_FILES_BYTES
+    needed = _weight_bytes(cuts) + _OTHER_FILES_BYTES
     free = shutil.disk_usage(out).free
     if free < needed:
         raise ArtifactError(
@@ -182,10 +186,9 @@ def _write_configs(source: Path, out: Path, plan: PrunePlan) -> None:
     new_id = {old: new for new, old in enumerate(plan.keep_token_ids)}
     settings = cut_settings(source, plan, model_shape(source))
     write_json(out / "config.json", remap_token_ids(settings, new_id, "config.json"))
-    generation = source / "generation_config.json"
-    if generation.is_file():
-        defaults = cast("dict[str, Any]", read_json(generation))
-        write_json(
-            out / "generation_config.json",
-            remap_token_ids(defaults, new_id, "generation_config.json"),
-        )
+    name = "generation_config.json"
+    if (source / name).is_file():
+        defaults = read_json(source / name)
+        if not isinstance(defaults, dict):
+            raise ArtifactError(f"{source / name} is no JSON object; download it again")
+        write_json(out / name, remap_token_ids(defaults, new_id, name))

@@ -6,38 +6,31 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from flab_deploy.batches import encode, end_of_text_id, make_batches
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import load_model
 from flab_deploy.errors import ConfigError
-from flab_deploy.importance.calibration import encode, make_batches, states_of
-from flab_deploy.importance.divergence import head_of, kl_per_position, log_normalizer, reference_of
-from flab_deploy.importance.score import end_of_text_id
-from flab_deploy.pruning.planning.trial import rounded
+from flab_deploy.importance.calibration import states_of
+from flab_deploy.importance.divergence import (
+    head_of,
+    kl_per_position,
+    log_normalizer,
+    reference_of,
+    rounded,
+)
+from flab_deploy.records.prune import RealisedRecord
 
 _MAX_TOKENS, _EXAMPLES_AT_ONCE = 512, 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class Realised:
-    """The divergence of a finished cut."""
-
-    kl_nats: float
-    """Nats per completion token, as the planner counts them: the part of the tokens that went, -log
-    of the probability that the original gives to those that stayed, plus KL(original among those ||
-    cut).
-    """
-    num_tokens: int
-    """Completion tokens that it is a mean over."""
-
-
 def realised_divergence(
     source: Path, cut: Path, keep_token_ids: Sequence[int], examples: Sequence[Instruction]
-) -> Realised | None:
+) -> RealisedRecord | None:
     """The divergence of the checkpoint `cut` from `source` on `examples`; None if none of them can
     be compared.
 
@@ -77,4 +70,6 @@ def realised_divergence(
         for r, s in zip(references, after, strict=True)
     )
     count = sum(len(batch.positions) for batch in batches)
-    return Realised(kl_nats=rounded(max((lost + moved) / count, 0.0)), num_tokens=count)
+    return RealisedRecord(
+        kl_nats=rounded(max((lost + moved) / count, 0.0)), num_tokens=count, reason=None
+    )

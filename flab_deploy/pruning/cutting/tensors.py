@@ -175,25 +175,6 @@ def file_cuts(source: Path, plan: PrunePlan) -> list[FileCut]:
     return cuts
 
 
-def planned_parameters(source: Path, plan: PrunePlan) -> int:
-    """Exact number of parameters that `plan` leaves of the checkpoint at `source`. Raises as
-    `file_cuts` does.
-    """
-    return sum(
-        prod(cut.shape)
-        for file in file_cuts(source, plan)
-        for cut in file.tensors
-        if not cut.is_buffer
-    )
-
-
-def planned_bytes(source: Path, plan: PrunePlan) -> int:
-    """Bytes of weights that `plan` leaves of the checkpoint at `source`. Raises as `file_cuts`
-    does.
-    """
-    return sum(cut.num_bytes for file in file_cuts(source, plan) for cut in file.tensors)
-
-
 def _cut(
     architecture: Architecture, tensor: StoredTensor, place: Place, keeper: _Keeper, file: Path
 ) -> TensorCut | None:

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from flab_deploy.checkpoint import weight_files
+from flab_deploy.checkpoint import stored_tensors, weight_files
 from flab_deploy.decoder import ModelShape, forward_flops_per_token
 from flab_deploy.pruning.planning.budget import Cost
+from flab_deploy.records.plan import CostRecord
 from flab_deploy.settings.plan import PlanConfig
 
 _LOGIT_BYTES = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """What one model takes; computed, not measured."""
-
-    num_parameters: int
-    weight_bytes: int
-    """Bytes of all tensors, in the checkpoint's own precision."""
-    kv_bytes_per_token: int
-    """Keys and values of one token in all layers, in the checkpoint's own precision."""
-    forward_flops_per_token: int
-    """At the configuration's context."""
-    serving_memory_bytes: int
-    """Weights, KV cache of `batch_size` full contexts, and one float32 row of logits for each
-    sequence.
-    """
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields as a JSON object."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +34,7 @@ class Precision:
 
 def precision_of(path: Path, shape: ModelShape) -> Precision:
     """The precision of the weights at `path`, from the safetensors headers."""
-    total = 0
-    for file in weight_files(path):
-        with file.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        spans = [entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"]
-        total += sum(end - start for start, end in spans)
+    total = sum(tensor.num_bytes for file in weight_files(path) for tensor in stored_tensors(file))
     return Precision(weight_bytes=total, num_parameters=shape.num_parameters)
 
 
@@ -76,11 +49,11 @@ def kv_bytes_per_token(shape: ModelShape, precision: Precision) -> int:
     )
 
 
-def figures_of(shape: ModelShape, precision: Precision, config: PlanConfig) -> Figures:
+def figures_of(shape: ModelShape, precision: Precision, config: PlanConfig) -> CostRecord:
     """What a model of that shape takes."""
     weights, cache = precision.bytes_of(shape.num_parameters), kv_bytes_per_token(shape, precision)
     logits = config.batch_size * shape.vocab_size * _LOGIT_BYTES
-    return Figures(
+    return CostRecord(
         num_parameters=shape.num_parameters,
         weight_bytes=weights,
         kv_bytes_per_token=cache,

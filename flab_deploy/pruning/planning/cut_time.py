@@ -6,35 +6,16 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flab_deploy.artifacts import Json
 from flab_deploy.checkpoint import weight_files
+from flab_deploy.records.plan import CutTimeRecord
 
 _PROBE_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
-class CutTime:
-    """What applying a plan takes on this machine."""
-
-    disk_bytes: int
-    """Bytes of the weights that will be written."""
-    free_bytes: int
-    """Bytes free where they would be written."""
-    copy_bytes_per_s: float
-    """Measured speed of copying some of the source's weights there, synced to disk."""
-    seconds: float
-    """Predicted time of the cut: the whole source read, the smaller model written."""
-
-    def as_json(self) -> dict[str, Json]:
-        """The fields as a JSON object."""
-        return dict(asdict(self))
-
-
-def measure_cut_time(source: Path, target: Path, disk_bytes: int) -> CutTime:
+def measure_cut_time(source: Path, target: Path, disk_bytes: int) -> CutTimeRecord:
     """Copy up to 64 MiB of the weights at `source` to a temporary file beside or in `target`, and
     scale up.
     """
@@ -42,7 +23,8 @@ def measure_cut_time(source: Path, target: Path, disk_bytes: int) -> CutTime:
     total = sum(file.stat().st_size for file in files)
     copied, seconds = _copy_some(files[0], target)
     speed = copied / max(seconds, 1e-6)
-    return CutTime(
+    return CutTimeRecord(
+        schema_version=1,
         disk_bytes=disk_bytes,
         free_bytes=shutil.disk_usage(target).free,
         copy_bytes_per_s=round(speed),

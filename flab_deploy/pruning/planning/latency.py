@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import cast
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from flab_deploy.artifacts import read_json
 from flab_deploy.checkpoint import read_config
-from flab_deploy.decoder import ModelShape, check_supported
-from flab_deploy.errors import ConfigError
+from flab_deploy.decoder import ModelShape, check_supported, weights_dtype
+from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.pruning.planning.budget import Room
+from flab_deploy.records.document import read_record
+from flab_deploy.records.plan import LatencyRecord, LineRecord, TermsRecord, Times
 from flab_deploy.settings.plan import PlanConfig
 
 _ROUNDS, _STEPS = 5, 12
@@ -32,49 +33,27 @@ _POINTS = 3
 _MOST_HELD_PARAMETERS = 500_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class FittedLine:
-    """Milliseconds by size, linear between measured points and beyond them."""
-
-    sizes: tuple[int, ...]
-    """Increasing."""
-    ms: tuple[float, ...]
-    """Never falling."""
-
-    def at(self, size: int) -> float:
-        """Milliseconds at `size`."""
-        if len(self.sizes) == 1:
-            return self.ms[0]
-        at = next(
-            (i for i, known in enumerate(self.sizes[1:-1], 1) if size <= known), len(self.sizes) - 1
-        )
-        low, high = self.sizes[at - 1], self.sizes[at]
-        slope = (self.ms[at] - self.ms[at - 1]) / (high - low)
-        return max(0.0, self.ms[at - 1] + slope * (size - low))
+def ms_at(line: LineRecord, size: int) -> float:
+    """Milliseconds at `size`."""
+    if len(line.sizes) == 1:
+        return line.ms[0]
+    at = next(
+        (i for i, known in enumerate(line.sizes[1:-1], 1) if size <= known), len(line.sizes) - 1
+    )
+    low, high = line.sizes[at - 1], line.sizes[at]
+    slope = (line.ms[at] - line.ms[at - 1]) / (high - low)
+    return max(0.0, line.ms[at - 1] + slope * (size - low))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """The parts of one kind of time."""
-
-    fixed_ms: float
-    """Whatever the sizes."""
-    layer_ms: FittedLine
-    """One layer by FFN width, with all its heads."""
-    heads_ms: FittedLine
-    """One layer of full width by key-value heads, with the query heads that read them."""
-    vocabulary_ms: FittedLine
-    """What the vocabulary takes, relative to the smallest measured."""
-
-    def total(self, shape: ModelShape) -> float:
-        """Milliseconds of a model of that shape."""
-        heads = self.heads_ms.at(shape.num_key_value_heads) - self.heads_ms.ms[-1]
-        layer = max(0.0, self.layer_ms.at(shape.intermediate_size) + heads)
-        return (
-            self.fixed_ms
-            + shape.num_hidden_layers * layer
-            + self.vocabulary_ms.at(shape.vocab_size)
-        )
+def total_ms(terms: TermsRecord, shape: ModelShape) -> float:
+    """Milliseconds of a model of that shape."""
+    heads = ms_at(terms.heads_ms, shape.num_key_value_heads) - terms.heads_ms.ms[-1]
+    layer = max(0.0, ms_at(terms.layer_ms, shape.intermediate_size) + heads)
+    return (
+        terms.fixed_ms
+        + shape.num_hidden_layers * layer
+        + ms_at(terms.vocabulary_ms, shape.vocab_size)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +62,18 @@ class LatencyModel:
 
     context_tokens: int
     threads: int
-    decode: Terms
+    decode: TermsRecord
     """One token, one sequence, after a context of `context_tokens`."""
-    prefill: Terms
+    prefill: TermsRecord
     """Reading a prompt of `context_tokens`."""
 
     def decode_ms(self, shape: ModelShape) -> float:
         """Milliseconds of one decoded token."""
-        return self.decode.total(shape)
+        return total_ms(self.decode, shape)
 
-    def prefill_ms(self, shape: ModelShape) -> float:
-        """Milliseconds of reading a prompt."""
-        return self.prefill.total(shape)
-
-    def as_json(self) -> dict[str, Any]:
-        """The measurement as a JSON object."""
-        return asdict(self)
+    def times(self, shape: ModelShape) -> Times:
+        """Times of a model of that shape."""
+        return Times(decode_ms=self.decode_ms(shape), prefill_ms=total_ms(self.prefill, shape))
 
 
 def latency_model(path: Path, room: Room, config: PlanConfig) -> LatencyModel:
@@ -114,32 +89,22 @@ def read_latency_model(file: Path, config: PlanConfig) -> LatencyModel:
     """A latency model from a file. Raises ConfigError if it is none, or was measured at another
     context.
     """
-    data = cast("dict[str, Any]", read_json(file))
     try:
-        model = LatencyModel(
-            context_tokens=int(data["context_tokens"]),
-            threads=int(data["threads"]),
-            decode=_terms(data["decode"]),
-            prefill=_terms(data["prefill"]),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise ConfigError(
-            f"{file} is no latency model; give the latency.json of an earlier latency plan"
-        ) from None
+        found = read_record(LatencyRecord, file)
+    except ArtifactError as error:
+        raise ConfigError(f"{error}, or give the latency.json of another latency plan") from None
+    model = LatencyModel(
+        context_tokens=found.context_tokens,
+        threads=found.threads,
+        decode=found.decode,
+        prefill=found.prefill,
+    )
     if model.context_tokens != config.context_tokens:
         raise ConfigError(
             f"{file} was measured at context {model.context_tokens}, not {config.context_tokens}; "
             "measure again"
         )
     return model
-
-
-def _terms(data: dict[str, Any]) -> Terms:
-    lines = {
-        name: FittedLine(sizes=tuple(data[name]["sizes"]), ms=tuple(data[name]["ms"]))
-        for name in ("layer_ms", "heads_ms", "vocabulary_ms")
-    }
-    return Terms(fixed_ms=float(data["fixed_ms"]), **lines)
 
 
 def random_model(path: Path, shape: ModelShape) -> PreTrainedModel:
@@ -165,66 +130,57 @@ def random_model(path: Path, shape: ModelShape) -> PreTrainedModel:
         config["head_dim"] = shape.head_dim
     config |= dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
     settings = AutoConfig.for_model(**config)
-    precision = getattr(torch, str(config.get("dtype") or config.get("torch_dtype") or "float32"))
-    return cast(
-        "PreTrainedModel", AutoModelForCausalLM.from_config(settings, dtype=precision).eval()
-    )
+    model = AutoModelForCausalLM.from_config(settings, dtype=weights_dtype(path))
+    return cast("PreTrainedModel", model.eval())
 
 
 def measure_latency(path: Path, room: Room, context_tokens: int) -> LatencyModel:
     """Measure the terms on this machine; the median of several rounds counts."""
     found = _timed(path, room, _probes(room), context_tokens)
-    decode, prefill = (
-        _fit({shape: times[kind] for shape, times in found.items()}, _small(room))
-        for kind in (0, 1)
-    )
+    small = _small(room)
     return LatencyModel(
         context_tokens=context_tokens,
         threads=torch.get_num_threads(),
-        decode=decode,
-        prefill=prefill,
+        decode=_fit({shape: times.decode_ms for shape, times in found.items()}, small),
+        prefill=_fit({shape: times.prefill_ms for shape, times in found.items()}, small),
     )
 
 
 def _timed(
     path: Path, room: Room, shapes: Sequence[ModelShape], context_tokens: int
-) -> dict[ModelShape, tuple[float, float]]:
-    """Median decoding and prefill milliseconds; rounds go over all sizes in turn if the models fit
-    into memory.
-    """
+) -> dict[ModelShape, Times]:
+    """Median times; rounds go over all sizes in turn if the models fit into memory."""
     weights = sum(
         shape.num_hidden_layers * room.layer_parameters
         + shape.vocab_size * shape.parameters_per_token
         for shape in shapes
     )
     groups = [shapes] if weights <= _MOST_HELD_PARAMETERS else [[shape] for shape in shapes]
-    found: dict[ModelShape, tuple[float, float]] = {}
+    found: dict[ModelShape, Times] = {}
     for group in groups:
         models = [random_model(path, shape) for shape in group]
         rounds = [[time_once(model, context_tokens) for model in models] for _ in range(_ROUNDS)]
         for shape, times in zip(group, zip(*rounds, strict=True), strict=True):
-            found[shape] = (
-                median(decode for decode, _ in times),
-                median(prefill for _, prefill in times),
-            )
+            found[shape] = _median(times)
     return found
 
 
-def time_model(path: Path, shape: ModelShape, context_tokens: int) -> dict[str, float]:
-    """Decoding and prefill time of a whole model of that shape with random weights, in
-    milliseconds.
-    """
+def _median(times: Sequence[Times]) -> Times:
+    return Times(
+        decode_ms=median(one.decode_ms for one in times),
+        prefill_ms=median(one.prefill_ms for one in times),
+    )
+
+
+def time_model(path: Path, shape: ModelShape, context_tokens: int) -> Times:
+    """Times of a whole model of that shape with random weights."""
     model = random_model(path, shape)
-    times = [time_once(model, context_tokens) for _ in range(_ROUNDS)]
-    decode_ms, prefill_ms = (median(values) for values in zip(*times, strict=True))
-    return {"decode_ms": decode_ms, "prefill_ms": prefill_ms}
+    return _median([time_once(model, context_tokens) for _ in range(_ROUNDS)])
 
 
 @torch.inference_mode()
-def time_once(model: PreTrainedModel, context_tokens: int) -> tuple[float, float]:
-    """Milliseconds of one decoded token after a prompt of `context_tokens`, and of reading that
-    prompt.
-    """
+def time_once(model: PreTrainedModel, context_tokens: int) -> Times:
+    """Time of one decoded token after a prompt of `context_tokens`, and of reading that prompt."""
     prompt = torch.arange(context_tokens)[None] % model.config.vocab_size
     started = time.perf_counter()
     state = model(input_ids=prompt, use_cache=True, logits_to_keep=1).past_key_values
@@ -236,7 +192,7 @@ def time_once(model: PreTrainedModel, context_tokens: int) -> tuple[float, float
             input_ids=prompt[:, :1], past_key_values=state, use_cache=True
         ).past_key_values
         steps.append(1e3 * (time.perf_counter() - before))
-    return median(steps), 1e3 * (read - started)
+    return Times(decode_ms=median(steps), prefill_ms=1e3 * (read - started))
 
 
 def _spread(allowed: Sequence[int]) -> tuple[int, ...]:
@@ -276,7 +232,7 @@ def _probes(room: Room) -> list[ModelShape]:
     )
 
 
-def _fit(ms: dict[ModelShape, float], small: ModelShape) -> Terms:
+def _fit(ms: dict[ModelShape, float], small: ModelShape) -> TermsRecord:
     deep = max(shape.num_hidden_layers for shape in ms)
 
     def layer(shape: ModelShape) -> float:
@@ -300,7 +256,7 @@ def _fit(ms: dict[ModelShape, float], small: ModelShape) -> Terms:
         if replace(s, vocab_size=small.vocab_size) == small
     }
     fixed = max(0.0, ms[small] - _SHALLOW * layer(small))
-    return Terms(
+    return TermsRecord(
         fixed_ms=fixed,
         layer_ms=_rising(layers),
         heads_ms=_rising(heads),
@@ -308,7 +264,7 @@ def _fit(ms: dict[ModelShape, float], small: ModelShape) -> Terms:
     )
 
 
-def _rising(points: dict[int, float]) -> FittedLine:
+def _rising(points: dict[int, float]) -> LineRecord:
     """A line through measured points; one below that of a smaller size is raised to it, as noise
     can do.
     """
@@ -316,4 +272,4 @@ def _rising(points: dict[int, float]) -> FittedLine:
     values: list[float] = []
     for size in sizes:
         values.append(round(max(points[size], values[-1] if values else points[size]), 6))
-    return FittedLine(sizes=tuple(sizes), ms=tuple(values))
+    return LineRecord(sizes=tuple(sizes), ms=tuple(values))

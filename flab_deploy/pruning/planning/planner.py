@@ -19,17 +19,13 @@ from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance.tokens import frequent_tokens
 from flab_deploy.pruning.plan_document import PrunePlan, cannot_scale
 from flab_deploy.pruning.planning.budget import Cost, Room, Sizes, limit_of, room_for
-from flab_deploy.pruning.planning.cost import Figures, computed_cost, figures_of, precision_of
+from flab_deploy.pruning.planning.cost import computed_cost, figures_of, precision_of
 from flab_deploy.pruning.planning.latency import LatencyModel, latency_model
 from flab_deploy.pruning.planning.paper import paper_sizes
 from flab_deploy.pruning.planning.scores import Scores, read_scores
-from flab_deploy.pruning.planning.selection import (
-    Curves,
-    MeasuredSizes,
-    least_divergent,
-    measure_curves,
-)
+from flab_deploy.pruning.planning.selection import MeasuredSizes, least_divergent, measure_curves
 from flab_deploy.pruning.planning.trial import Trials
+from flab_deploy.records.plan import CostRecord, CurvesRecord
 from flab_deploy.settings.plan import PlanConfig
 from flab_deploy.tokenizer import TokenSelection, padded_rows
 
@@ -44,13 +40,13 @@ class Decision:
     sizes: Sizes
     shape: ModelShape
     """Sizes after the cut."""
-    figures: Figures
+    figures: CostRecord
     """What the cut model will take."""
     limit: float | None
     """The budget in the metric's unit; None where the sizes were given."""
     measured: list[MeasuredSizes]
     """All cuts that were measured, the chosen one first."""
-    curves: Curves | None
+    curves: CurvesRecord | None
     """Divergence of cutting each axis alone; None where the sizes were given."""
 
 
@@ -103,7 +99,7 @@ class Planner:
         return Trials(self.path, self.shape, self.scores, self.config)
 
     @cached_property
-    def curves(self) -> Curves:
+    def curves(self) -> CurvesRecord:
         """Divergence of cutting each axis alone."""
         return measure_curves(self.room, self.trials, self.tokens)
 
@@ -137,7 +133,7 @@ class Planner:
         return self.decision(measured, limit, self.curves if limit is not None else None)
 
     def decision(
-        self, measured: list[MeasuredSizes], limit: float | None, curves: Curves | None = None
+        self, measured: list[MeasuredSizes], limit: float | None, curves: CurvesRecord | None = None
     ) -> Decision:
         """The first of some measured cuts, as a plan."""
         sizes = measured[0].sizes
@@ -154,8 +150,8 @@ class Planner:
             keep_experts=_lists(choice.experts),
             vocab_multiple=multiple,
             write_factors=self.trials.write_factors(choice.layers),
-            corpus=self.scores.config["corpus"],
-            num_counted=self.scores.config["num_counted"],
+            corpus=self.scores.config.corpus,
+            num_counted=self.scores.config.num_counted,
             every_text_identical=self.config.least_token_count == 1
             and self.config.token_coverage == 1.0,
         )

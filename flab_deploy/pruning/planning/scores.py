@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from flab_deploy.artifacts import Artifact, open_artifact, read_json
+from flab_deploy.artifacts import MANIFEST, Artifact, open_artifact
 from flab_deploy.corpus import Instruction, load_records
 from flab_deploy.decoder import ModelShape
 from flab_deploy.errors import ArtifactError, PlanError
-from flab_deploy.importance.score import CALIBRATION_FILE, SCORES_FILE, SUMMARY_FILE
+from flab_deploy.importance.score import CALIBRATION_FILE, TENSORS_FILE
+from flab_deploy.records.document import read_record, record_of
+from flab_deploy.records.scores import SCORES_FILE, ScoresRecord
+from flab_deploy.settings.score import ScoreConfig
 
 _TOKEN_COUNTS, _LAYER_KL, _CHANNELS, _HEADS, _EXPERTS = (
     "token_counts",
@@ -44,7 +46,7 @@ class Scores:
     """For 1, 2, ... layers dropped: which, and the KL in nats per token."""
     calibration: list[Instruction]
     """The examples that everything but the tokens was scored on."""
-    config: dict[str, Any]
+    config: ScoreConfig
     """What the scores were made with."""
 
 
@@ -53,20 +55,21 @@ def open_scores(folder: Path, source: str) -> Artifact:
     `source`.
     """
     scored = open_artifact(folder, "scores")
-    parents = cast("dict[str, str]", scored.manifest["parents"])
-    if parents["model"] != source:
+    parents = scored.manifest["parents"]
+    model = str(parents["model"]) if isinstance(parents, dict) else ""
+    if model != source:
         raise PlanError(
-            f"{folder} scores another model ({parents['model'][:12]}, not {source[:12]}); "
-            "score it first"
+            f"{folder} scores another model ({model[:12]}, not {source[:12]}); score it first"
         )
     return scored
 
 
 def read_scores(scored: Artifact, shape: ModelShape) -> Scores:
-    """The scores in an artifact. Raises ArtifactError if a table is missing or has another size
-    than the model's.
+    """The scores in an artifact. Raises ArtifactError if another version wrote them, or a table is
+    missing or has another size than the model's.
     """
-    file = scored.path / SCORES_FILE
+    summary = read_record(ScoresRecord, scored.path / SCORES_FILE)
+    file = scored.path / TENSORS_FILE
     tensors = load_file(file)
     tables = {
         _TOKEN_COUNTS: (shape.vocab_size,),
@@ -94,16 +97,13 @@ def read_scores(scored: Artifact, shape: ModelShape) -> Scores:
         channels=tensors.get(_CHANNELS) if shape.intermediate_size else None,
         heads=tensors.get(_HEADS),
         experts=tensors.get(_EXPERTS) if shape.num_experts else None,
-        dropped_by_depth=_dropped_by_depth(scored.path / SUMMARY_FILE),
+        dropped_by_depth=_dropped_by_depth(summary),
         calibration=load_records(scored.path / CALIBRATION_FILE, Instruction),
-        config=cast("dict[str, Any]", scored.manifest["config"]),
+        config=record_of(ScoreConfig, scored.manifest["config"], str(scored.path / MANIFEST)),
     )
 
 
-def _dropped_by_depth(file: Path) -> tuple[tuple[tuple[int, ...], float], ...]:
-    summary = cast("dict[str, Any]", read_json(file))
-    try:
-        paths = summary["layer_search"]["by_depth"]
-        return tuple((tuple(sorted(path["order"])), float(path["kl_nats"][-1])) for path in paths)
-    except (KeyError, TypeError, IndexError, ValueError):
-        raise ArtifactError(f"{file} has no layer search; score the model again") from None
+def _dropped_by_depth(found: ScoresRecord) -> tuple[tuple[tuple[int, ...], float], ...]:
+    return tuple(
+        (tuple(sorted(path.order)), path.kl_nats[-1]) for path in found.layer_search.by_depth
+    )

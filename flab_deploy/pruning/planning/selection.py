@@ -2,9 +2,8 @@
 
 1. Curves: the divergence of cutting one axis alone, measured at a few sizes and interpolated.
 2. Depth by depth, from the deepest model that meets the budget down: the sizes with the least sum
-   of curves are
-   measured. After three depths the search ends with one whose dropped layers alone cost more than
-   the best cut found so far, or after two in a row without a better one.
+   of curves are measured. After three depths the search ends with one whose dropped layers alone
+   cost more than the best cut found so far, or after two in a row without a better one.
 3. The cut with the least measured divergence is chosen.
 """
 
@@ -15,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from flab_deploy.artifacts import Json
+from flab_deploy.importance.divergence import rounded
 from flab_deploy.pruning.planning.budget import Cost, Room, Sizes, fitting
-from flab_deploy.pruning.planning.trial import Trials, rounded
+from flab_deploy.pruning.planning.trial import Trials
+from flab_deploy.records.plan import CurveRecord, CurvesRecord
 
 logger = logging.getLogger(__name__)
 _POINTS = 3
@@ -46,58 +46,32 @@ class MeasuredSizes:
         return rounded(self.structure_kl + self.vocabulary_kl)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """Divergence of cutting one axis alone."""
-
-    sizes: tuple[int, ...]
-    """Increasing; the last is the uncut size."""
-    kl_nats: tuple[float, ...]
-    """Never rising with size; the last is 0."""
-
-    def at(self, size: int) -> float:
-        """Divergence at `size`, linear between the measured points."""
-        if size <= self.sizes[0]:
-            return self.kl_nats[0]
-        for low, high, kl_low, kl_high in zip(
-            self.sizes, self.sizes[1:], self.kl_nats, self.kl_nats[1:], strict=False
-        ):
-            if size <= high:
-                return kl_high + (kl_low - kl_high) * (high - size) / (high - low)
-        return 0.0
+def kl_at(curve: CurveRecord, size: int) -> float:
+    """Divergence of cutting one axis alone to `size`, linear between the measured points."""
+    if size <= curve.sizes[0]:
+        return curve.kl_nats[0]
+    for low, high, kl_low, kl_high in zip(
+        curve.sizes, curve.sizes[1:], curve.kl_nats, curve.kl_nats[1:], strict=False
+    ):
+        if size <= high:
+            return kl_high + (kl_low - kl_high) * (high - size) / (high - low)
+    return 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curves:
-    """One curve per axis that can be cut besides depth, which is measured step by step."""
-
-    width: Curve
-    key_value_heads: Curve
-    experts: Curve
-    vocabulary: Curve
-
-    def predicted(self, sizes: Sizes, depth_kl: float) -> float:
-        """Divergence of a cut if its parts simply added up."""
-        parts = self.width.at(sizes.width) + self.key_value_heads.at(sizes.key_value_heads)
-        return (
-            depth_kl + parts + self.experts.at(sizes.experts) + self.vocabulary.at(sizes.vocab_size)
-        )
-
-    def as_json(self) -> dict[str, Json]:
-        """Sizes and divergences of each axis as a JSON object."""
-        axes = {
-            "width": self.width,
-            "key_value_heads": self.key_value_heads,
-            "experts": self.experts,
-            "vocabulary": self.vocabulary,
-        }
-        return {
-            name: {"sizes": list(one.sizes), "kl_nats": list(one.kl_nats)}
-            for name, one in axes.items()
-        }
+def predicted_kl(curves: CurvesRecord, sizes: Sizes, depth_kl: float) -> float:
+    """Divergence of a cut if its parts simply added up."""
+    parts = kl_at(curves.width, sizes.width) + kl_at(curves.key_value_heads, sizes.key_value_heads)
+    return (
+        depth_kl
+        + parts
+        + kl_at(curves.experts, sizes.experts)
+        + kl_at(curves.vocabulary, sizes.vocab_size)
+    )
 
 
-def measure_curves(room: Room, trials: Trials, tokens: Callable[[int], Sequence[int]]) -> Curves:
+def measure_curves(
+    room: Room, trials: Trials, tokens: Callable[[int], Sequence[int]]
+) -> CurvesRecord:
     """The curves of all axes; `tokens` gives the ids that a vocabulary of some size keeps."""
     shape = room.original
     whole = Sizes(
@@ -108,14 +82,14 @@ def measure_curves(room: Room, trials: Trials, tokens: Callable[[int], Sequence[
         vocab_size=shape.vocab_size,
     )
 
-    def alone(name: str, allowed: Sequence[int], uncut: int) -> Curve:
+    def alone(name: str, allowed: Sequence[int], uncut: int) -> CurveRecord:
         points = _spread(allowed, uncut)
         return _falling(
             points, [trials.structure_kl(replace(whole, **{name: size})) for size in points], uncut
         )
 
     rows = _spread(room.vocab_sizes, shape.vocab_size)
-    return Curves(
+    return CurvesRecord(
         width=alone("width", room.widths, shape.intermediate_size),
         key_value_heads=alone("key_value_heads", room.key_value_heads, shape.num_key_value_heads),
         experts=alone("experts", room.experts, shape.num_experts),
@@ -135,16 +109,16 @@ def _spread(allowed: Sequence[int], uncut: int) -> list[int]:
     return sorted({size for size in (*below, allowed[-1]) if size < uncut})
 
 
-def _falling(sizes: Sequence[int], kl_nats: Sequence[float], uncut: int) -> Curve:
+def _falling(sizes: Sequence[int], kl_nats: Sequence[float], uncut: int) -> CurveRecord:
     """A curve through measured points; a point below one of a larger size is raised to it."""
     values: list[float] = []
     for value in reversed(kl_nats):
         values.append(max(value, values[-1] if values else 0.0))
-    return Curve(sizes=(*sizes, uncut), kl_nats=(*reversed(values), 0.0))
+    return CurveRecord(sizes=(*sizes, uncut), kl_nats=(*reversed(values), 0.0))
 
 
 def least_divergent(
-    room: Room, trials: Trials, curves: Curves, cost: Cost, limit: float, most: int
+    room: Room, trials: Trials, curves: CurvesRecord, cost: Cost, limit: float, most: int
 ) -> list[MeasuredSizes]:
     """Cuts that meet the budget, measured, the chosen one first; at most `most` of them are
     measured.
@@ -162,9 +136,9 @@ def least_divergent(
         if settled or len(found) >= most:
             break
         depths += 1
-        ranked = sorted(options, key=lambda sizes: (rounded(curves.predicted(sizes, alone)), sizes))  # noqa: B023
+        ranked = sorted((rounded(predicted_kl(curves, sizes, alone)), sizes) for sizes in options)
         fresh = [
-            _measured(sizes, trials, curves) for sizes in ranked[: min(tried, most - len(found))]
+            _measured(sizes, trials, curves) for _, sizes in ranked[: min(tried, most - len(found))]
         ]
         least = min(cut.kl_nats for cut in fresh)
         best, waited = (least, 0) if least < best else (best, waited + 1)
@@ -173,9 +147,9 @@ def least_divergent(
     return sorted(found, key=lambda cut: cut.kl_nats)
 
 
-def _measured(sizes: Sizes, trials: Trials, curves: Curves) -> MeasuredSizes:
+def _measured(sizes: Sizes, trials: Trials, curves: CurvesRecord) -> MeasuredSizes:
     return MeasuredSizes(
         sizes=sizes,
         structure_kl=trials.structure_kl(sizes),
-        vocabulary_kl=curves.vocabulary.at(sizes.vocab_size),
+        vocabulary_kl=kl_at(curves.vocabulary, sizes.vocab_size),
     )

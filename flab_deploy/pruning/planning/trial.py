@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
 from flab_deploy.decoder import (
     ModelShape,
     load_model,
@@ -33,12 +34,11 @@ from flab_deploy.decoder import (
     output_logits,
     scaled_writes,
 )
-from flab_deploy.importance.calibration import Batch, encode, kl_measure, make_batches, states_of
-from flab_deploy.importance.divergence import head_of, kl_per_position
+from flab_deploy.importance.calibration import kl_measure, states_of
+from flab_deploy.importance.divergence import head_of, kl_per_position, rounded
 from flab_deploy.importance.layers.compensation import growth, write_factors
 from flab_deploy.importance.layers.search import LayerSearch
 from flab_deploy.importance.layers.stack import LayerStack
-from flab_deploy.importance.score import end_of_text_id
 from flab_deploy.importance.units import best_channels
 from flab_deploy.pruning.planning.budget import Sizes
 from flab_deploy.pruning.planning.depths import Depths
@@ -47,15 +47,6 @@ from flab_deploy.settings.plan import PlanConfig
 
 _POSITIONS_AT_ONCE = 256
 _EXAMPLES_AT_ONCE = 16
-
-
-def rounded(nats: float) -> float:
-    """A divergence to three significant digits and at most five decimals.
-
-    What float32 adds up to in another order, with other threads or on another machine, differs
-    further behind.
-    """
-    return round(float(f"{nats:.3g}"), 5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +80,9 @@ class Trials:
     @cached_property
     def batches(self) -> list[Batch]:
         """The examples that the scores were made on."""
-        config = self.scores.config
+        longest = self.scores.config.max_tokens
         examples = self.scores.calibration
-        encoded = encode(self._path, examples, end_of_text_id(self._path), config["max_tokens"])
+        encoded = encode(self._path, examples, end_of_text_id(self._path), longest)
         return make_batches(encoded, _EXAMPLES_AT_ONCE)
 
     def choice(self, sizes: Sizes) -> Choice:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from flab_deploy.errors import ArtifactError, ExportError, UnsupportedModel
-from flab_deploy.export.vllm import write_checkpoint
+from flab_deploy.export.portable import write_checkpoint
 
 END = "<|endoftext|>"
 

@@ -4,7 +4,7 @@ vLLM generates and returns token ids (`return_token_ids`). transformers then rea
 completion in one forward pass: the two greedy continuations are equal exactly when every
 generated token is the arg max of the logits before it, by induction over positions. This
 takes one pass per prompt instead of one per token. Low-precision logits have near ties, which
-a different order of summation may break differently; how close a differing pair was is told.
+a different order of summation may break differently; the record says how close they were.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 import httpx
 
-from flab_deploy.artifacts import Json
 from flab_deploy.decoder import load_model, load_tokenizer
 from flab_deploy.errors import ServingError
+from flab_deploy.records.bench import AgreementRecord
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,17 @@ class ServedTokens:
     """Generated tokens, an end-of-text token included."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What transformers makes of one completion."""
+
+    num_tokens: int
+    num_equal: int
+    """Tokens that are transformers' first choice too."""
+    largest_gap: float
+    """In logits, from its first choice down to the token that vLLM took, at worst."""
+
+
 def agreement(
     url: str,
     model: str,
@@ -39,22 +53,27 @@ def agreement(
     prompts: Sequence[str],
     *,
     max_new_tokens: int = 48,
-) -> dict[str, Json]:
+) -> AgreementRecord:
     """Greedy agreement of a running server with transformers on the checkpoint it serves.
 
-    Returns `num_prompts`, `num_equal` (whole continuations), `num_tokens`, `num_tokens_equal`,
-    `num_same_encoding`, and `largest_gap`: how much larger, in logits, transformers' first choice
-    was than vLLM's token, at worst. Raises ServingError if the server does not answer.
+    Raises ServingError if the server does not answer.
     """
     with httpx.Client(base_url=url, headers=headers, timeout=120, trust_env=False) as client:
         completions = [_complete(client, model, prompt, max_new_tokens) for prompt in prompts]
-    return {
-        "num_prompts": len(prompts),
-        **_compare(checkpoint, prompts, completions),
-        "max_new_tokens": max_new_tokens,
-        "method": "vLLM's token ids against transformers' arg max after each prefix, in the "
+    tokenizer, reread = load_tokenizer(checkpoint), load_model(checkpoint, "auto")
+    pairs = zip(prompts, completions, strict=True)
+    read = [_read(reread, completion) for completion in completions]
+    return AgreementRecord(
+        num_prompts=len(prompts),
+        num_equal=sum(one.num_equal == one.num_tokens for one in read),
+        num_tokens=sum(one.num_tokens for one in read),
+        num_tokens_equal=sum(one.num_equal for one in read),
+        num_same_encoding=sum(tuple(tokenizer.encode(p)) == c.prompt_ids for p, c in pairs),
+        largest_gap=round(max((one.largest_gap for one in read), default=0.0), 6),
+        max_new_tokens=max_new_tokens,
+        method="vLLM's token ids against transformers' arg max after each prefix, in the "
         "checkpoint's own precision",
-    }
+    )
 
 
 def _complete(client: httpx.Client, model: str, prompt: str, max_new_tokens: int) -> ServedTokens:
@@ -77,35 +96,17 @@ def _complete(client: httpx.Client, model: str, prompt: str, max_new_tokens: int
         ) from None
 
 
-def _compare(
-    checkpoint: Path, prompts: Sequence[str], completions: Sequence[ServedTokens]
-) -> dict[str, Json]:
+def _read(model: PreTrainedModel, completion: ServedTokens) -> _Read:
     import torch
 
-    tokenizer, model = load_tokenizer(checkpoint), load_model(checkpoint, "auto")
-    num_equal = num_tokens = num_tokens_equal = num_same_encoding = 0
-    largest_gap = 0.0
-    for prompt, completion in zip(prompts, completions, strict=True):
-        num_same_encoding += tuple(tokenizer.encode(prompt)) == completion.prompt_ids
-        ids = torch.tensor(
-            [[*completion.prompt_ids, *completion.output_ids]]
-        )  # (1, prompt + output)
-        with torch.inference_mode():
-            logits = cast(torch.Tensor, model(ids).logits)[
-                0
-            ].float()  # (prompt + output, vocabulary)
-        before = logits[len(completion.prompt_ids) - 1 : -1]  # (output, vocabulary)
-        chosen = torch.tensor(completion.output_ids)
-        same = before.argmax(-1) == chosen
-        gaps = before.max(-1).values - before.gather(-1, chosen[:, None])[:, 0]
-        num_equal += bool(same.all())
-        num_tokens += len(chosen)
-        num_tokens_equal += int(same.sum())
-        largest_gap = max(largest_gap, float(gaps.max()))
-    return {
-        "num_equal": num_equal,
-        "num_tokens": num_tokens,
-        "num_tokens_equal": num_tokens_equal,
-        "num_same_encoding": num_same_encoding,
-        "largest_gap": round(largest_gap, 6),
-    }
+    ids = torch.tensor([[*completion.prompt_ids, *completion.output_ids]])  # (1, prompt + output)
+    with torch.inference_mode():
+        logits = model(ids).logits[0].float()  # (prompt + output, vocabulary)
+    before = logits[len(completion.prompt_ids) - 1 : -1]  # (output, vocabulary)
+    chosen = torch.tensor(completion.output_ids)
+    gaps = before.max(-1).values - before.gather(-1, chosen[:, None])[:, 0]
+    return _Read(
+        num_tokens=len(chosen),
+        num_equal=int((before.argmax(-1) == chosen).sum()),
+        largest_gap=float(gaps.max()),
+    )

@@ -9,35 +9,41 @@ requests run into the counted ones without a pause, and a burst afterwards measu
 from __future__ import annotations
 
 import json
-import logging
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
+from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpus import TASK_KINDS, Task, corpus_digest, load_records
 from flab_deploy.engines import has_nvidia
-from flab_deploy.errors import ConfigError
+from flab_deploy.records.bench import (
+    BENCH_FILE,
+    LOAD_FILE,
+    REQUESTS_FILE,
+    AgreementRecord,
+    BenchFigures,
+    BenchRecord,
+    EngineRecord,
+    RequestLine,
+    Role,
+)
+from flab_deploy.records.document import as_json, write_record
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.settings.bench import BenchConfig
 from serving.agreement import agreement
-from serving.energy import EnergyMeter, carbon_block, energy_block, find_sources
-from serving.latency import Bounds, e2el_ms, order_statistic, summarise, tpot_ms, ttft_ms
-from serving.load import LoadPlan, Outcome, PlannedRequest, draw_plan, run_load
+from serving.energy import EnergyMeter, find_sources
 from serving.machine import describe_machine
-from serving.scrape import counted, scrape
+from serving.measure import LoadedServer, measure, round_ratios
+from serving.rounds import Round, draw_rounds, load_record, plan_record
 from serving.vllm_server import RunningServer, ServeConfig, running
 
-logger = logging.getLogger(__name__)
-
-Role: TypeAlias = Literal["original", "slimmed"]
-ROLES: tuple[Role, ...] = ("original", "slimmed")
-REPORT, REQUESTS, PLAN = "bench.json", "requests.jsonl", "plan.json"
 _TASKS_PER_KIND = 100
+_METHOD = (
+    "both servers up, one loaded at a time; client on the same machine; latency from the scheduled "
+    "time"
+)
 
 
 def bench(
@@ -60,41 +66,22 @@ def bench(
     ServingError if vLLM cannot be installed, started or reached.
     """
     config = config or BenchConfig()
-    checkpoints: dict[Role, Checkpoint] = {
-        "original": resolve(original),
-        "slimmed": resolve(slimmed),
-    }
+    checkpoints = {"original": resolve(original), "slimmed": resolve(slimmed)}
     tasks = _tasks(config)
-    if not 1 <= config.rounds <= config.num_requests:
-        raise ConfigError(
-            f"rounds is {config.rounds}; it must lie between 1 and num_requests "
-            f"({config.num_requests})"
-        )
-    blocks = list(_blocks([task.prompt for task in tasks], config))
-    parents: dict[str, str] = {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
-    unloaded = resolve(pruned) if pruned is not None and config.agreement_prompts else None
-    if unloaded:
-        parents["pruned"] = unloaded.digest
+    prompts = [task.prompt for task in tasks]
+    rounds = draw_rounds(prompts, config)
+    if pruned is not None and config.agreement_prompts:
+        checkpoints["pruned"] = resolve(pruned)
+    parents = {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
 
     def work(draft: Draft) -> None:
-        plan = _plan_record(blocks, config)
-        write_json(
-            draft.path / PLAN, [[asdict(request) for request in block.all] for block in blocks]
-        )
-        prompts = _spread([task.prompt for task in tasks], config.agreement_prompts)
-        agreed = {"pruned": _agreement_alone(unloaded, prompts, config)} if unloaded else {}
-        with ExitStack() as servers:
-            runs = _start(servers, checkpoints, config)
-            agreed |= {
-                run.role: _agreement(run.endpoint, run.checkpoint, prompts)
-                for run in runs
-                if prompts
-            }
-            report = _measure(runs, blocks, config)
-        write_json(draft.path / REPORT, {**report, "agreement": agreed, "plan": plan})
-        with (draft.path / REQUESTS).open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(row) + "\n" for run in runs for row in run.rows)
-        draft.figures |= {"engine": "vllm", "plan": plan}
+        write_record(draft.path / LOAD_FILE, plan_record(rounds))
+        compared = _spread(prompts, config.agreement_prompts)
+        found, requests = _measured(checkpoints, rounds, compared, config)
+        write_record(draft.path / BENCH_FILE, found)
+        with (draft.path / REQUESTS_FILE).open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(as_json(request)) + "\n" for request in requests)
+        draft.figures |= as_json(BenchFigures(engine=found.engine.name, plan=found.plan))
 
     return run_stage(
         out,
@@ -103,45 +90,9 @@ def bench(
         parents={**parents, "prompts": corpus_digest(tasks)},
         config=asdict(config),
         work=work,
-        measurements=(REPORT, REQUESTS),
+        measurements=(BENCH_FILE, REQUESTS_FILE),
         force=force,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """One round's share of the plan, times counted from its own start."""
-
-    warmup: tuple[PlannedRequest, ...]
-    """Sent, not counted."""
-    counted: tuple[PlannedRequest, ...]
-    """Sent after them without a pause."""
-    burst: tuple[PlannedRequest, ...]
-    """Sent at once when those are done."""
-
-    @property
-    def all(self) -> tuple[PlannedRequest, ...]:
-        """Every request of the round."""
-        return (*self.warmup, *self.counted, *self.burst)
-
-
-@dataclass(kw_only=True)
-class MeasuredModel:
-    """A model being measured."""
-
-    role: Role
-    checkpoint: Checkpoint
-    endpoint: RunningServer
-    meter: EnergyMeter
-    outcomes: list[Outcome] = field(default_factory=list)
-    """Counted ones."""
-    window_s: float = 0.0
-    """From the first counted arrival to the last counted token, over all rounds."""
-    metered_tokens: int = 0
-    """Output tokens inside the energy windows, warm-up included."""
-    rounds: list[Json] = field(default_factory=list)
-    rows: list[dict[str, Json]] = field(default_factory=list)
-    server: dict[str, Json] = field(default_factory=dict)
 
 
 def _tasks(config: BenchConfig) -> list[Task]:
@@ -154,224 +105,70 @@ def _tasks(config: BenchConfig) -> list[Task]:
     ]
 
 
-def _blocks(prompts: Sequence[str], config: BenchConfig) -> Iterator[Block]:
-    lengths = (config.min_output_tokens, config.max_output_tokens)
-    total = config.num_requests + config.rounds * config.warmup_requests
-    plan = draw_plan(
-        prompts,
-        request_rate=config.request_rate,
-        num_requests=total,
-        output_tokens=lengths,
-        seed=config.seed,
-    )
-    start = 0
-    for number in range(config.rounds):
-        size = config.num_requests // config.rounds + (number < config.num_requests % config.rounds)
-        end = start + config.warmup_requests + size
-        requests = _rebased(plan, start, end)
-        burst: tuple[PlannedRequest, ...] = ()
-        if config.burst_requests:
-            seed = config.seed * 1_000 + number + 1
-            burst = draw_plan(
-                prompts,
-                request_rate=math.inf,
-                num_requests=config.burst_requests,
-                output_tokens=lengths,
-                seed=seed,
-            ).requests
-        yield Block(
-            warmup=requests[: config.warmup_requests],
-            counted=requests[config.warmup_requests :],
-            burst=burst,
-        )
-        start = end
-
-
-def _rebased(plan: LoadPlan, start: int, end: int) -> tuple[PlannedRequest, ...]:
-    origin = plan.requests[start - 1].at_s if start else 0.0
-    return tuple(
-        replace(request, at_s=round(request.at_s - origin, 6))
-        for request in plan.requests[start:end]
-    )
-
-
-def _plan_record(blocks: Sequence[Block], config: BenchConfig) -> dict[str, Json]:
-    everything = LoadPlan(
-        requests=tuple(request for block in blocks for request in block.all),
-        request_rate=config.request_rate,
-        seed=config.seed,
-    )
-    return {
-        "digest": everything.digest,
-        "request_rate": config.request_rate,
-        "num_requests": config.num_requests,
-        "num_warmup_requests": sum(len(block.warmup) for block in blocks),
-        "seed": config.seed,
-        "num_burst_requests": sum(len(block.burst) for block in blocks),
-        "rounds": config.rounds,
-        "duration_s": round(sum(block.counted[-1].at_s for block in blocks), 3),
-        "order": " ".join("AB" * config.rounds),
-    }
-
-
-def _start(
-    servers: ExitStack, checkpoints: dict[Role, Checkpoint], config: BenchConfig
-) -> list[MeasuredModel]:
-    serve_config = ServeConfig(
-        compiled=config.compiled, kv_cache_gib=config.kv_cache_gib, served_name="bench", niceness=10
-    )
-    sources = find_sources()
-    runs = []
-    for role in ROLES:
-        endpoint = servers.enter_context(running(checkpoints[role].path, serve_config))
-        meter = EnergyMeter(sources=sources)
-        runs.append(
-            MeasuredModel(role=role, checkpoint=checkpoints[role], endpoint=endpoint, meter=meter)
-        )
-    return runs
-
-
 def _spread(prompts: Sequence[str], count: int) -> Sequence[str]:
     """`count` of the prompts, evenly over their order, which is by task kind."""
     return prompts[:: max(len(prompts) // count, 1)][:count] if count else []
 
 
+def _measured(
+    checkpoints: dict[str, Checkpoint],
+    rounds: Sequence[Round],
+    compared: Sequence[str],
+    config: BenchConfig,
+) -> tuple[BenchRecord, list[RequestLine]]:
+    """The whole record of a measurement, and a line per request."""
+    agreed: dict[str, AgreementRecord] = {}
+    if "pruned" in checkpoints:  # before the others start, for three servers would need the memory
+        with running(checkpoints["pruned"].path, _serve_config(config)) as endpoint:
+            agreed["pruned"] = _agreement(endpoint, checkpoints["pruned"], compared)
+    with ExitStack() as servers:
+        original = _start(servers, "original", checkpoints, config)
+        slimmed = _start(servers, "slimmed", checkpoints, config)
+        for server in (original, slimmed) if compared else ():
+            agreed[server.role] = _agreement(server.endpoint, checkpoints[server.role], compared)
+        machine = describe_machine()
+        models = measure(original, slimmed, rounds, config)
+    found = BenchRecord(
+        schema_version=1,
+        engine=EngineRecord(
+            name="vllm",
+            version=original.endpoint.version,
+            device="NVIDIA GPU" if has_nvidia() else "CPU",
+            mode="compiled" if config.compiled else "eager",
+        ),
+        machine=machine,
+        models=models,
+        ratios=round_ratios(models),
+        method=_METHOD,
+        agreement=agreed,
+        plan=load_record(rounds, config),
+    )
+    return found, [*original.lines(), *slimmed.lines()]
+
+
+def _serve_config(config: BenchConfig, niceness: int = 0) -> ServeConfig:
+    return ServeConfig(
+        compiled=config.compiled,
+        kv_cache_gib=config.kv_cache_gib,
+        served_name="bench",
+        niceness=niceness,
+    )
+
+
+def _start(
+    servers: ExitStack, role: Role, checkpoints: dict[str, Checkpoint], config: BenchConfig
+) -> LoadedServer:
+    # Less urgent than the client, so that requests leave in time on a machine that both share.
+    served = running(checkpoints[role].path, _serve_config(config, niceness=10))
+    return LoadedServer(
+        role=role,
+        model_digest=checkpoints[role].digest,
+        endpoint=servers.enter_context(served),
+        meter=EnergyMeter(sources=find_sources()),
+    )
+
+
 def _agreement(
     end: RunningServer, checkpoint: Checkpoint, prompts: Sequence[str]
-) -> dict[str, Json]:
+) -> AgreementRecord:
     return agreement(end.url, end.model, end.headers, checkpoint.path, prompts)
-
-
-def _agreement_alone(
-    checkpoint: Checkpoint, prompts: Sequence[str], config: BenchConfig
-) -> dict[str, Json]:
-    """Agreement of a model that is served for this only."""
-    served = ServeConfig(
-        compiled=config.compiled, kv_cache_gib=config.kv_cache_gib, served_name="bench"
-    )
-    with running(checkpoint.path, served) as endpoint:
-        return _agreement(endpoint, checkpoint, prompts)
-
-
-def _measure(
-    runs: list[MeasuredModel], blocks: Sequence[Block], config: BenchConfig
-) -> dict[str, Json]:
-    machine = describe_machine()
-    before = [scrape(run.endpoint.url) for run in runs]
-    for number, block in enumerate(blocks):
-        for run in runs:
-            logger.info("bench: round %d of %d, %s", number + 1, len(blocks), run.role)
-            _load(run, number, block, config)
-    for run, counters in zip(runs, before, strict=True):
-        run.server = {**counted(counters, scrape(run.endpoint.url)), "requests_sent": len(run.rows)}
-    device = "NVIDIA GPU" if has_nvidia() else "CPU"
-    mode = "compiled" if config.compiled else "eager"
-    return {
-        "engine": {
-            "name": "vllm",
-            "version": runs[0].endpoint.version,
-            "device": device,
-            "mode": mode,
-        },
-        "machine": machine,
-        "models": {run.role: _figures(run, config) for run in runs},
-        "ratios": _ratios(*runs),
-        "method": "both servers up, one loaded at a time; client on the same machine; latency "
-        "from the scheduled time",
-    }
-
-
-def _load(run: MeasuredModel, number: int, block: Block, config: BenchConfig) -> None:
-    """One round on one model."""
-    with run.meter.window():
-        outcomes = _send(run, (*block.warmup, *block.counted), config)
-        burst = _send(run, block.burst, config)
-    counting = outcomes[len(block.warmup) :]
-    _record(run, number, "warmup", outcomes[: len(block.warmup)])
-    _record(run, number, "counted", counting)
-    _record(run, number, "burst", burst)
-    run.outcomes += counting
-    ends = [outcome.last_s for outcome in counting if outcome.last_s is not None]
-    run.window_s += max(ends, default=counting[-1].scheduled_s) - counting[0].scheduled_s
-    run.metered_tokens += sum(outcome.output_tokens for outcome in (*outcomes, *burst))
-    run.rounds.append(_round(counting, burst))
-
-
-def _send(
-    run: MeasuredModel, requests: Sequence[PlannedRequest], config: BenchConfig
-) -> list[Outcome]:
-    end = run.endpoint
-    return (
-        run_load(end.url, end.model, end.headers, requests, timeout_s=config.request_timeout_s)
-        if requests
-        else []
-    )
-
-
-def _record(run: MeasuredModel, number: int, phase: str, outcomes: Sequence[Outcome]) -> None:
-    run.rows += [
-        {"model": run.role, "round": number, "phase": phase, **asdict(outcome)}
-        for outcome in outcomes
-    ]
-
-
-def _round(outcomes: Sequence[Outcome], burst: Sequence[Outcome]) -> dict[str, Json]:
-    """Medians and capacity of one round, so that the spread between rounds can be seen."""
-    row: dict[str, Json] = {}
-    for name, latency in (("ttft", ttft_ms), ("tpot", tpot_ms), ("e2el", e2el_ms)):
-        value = order_statistic(
-            [latency(outcome) if outcome.ok else math.inf for outcome in outcomes], 0.5
-        )
-        row[f"p50_{name}_ms"] = round(value, 3) if math.isfinite(value) else None
-    return {**row, "burst_output_throughput": _capacity(burst)}
-
-
-def _ratios(original: MeasuredModel, slimmed: MeasuredModel) -> dict[str, Json]:
-    """Slimmed over original for each round figure, round by round: one number per pair measured
-    back to back.
-    """
-    names = dict.fromkeys(name for row in original.rounds if isinstance(row, dict) for name in row)
-    return {
-        name: [_ratio(*pair, name) for pair in zip(original.rounds, slimmed.rounds, strict=True)]
-        for name in names
-    }
-
-
-def _ratio(original: Json, slimmed: Json, name: str) -> float | None:
-    if not isinstance(original, dict) or not isinstance(slimmed, dict):
-        return None
-    before, after = original[name], slimmed[name]
-    return (
-        round(after / before, 4)
-        if isinstance(before, float) and isinstance(after, float) and before
-        else None
-    )
-
-
-def _capacity(burst: Sequence[Outcome]) -> float | None:
-    """Output tokens per second of requests that were all sent at once; None if one of them
-    failed.
-    """
-    ends = [outcome.last_s for outcome in burst if outcome.last_s is not None]
-    if not burst or len(ends) < len(burst) or not all(outcome.ok for outcome in burst):
-        return None
-    return round(sum(outcome.output_tokens for outcome in burst) / max(ends), 3)
-
-
-def _figures(run: MeasuredModel, config: BenchConfig) -> dict[str, Json]:
-    required = ("cpu_package", "gpu") if has_nvidia() else ("cpu_package",)
-    energy = energy_block(run.meter, run.metered_tokens, required)
-    figures = summarise(run.outcomes, run.window_s, Bounds(min_samples_p99=config.min_samples_p99))
-    bursts = [row["burst_output_throughput"] for row in run.rounds if isinstance(row, dict)]
-    rates = [rate for rate in bursts if isinstance(rate, float)]
-    complete = len(rates) == config.rounds
-    return {
-        "model_digest": run.checkpoint.digest,
-        **figures,
-        "startup_s": run.endpoint.startup_s,
-        "server_metrics": run.server,
-        "rounds": run.rounds,
-        "burst_output_throughput": round(sum(rates) / len(rates), 3) if complete else None,
-        "energy": energy,
-        "carbon": carbon_block(energy, config.carbon_intensity_g_per_kwh, config.carbon_source),
-    }

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from flab_deploy.artifacts import Json
+from flab_deploy.records.bench import CarbonRecord, ComponentEnergy, EnergyRecord
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def find_sources(powercap: Path = POWERCAP) -> Sources:
     gpus, reason = _find_gpus()
     if not gpus:
         missing[_GPU] = reason
-    # A component that only some of its counters can tell would be told too low.
+    # A component of which only some counters can be read would be reported too low.
     whole = tuple(counter for counter in (*counters, *gpus) if counter.component not in missing)
     return Sources(counters=whole, missing=missing)
 
@@ -221,66 +221,64 @@ class EnergyMeter:
             self.joules[counter.component] = self.joules.get(counter.component, 0.0) + grown
 
 
-def energy_block(
+def energy_record(
     meter: EnergyMeter, output_tokens: int, required: tuple[str, ...] = ("cpu_package",)
-) -> dict[str, Json]:
+) -> EnergyRecord:
     """The meter's figures: `measured` if every required component was, otherwise `unavailable` with
     the reason.
 
     `joules` is the sum of the measured components for the whole machine, idle power included.
     """
     reasons = {**meter.sources.missing, **meter.faults}
-    components: dict[str, Json] = {
-        name: {"status": "unavailable", "reason": why} for name, why in reasons.items()
-    }
     measured = {name: joules for name, joules in meter.joules.items() if name not in reasons}
-    for name, joules in measured.items():
-        components[name] = {"status": "measured", "reason": "", "joules": round(joules, 3)}
+    components = {
+        name: ComponentEnergy(status="unavailable", reason=why, joules=None)
+        for name, why in reasons.items()
+    } | {
+        name: ComponentEnergy(status="measured", reason="", joules=round(joules, 3))
+        for name, joules in measured.items()
+    }
     lacking = [name for name in required if name not in measured]
-    block: dict[str, Json] = {"window_s": round(meter.window_s, 3), "components": components}
     if lacking:
         why = "; ".join(f"{name}: {reasons.get(name, 'nothing was measured')}" for name in lacking)
-        return {
-            "status": "unavailable",
-            "reason": why,
-            "joules": None,
-            "energy_per_output_token_joules": None,
-            **block,
-        }
+        return EnergyRecord(
+            status="unavailable",
+            reason=why,
+            joules=None,
+            energy_per_output_token_joules=None,
+            window_s=round(meter.window_s, 3),
+            components=components,
+        )
     total = sum(measured.values())
-    per_token = round(total / output_tokens, 6) if output_tokens else None
-    reason = f"sum of {', '.join(sorted(measured))}, idle power included"
-    return {
-        "status": "measured",
-        "reason": reason,
-        "joules": round(total, 3),
-        "energy_per_output_token_joules": per_token,
-        **block,
-    }
+    return EnergyRecord(
+        status="measured",
+        reason=f"sum of {', '.join(sorted(measured))}, idle power included",
+        joules=round(total, 3),
+        energy_per_output_token_joules=round(total / output_tokens, 6) if output_tokens else None,
+        window_s=round(meter.window_s, 3),
+        components=components,
+    )
 
 
-def carbon_block(
-    energy: Mapping[str, Json], intensity_g_per_kwh: float | None, source: str
-) -> dict[str, Json]:
+def carbon_record(
+    energy: EnergyRecord, intensity_g_per_kwh: float | None, source: str
+) -> CarbonRecord:
     """Grams of CO2 equivalent per million output tokens; unavailable without measured energy or an
     intensity.
     """
-    block: dict[str, Json] = {"intensity_g_per_kwh": intensity_g_per_kwh, "source": source}
-    block["gco2e_per_million_tokens"] = None
-    per_token = energy.get("energy_per_output_token_joules")
-    if energy.get("status") != "measured" or not isinstance(per_token, float):
-        return {
-            "status": "unavailable",
-            "reason": f"no measured energy: {energy.get('reason')}",
-            **block,
-        }
-    if intensity_g_per_kwh is None:
-        return {"status": "unavailable", "reason": "no carbon intensity was given", **block}
-    grams = 1e6 * per_token / JOULES_PER_KWH * intensity_g_per_kwh
-    reason = "measured energy times the given intensity"
-    return {
-        "status": "measured",
-        "reason": reason,
-        **block,
-        "gco2e_per_million_tokens": round(grams, 4),
-    }
+    grams: float | None = None
+    per_token = energy.energy_per_output_token_joules
+    if energy.status != "measured" or per_token is None:
+        reason = f"no measured energy: {energy.reason}"
+    elif intensity_g_per_kwh is None:
+        reason = "no carbon intensity was given"
+    else:
+        reason = "measured energy times the given intensity"
+        grams = round(1e6 * per_token / JOULES_PER_KWH * intensity_g_per_kwh, 4)
+    return CarbonRecord(
+        status="measured" if grams is not None else "unavailable",
+        reason=reason,
+        intensity_g_per_kwh=intensity_g_per_kwh,
+        source=source,
+        gco2e_per_million_tokens=grams,
+    )

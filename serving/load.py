@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from random import Random
@@ -18,22 +17,10 @@ import httpx
 
 from flab_deploy.artifacts import json_digest
 from flab_deploy.errors import ConfigError
+from flab_deploy.records.bench import Outcome, PlannedRequest
 
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedRequest:
-    """One request, decided before the run."""
-
-    index: int
-    """Place in the plan."""
-    at_s: float
-    """Scheduled time, in seconds from the start."""
-    prompt: str
-    """Text to continue, its first line a comment no other request has, so that no prefix cache
-    helps.
-    """
-    output_tokens: int
-    """Tokens to generate; the server is told to go on to exactly that many."""
+_LEAD_S = 0.1
+"""Time to set up every request before the first is due."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,33 +43,6 @@ class LoadPlan:
     def duration_s(self) -> float:
         """Scheduled time of the last request."""
         return self.requests[-1].at_s
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one request; times in seconds from the run's start."""
-
-    index: int
-    """Place in the plan."""
-    scheduled_s: float
-    """When it was due."""
-    sent_s: float
-    """When it was sent."""
-    first_s: float | None
-    """When the first text arrived."""
-    last_s: float | None
-    """When the last token arrived."""
-    prompt_tokens: int
-    """As the server counts."""
-    output_tokens: int
-    """As the server counts."""
-    error: str
-    """Why it failed; empty if it did not."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was answered in full."""
-        return not self.error
 
 
 def draw_plan(
@@ -133,10 +93,10 @@ def run_load(
     A request that is refused, cut off or not done `timeout_s` after it was sent is a failed
     outcome, not an error.
     """
-    return asyncio.run(_run(url, model, headers, requests, timeout_s))
+    return asyncio.run(_with_client(url, model, headers, requests, timeout_s))
 
 
-async def _run(
+async def _with_client(
     url: str,
     model: str,
     headers: dict[str, str],
@@ -149,9 +109,16 @@ async def _run(
         base_url=url, headers=headers, limits=limits, timeout=timeout, trust_env=False
     )
     async with client:
-        started = time.perf_counter() + 0.1
-        sends = [_send_at(client, model, request, started, timeout_s) for request in requests]
-        return list(await asyncio.gather(*sends))
+        return await send_all(client, model, requests, timeout_s)
+
+
+async def send_all(
+    client: httpx.AsyncClient, model: str, requests: Sequence[PlannedRequest], timeout_s: float
+) -> list[Outcome]:
+    """As `run_load`, with the given client; all times are read from the event loop's clock."""
+    started = asyncio.get_running_loop().time() + _LEAD_S
+    sends = [_send_at(client, model, request, started, timeout_s) for request in requests]
+    return list(await asyncio.gather(*sends))
 
 
 @dataclass
@@ -168,8 +135,9 @@ class _Progress:
 async def _send_at(
     client: httpx.AsyncClient, model: str, request: PlannedRequest, started: float, timeout_s: float
 ) -> Outcome:
-    await asyncio.sleep(started + request.at_s - time.perf_counter())
-    sent_s, seen, error = time.perf_counter() - started, _Progress(), ""
+    now = asyncio.get_running_loop().time
+    await asyncio.sleep(started + request.at_s - now())
+    sent_s, seen, error = now() - started, _Progress(), ""
     try:
         async with asyncio.timeout(timeout_s):
             error = await _stream(client, _body(model, request), started, seen)
@@ -206,12 +174,13 @@ async def _stream(
     client: httpx.AsyncClient, body: dict[str, object], started: float, seen: _Progress
 ) -> str:
     """Read one answer into `seen`; the reason if it is not whole."""
+    now = asyncio.get_running_loop().time
     async with client.stream("POST", "/v1/completions", json=body) as response:
         if response.status_code != 200:
             return f"status {response.status_code}"
         async for line in response.aiter_lines():
             if line.startswith("data: ") and line != "data: [DONE]":
-                _read_chunk(json.loads(line[6:]), time.perf_counter() - started, seen)
+                _read_chunk(json.loads(line[6:]), now() - started, seen)
     if not seen.finished:
         return "cut off"
     return "" if seen.output_tokens and seen.first_s is not None else "no text or no token counts"

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import psutil
 
-from flab_deploy.artifacts import Json
+from flab_deploy.records.bench import MachineRecord
 
 
-def describe_machine() -> dict[str, Json]:
+def describe_machine() -> MachineRecord:
     """Processor, cores, memory, system and how busy it is now."""
     try:
         usable = len(os.sched_getaffinity(0))
     except AttributeError:
         usable = os.cpu_count() or 1
-    return {
-        "processor": _processor(),
-        "cores": psutil.cpu_count(logical=True),
-        "usable_cores": usable,
-        "memory_bytes": psutil.virtual_memory().total,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "load_average_1min": round(os.getloadavg()[0], 2),
-    }
+    return MachineRecord(
+        processor=_processor(),
+        cores=psutil.cpu_count(logical=True),
+        usable_cores=usable,
+        memory_bytes=psutil.virtual_memory().total,
+        system=platform.platform(),
+        python=platform.python_version(),
+        load_average_1min=round(os.getloadavg()[0], 2),
+    )
 
 
 def _processor() -> str:

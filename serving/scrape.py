@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import httpx
 
 from flab_deploy.errors import ServingError
+from flab_deploy.records.bench import ServerMetrics
 
 COUNTERS = ("request_success_total", "prompt_tokens_total", "generation_tokens_total")
 _SAMPLE = re.compile(r"^vllm:(\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
@@ -35,9 +36,19 @@ def scrape(url: str) -> dict[str, float]:
     return read_counters(answer.text)
 
 
-def counted(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, int | None]:
-    """How far each counter moved; None for one that the server does not have."""
-    return {
+def counted(
+    before: Mapping[str, float], after: Mapping[str, float], *, requests_sent: int
+) -> ServerMetrics:
+    """How far each counter moved while `requests_sent` were sent; None for one that the server does
+    not have.
+    """
+    moved = {
         name: round(after[name] - before.get(name, 0.0)) if name in after else None
         for name in COUNTERS
     }
+    return ServerMetrics(
+        request_success_total=moved["request_success_total"],
+        prompt_tokens_total=moved["prompt_tokens_total"],
+        generation_tokens_total=moved["generation_tokens_total"],
+        requests_sent=requests_sent,
+    )

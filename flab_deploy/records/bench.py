@@ -8,6 +8,8 @@ from flab_deploy.records.document import record
 
 BENCH_FILE, REQUESTS_FILE, LOAD_FILE = "bench.json", "requests.jsonl", "plan.json"
 Validity: TypeAlias = Literal["valid", "generator_limited", "invalid"]
+Role: TypeAlias = Literal["original", "slimmed"]
+Phase: TypeAlias = Literal["warmup", "counted", "burst"]
 Provenance: TypeAlias = Literal["measured", "estimated", "unavailable"]
 
 
@@ -117,10 +119,9 @@ class CarbonRecord:
 
 
 @record
-class ServedModel:
-    """One model under the load."""
+class LoadFigures:
+    """Counts, throughput and latencies over the counted requests, by the client's clock."""
 
-    model_digest: str
     validity: ValidityRecord
     completed: int
     failed: int
@@ -137,6 +138,13 @@ class ServedModel:
     """Time per output token after the first."""
     e2el: LatencyFigures
     """Time of the whole request."""
+
+
+@record
+class ServedModel(LoadFigures):
+    """One model under the load."""
+
+    model_digest: str
     startup_s: float
     server_metrics: ServerMetrics
     rounds: tuple[RoundFigures, ...]
@@ -223,6 +231,68 @@ class BenchRecord:
     agreement: dict[str, AgreementRecord]
     """By model: original, slimmed, and pruned where it was served for that."""
     plan: LoadRecord
+
+
+@record
+class PlannedRequest:
+    """One request, decided before the run."""
+
+    index: int
+    """Place in the plan."""
+    at_s: float
+    """Scheduled time, in seconds from the start."""
+    prompt: str
+    """Text to continue, its first line a comment no other request has, so that no prefix cache
+    helps.
+    """
+    output_tokens: int
+    """Tokens to generate; the server is told to go on to exactly that many."""
+
+
+@record
+class LoadPlanRecord:
+    """Every request of a load test: the same for the same configuration, whatever the machine."""
+
+    schema_version: Literal[1]
+    rounds: tuple[tuple[PlannedRequest, ...], ...]
+    """Round by round: warm-up, counted, burst; times from the round's start."""
+
+
+@record
+class Outcome:
+    """What became of one request; times in seconds from the run's start."""
+
+    index: int
+    """Place in the plan."""
+    scheduled_s: float
+    """When it was due."""
+    sent_s: float
+    """When it was sent."""
+    first_s: float | None
+    """When the first text arrived."""
+    last_s: float | None
+    """When the last token arrived."""
+    prompt_tokens: int
+    """As the server counts."""
+    output_tokens: int
+    """As the server counts."""
+    error: str
+    """Why it failed; empty if it did not."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was answered in full."""
+        return not self.error
+
+
+@record
+class RequestLine(Outcome):
+    """One line of `requests.jsonl`: a request of the load test and what became of it."""
+
+    model: Role
+    round: int
+    """From 0."""
+    phase: Phase
 
 
 @record

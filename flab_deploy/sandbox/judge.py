@@ -18,14 +18,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 from flab_deploy.errors import ConfigError, SandboxError
+from flab_deploy.sandbox.decide import Finding
 from flab_deploy.sandbox.kernel.cgroups import group_for
-from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits, Program, Verdict, VerdictName
+from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits, Program, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,41 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "TZ": "UTC", "MALLOC_ARENA_MAX": "1"}
 
 class _Broken(Exception):
     """A worker cannot be relied on any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """What is known of one program in the end."""
+
+    found: Finding
+    cpu_s: float = 0.0
+    max_rss_bytes: int = 0
+
+    def verdict_on(self, program: Program) -> Verdict:
+        """The verdict that follows."""
+        return Verdict(
+            program_id=program.program_id,
+            verdict=self.found.verdict,
+            detail=self.found.detail,
+            cpu_s=self.cpu_s,
+            max_rss_bytes=self.max_rss_bytes,
+        )
+
+
+def _answer_of(message: dict[str, Any]) -> _Answer:
+    """What a worker says of a program; one that says anything else is broken."""
+    if "fact" not in message:
+        return _broken(message)
+    return _Answer(
+        found=Finding(fact=message["fact"], detail=message["detail"]),
+        cpu_s=message["cpu_s"],
+        max_rss_bytes=message["max_rss_bytes"],
+    )
+
+
+def _broken(reason: object) -> _Answer:
+    line = " ".join(str(reason).split())[:300]
+    return _Answer(found=Finding(fact="worker_broken", detail=line))
 
 
 class _Worker:
@@ -215,39 +251,34 @@ class _Pool:
                         worker.start(index, programs[index])
                     except _Broken as error:
                         self._drop(selector, busy, worker)
-                        yield index, _infra_error(programs[index], str(error)), False
+                        yield index, _broken(error).verdict_on(programs[index]), False
                 for worker, answer in self._answers(selector, busy):
-                    index = cast("int", worker.index)
-                    if answer.get("verdict", "infra_error") == "infra_error" and not answer.get(
-                        "sure"
-                    ):
+                    index, found = cast("int", worker.index), answer.found
+                    if found.verdict == "infra_error" and not found.sure:
                         self._drop(selector, busy, worker)
                     else:
                         selector.unregister(worker.control)
                         busy.remove(worker)
                         idle.append(worker)
-                    yield index, _verdict(programs[index], answer), bool(answer.get("sure"))
+                    yield index, answer.verdict_on(programs[index]), found.sure
 
     def _answers(
         self, selector: selectors.BaseSelector, busy: list[_Worker]
-    ) -> list[tuple[_Worker, dict[str, Any]]]:
-        """Answers that are in, waiting for some; a worker that is broken or late answers
-        `broken`.
-        """
-        answers: list[tuple[_Worker, dict[str, Any]]] = []
+    ) -> list[tuple[_Worker, _Answer]]:
+        """Answers that are in, waiting for some; of a worker that is broken or late, that it is."""
+        answers: list[tuple[_Worker, _Answer]] = []
         for key, _ in selector.select(timeout=1.0):
             worker = cast("_Worker", key.data)
             try:
-                answer = worker.receive()
+                message = worker.receive()
             except (_Broken, OSError, ValueError) as error:
-                answer = {"broken": str(error)}
-            if answer is not None:
-                answers.append((worker, answer))
+                answers.append((worker, _broken(error)))
+                continue
+            if message is not None:
+                answers.append((worker, _answer_of(message)))
         answered = [worker for worker, _ in answers]
         late = [w for w in busy if w not in answered and w.late()]
-        return answers + [
-            (worker, {"broken": "a worker did not answer in time"}) for worker in late
-        ]
+        return answers + [(w, _broken("a worker did not answer in time")) for w in late]
 
     def _drop(self, selector: selectors.BaseSelector, busy: list[_Worker], worker: _Worker) -> None:
         selector.unregister(worker.control)
@@ -256,42 +287,13 @@ class _Pool:
         worker.close()
 
 
-def _verdict(program: Program, answer: dict[str, Any]) -> Verdict:
-    if "verdict" not in answer:
-        return _infra_error(program, str(answer.get("broken", answer)))
-    return Verdict(
-        program_id=program.program_id,
-        verdict=cast("VerdictName", answer["verdict"]),
-        detail=answer["detail"],
-        cpu_s=answer["cpu_s"],
-        max_rss_bytes=answer["max_rss_bytes"],
-    )
-
-
-def _infra_error(program: Program, detail: str) -> Verdict:
-    line = " ".join(detail.split())[:300]
-    return Verdict(
-        program_id=program.program_id,
-        verdict="infra_error",
-        detail=line,
-        cpu_s=0.0,
-        max_rss_bytes=0,
-    )
-
-
 def _refused(program: Program) -> Verdict | None:
     """The verdict on a source that is too long to be worth a process."""
     size = len(program.source.encode("utf-8", "surrogatepass"))
     if size <= MAX_SOURCE_BYTES:
         return None
     detail = f"a source of {size} bytes, and {MAX_SOURCE_BYTES} are allowed"
-    return Verdict(
-        program_id=program.program_id,
-        verdict="fail_load",
-        detail=detail,
-        cpu_s=0.0,
-        max_rss_bytes=0,
-    )
+    return _Answer(found=Finding(fact="source_too_long", detail=detail)).verdict_on(program)
 
 
 @contextmanager

@@ -35,8 +35,6 @@ VerdictName = Literal[
 `infra_error`: the judge or the test is at fault; says nothing about the program.
 """
 VERDICT_NAMES: tuple[VerdictName, ...] = get_args(VerdictName)
-UNSURE: frozenset[VerdictName] = frozenset({"timeout_cpu", "timeout_wall", "infra_error"})
-"""What may be the machine's doing, so that it has to happen again before it counts."""
 MAX_SOURCE_BYTES = 1 << 20
 
 

@@ -1,4 +1,4 @@
-"""A small real HTTP server that streams completions with delays known in advance."""
+"""A small real HTTP server that streams completions with delays it keeps at least."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ class Behaviour:
 
     first_token_s: float = 0.02
     token_interval_s: float = 0.005
-    stall: tuple[float, float] = (0.0, 0.0)
-    """Nobody is answered between these times, counted from the first request."""
+    hold_until: int = 0
+    """Nobody is answered before so many requests have come."""
     refuse_every: int = 0
     """Every n-th request gets status 503 at once; 0 for none."""
     cut_every: int = 0
     """Every n-th stream ends after its first token; 0 for none."""
     empty_first: bool = False
     """Send a chunk without text before the first token, as servers do for partial characters."""
+    tokens: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict)
+    """By prompt: its token ids and those of the answer, for requests that are not streamed."""
     seen: list[dict[str, object]] = field(default_factory=list)
-    started: float | None = None
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when nobody is held any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +52,21 @@ async def _answer(
         if line.lower().startswith("content-length")
     )
     body = json.loads(await reader.readexactly(length))
-    now = time.perf_counter()
-    behaviour.started = behaviour.started or now
     behaviour.seen.append(body)
     number = len(behaviour.seen)
-    if behaviour.refuse_every and number % behaviour.refuse_every == 0:
+    if number >= behaviour.hold_until:
+        behaviour.released.set()
+    await behaviour.released.wait()
+    if not body.get("stream"):
+        prompt_ids, token_ids = behaviour.tokens[body["prompt"]]
+        choice = {"prompt_token_ids": prompt_ids, "token_ids": token_ids}
+        text = json.dumps({"choices": [choice]})
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        writer.write((head + text).encode())
+    elif behaviour.refuse_every and number % behaviour.refuse_every == 0:
         writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     else:
-        due = now + behaviour.first_token_s
-        if behaviour.stall[0] <= now - behaviour.started < behaviour.stall[1]:
-            due = behaviour.started + behaviour.stall[1] + behaviour.first_token_s
+        due = time.perf_counter() + behaviour.first_token_s
         cut = bool(behaviour.cut_every) and number % behaviour.cut_every == 0
         await _stream(writer, behaviour, body, due, cut)
     await writer.drain()

@@ -1,10 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from serving.energy import EnergyMeter, carbon_block, energy_block, find_sources
+from flab_deploy.records.bench import EnergyRecord
+from serving.energy import EnergyMeter, carbon_record, energy_record, find_sources
 
-RANGE_UJ = 1_000_000_000
+RANGE_UJ = 10**15  # a reset looks like so much energy that no machine takes it in a day
 
 
 def domain(root: Path, name: str, label: str, energy_uj: int) -> Path:
@@ -28,7 +30,10 @@ def tree(tmp_path: Path) -> dict[str, Path]:
 
 
 def grow(counter: Path, joules: float) -> None:
-    counter.write_text(str((int(counter.read_text()) + round(joules * 1e6)) % RANGE_UJ))
+    grown = (int(counter.read_text()) + round(joules * 1e6)) % RANGE_UJ
+    whole = counter.with_name("new")  # a reader never finds half a figure, as in sysfs
+    whole.write_text(str(grown))
+    whole.replace(counter)
 
 
 def test_packages_and_memory_are_summed_and_a_wrap_is_followed(tree, tmp_path):
@@ -40,12 +45,12 @@ def test_packages_and_memory_are_summed_and_a_wrap_is_followed(tree, tmp_path):
             grow(tree["dram"], 1.0)
             grow(tree["core"], 8.0)
             grow(tree["psys"], 50.0)
-    block = energy_block(meter, output_tokens=64)
-    assert block["status"] == "measured"
-    assert block["components"]["cpu_package"]["joules"] == pytest.approx(30.0)
-    assert block["components"]["dram"]["joules"] == pytest.approx(2.0)
-    assert block["joules"] == pytest.approx(32.0)
-    assert block["energy_per_output_token_joules"] == pytest.approx(0.5)
+    block = energy_record(meter, output_tokens=64)
+    assert block.status == "measured"
+    assert block.components["cpu_package"].joules == pytest.approx(30.0)
+    assert block.components["dram"].joules == pytest.approx(2.0)
+    assert block.joules == pytest.approx(32.0)
+    assert block.energy_per_output_token_joules == pytest.approx(0.5)
 
 
 def test_a_reset_counter_is_no_wrap(tree, tmp_path):
@@ -53,17 +58,17 @@ def test_a_reset_counter_is_no_wrap(tree, tmp_path):
     meter = EnergyMeter(sources=find_sources(tmp_path))
     meter.interval_s = 60
     with meter.window():
-        tree["package-0"].write_text("0")  # 500 J in no time
-    block = energy_block(meter, output_tokens=10)
-    assert block["status"] == "unavailable" and "reset" in block["reason"]
-    assert block["joules"] is None
+        tree["package-0"].write_text("0")
+    block = energy_record(meter, output_tokens=10)
+    assert block.status == "unavailable" and "reset" in block.reason
+    assert block.joules is None
 
 
 def test_a_counter_that_vanishes_makes_the_figure_unavailable(tree, tmp_path):
     meter = EnergyMeter(sources=find_sources(tmp_path))
     with meter.window():
         tree["package-1"].unlink()
-    assert energy_block(meter, output_tokens=10)["status"] == "unavailable"
+    assert energy_record(meter, output_tokens=10).status == "unavailable"
 
 
 def test_half_of_the_packages_is_not_the_whole(tree, tmp_path):
@@ -77,28 +82,40 @@ def test_a_machine_without_counters_says_so(tmp_path):
     meter = EnergyMeter(sources=find_sources(tmp_path / "nothing"))
     with meter.window():
         pass
-    block = energy_block(meter, output_tokens=10)
-    assert block["status"] == "unavailable"
-    assert "no RAPL package counter" in block["reason"]
-    assert block["components"]["cpu_package"]["status"] == "unavailable"
-    assert block["energy_per_output_token_joules"] is None
+    block = energy_record(meter, output_tokens=10)
+    assert block.status == "unavailable"
+    assert "no RAPL package counter" in block.reason
+    assert block.components["cpu_package"].status == "unavailable"
+    assert block.energy_per_output_token_joules is None
+
+
+def energy(per_token_joules: float | None, reason: str = "") -> EnergyRecord:
+    return EnergyRecord(
+        status="measured" if per_token_joules is not None else "unavailable",
+        reason=reason,
+        joules=None if per_token_joules is None else 100 * per_token_joules,
+        energy_per_output_token_joules=per_token_joules,
+        window_s=1.0,
+        components={},
+    )
 
 
 def test_carbon_is_energy_times_a_given_intensity():
-    energy = {"status": "measured", "energy_per_output_token_joules": 0.36}
-    block = carbon_block(energy, 400.0, "grid operator, 2025")
-    assert block["gco2e_per_million_tokens"] == pytest.approx(40.0)
-    assert block["source"] == "grid operator, 2025"
+    block = carbon_record(energy(0.36), 400.0, "grid operator, 2025")
+    assert block.status == "measured"
+    assert block.gco2e_per_million_tokens == pytest.approx(40.0)
+    assert block.source == "grid operator, 2025"
 
 
 def test_carbon_is_never_made_up():
-    measured = {"status": "measured", "energy_per_output_token_joules": 0.36}
-    assert carbon_block(measured, None, "")["status"] == "unavailable"
-    missing = {
-        "status": "unavailable",
-        "reason": "no sensor",
-        "energy_per_output_token_joules": None,
-    }
-    block = carbon_block(missing, 400.0, "x")
-    assert block["status"] == "unavailable" and "no sensor" in block["reason"]
-    assert block["gco2e_per_million_tokens"] is None
+    ungiven = carbon_record(energy(0.36), None, "")
+    assert ungiven.status == "unavailable" and ungiven.gco2e_per_million_tokens is None
+    block = carbon_record(energy(None, "no sensor"), 400.0, "x")
+    assert block.status == "unavailable" and "no sensor" in block.reason
+    assert block.gco2e_per_million_tokens is None
+
+
+def test_carbon_of_an_estimate_is_not_shown_as_measured():
+    estimated = replace(energy(0.36), status="estimated")
+    block = carbon_record(estimated, 400.0, "x")
+    assert block.status == "unavailable" and block.gco2e_per_million_tokens is None

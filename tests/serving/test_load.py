@@ -3,6 +3,7 @@ import math
 import pytest
 
 from flab_deploy.errors import ConfigError
+from flab_deploy.records.bench import Outcome
 from serving.latency import (
     Bounds,
     e2el_ms,
@@ -13,7 +14,9 @@ from serving.latency import (
     tpot_ms,
     ttft_ms,
 )
-from serving.load import LoadPlan, Outcome, draw_plan, run_load
+from serving.load import LoadPlan, draw_plan, run_load
+
+from .virtual_time import Server, loaded
 
 PROMPTS = ["def f(", "def g(", "def h("]
 
@@ -82,47 +85,64 @@ def test_an_impossible_load_is_refused(change):
         draw_plan(settings.pop("prompts"), **settings)
 
 
-# A busy or halted machine can only add to a delay: the least of three readings is what the load
-# test itself measures.
-ROUNDS = 3
+def latencies(outcomes: list[Outcome]) -> list[tuple[float, float, float]]:
+    return [(ttft_ms(item), tpot_ms(item), e2el_ms(item)) for item in outcomes]
 
 
-def test_known_delays_are_measured(endpoint):
-    medians = []
-    for _ in range(ROUNDS):
-        with endpoint(first_token_s=0.05, token_interval_s=0.01, empty_first=True) as server:
-            outcomes = run_load(server.url, "m", {}, plan(60, tokens=(6, 6)).requests)
-        assert all(
-            item.ok and item.output_tokens == 6 and item.prompt_tokens == 7 for item in outcomes
-        )
-        figures = (ttft_ms, tpot_ms, e2el_ms)
-        medians.append(
-            [order_statistic([figure(item) for item in outcomes], 0.5) for figure in figures]
-        )
-    assert server.behaviour.seen[0]["ignore_eos"] is True
-    first, each, whole = (min(readings) for readings in zip(*medians, strict=True))
-    assert 49 < first < 70
-    assert 9.5 < each < 15
-    assert 98 < whole < 130
+def test_known_delays_are_measured_exactly():
+    requests = plan(60, tokens=(6, 6)).requests
+    outcomes = loaded(Server(first_token_s=0.05, token_interval_s=0.01), requests)
+    assert [item.sent_s for item in outcomes] == pytest.approx([one.at_s for one in requests])
+    assert all(item.ok and item.output_tokens == 6 for item in outcomes)
+    for found in latencies(outcomes):
+        assert found == pytest.approx((50.0, 10.0, 100.0))
 
 
-def test_a_stall_is_charged_to_everyone_due_meanwhile(endpoint):
+def test_a_stall_is_charged_to_everyone_due_meanwhile():
     drawn = plan(240, rate=80.0, tokens=(1, 1))
-    begin, end = 0.5, 1.5
-    origin = drawn.requests[0].at_s
-    arrivals = [request.at_s - origin for request in drawn.requests]
+    begin, end, lead = 0.5, 1.5, 0.1
+    arrivals = [request.at_s + lead for request in drawn.requests]
     expected = [1e3 * ((end - at if begin <= at < end else 0.0) + 0.02) for at in arrivals]
-    readings = []
-    for _ in range(ROUNDS):
-        with endpoint(first_token_s=0.02, stall=(begin, end)) as server:
-            outcomes = run_load(server.url, "m", {}, drawn.requests)
-        figures = summarise(outcomes, 3.0, Bounds())
-        assert judge(outcomes, Bounds())["verdict"] != "invalid"
-        readings.append([figures["p90_ttft_ms"], figures["p99_ttft_ms"]])
-    p90, p99 = (min(found) for found in zip(*readings, strict=True))
-    assert p99 > 900
-    assert p99 == pytest.approx(order_statistic(expected, 0.99), abs=60)
-    assert p90 == pytest.approx(order_statistic(expected, 0.90), abs=60)
+    outcomes = loaded(Server(first_token_s=0.02, stall=(begin, end)), drawn.requests)
+    assert [ttft_ms(item) for item in outcomes] == pytest.approx(expected)
+    figures = summarise(outcomes, 3.0, Bounds())
+    assert figures.validity.verdict == "valid"
+    assert figures.ttft.p99.ms is not None and figures.ttft.p99.ms > 900
+    assert figures.ttft.p99.ms == pytest.approx(order_statistic(expected, 0.99), abs=1e-3)
+    assert figures.ttft.p90.ms == pytest.approx(order_statistic(expected, 0.90), abs=1e-3)
+
+
+def test_a_client_that_halts_is_charged_for_it_and_named():
+    requests = plan(200, rate=100.0, tokens=(1, 1)).requests
+    halted_s, lead = 0.4, 0.1
+    until = 0.6 + halted_s - lead  # by the plan's clock
+    outcomes = loaded(Server(first_token_s=0.02), requests, halt=(0.6, halted_s))
+    late = [item for item in outcomes if 0.6 - lead < item.scheduled_s < until]
+    assert len(late) > 20
+    for item in late:
+        assert item.sent_s == pytest.approx(until)
+        assert ttft_ms(item) == pytest.approx(1e3 * (until + 0.02 - item.scheduled_s))
+    assert summarise(outcomes, 3.0, Bounds()).validity.verdict == "generator_limited"
+
+
+def test_over_real_sockets_nothing_is_faster_than_the_server(endpoint):
+    requests = plan(60, tokens=(6, 6)).requests
+    with endpoint(first_token_s=0.05, token_interval_s=0.01, empty_first=True) as server:
+        outcomes = run_load(server.url, "m", {}, requests)
+    assert [item.index for item in outcomes] == [one.index for one in requests]
+    assert all(item.ok and (item.prompt_tokens, item.output_tokens) == (7, 6) for item in outcomes)
+    assert all(item.sent_s > one.at_s - 1e-3 for item, one in zip(outcomes, requests, strict=True))
+    for first, _, whole in latencies(outcomes):
+        assert first > 49 and whole > 99
+    assert server.behaviour.seen[0]["ignore_eos"] is True
+
+
+def test_nobody_waits_for_anybody(endpoint):
+    """The server answers nobody until it has got every request, more than clients keep open."""
+    with endpoint(hold_until=150) as server:
+        outcomes = run_load(server.url, "m", {}, plan(150, rate=1_000.0).requests)
+    assert all(item.ok for item in outcomes)
+    assert min(item.first_s for item in outcomes) > max(item.sent_s for item in outcomes)
 
 
 def test_refused_and_cut_requests_fail_and_invalidate(endpoint):
@@ -130,11 +150,11 @@ def test_refused_and_cut_requests_fail_and_invalidate(endpoint):
         outcomes = run_load(server.url, "m", {}, plan(70, tokens=(3, 3)).requests)
     assert {item.error for item in outcomes} == {"", "status 503", "cut off"}
     figures = summarise(outcomes, 1.0, Bounds(min_samples_p99=50))
-    assert figures["validity"]["verdict"] == "invalid"
-    assert figures["completed"] + figures["failed"] == 70
-    assert figures["p99_e2el_ms"] is None and "failed" in figures["p99_e2el_ms_reason"]
-    assert figures["mean_ttft_ms"] is None
-    assert figures["p50_ttft_ms"] > 0
+    assert figures.validity.verdict == "invalid"
+    assert figures.completed + figures.failed == 70
+    assert figures.e2el.p99.ms is None and "failed" in figures.e2el.p99.reason
+    assert figures.ttft.mean.ms is None and "failed" in figures.ttft.mean.reason
+    assert figures.ttft.p50.ms > 0 and figures.ttft.p50.reason is None
 
 
 def test_a_dead_server_and_a_slow_one_are_failures(endpoint):
@@ -149,12 +169,11 @@ def test_a_dead_server_and_a_slow_one_are_failures(endpoint):
 
 def test_a_lagging_generator_is_named():
     late = [outcome(index, late_s=0.02) for index in range(100)]
-    assert judge(late, Bounds())["verdict"] == "generator_limited"
+    assert judge(late, Bounds()).verdict == "generator_limited"
     rarely = [outcome(index, late_s=0.06 if index % 50 == 0 else 0.0) for index in range(100)]
-    assert judge(rarely, Bounds())["verdict"] == "generator_limited"
+    assert judge(rarely, Bounds()).verdict == "generator_limited"
     assert (
-        judge([outcome(index, late_s=0.002) for index in range(100)], Bounds())["verdict"]
-        == "valid"
+        judge([outcome(index, late_s=0.002) for index in range(100)], Bounds()).verdict == "valid"
     )
 
 
@@ -165,12 +184,12 @@ def test_a_lag_counts_as_latency():
 
 def test_percentiles_need_samples():
     figures = summarise([outcome(index) for index in range(199)], 10.0, Bounds())
-    assert figures["p99_ttft_ms"] is None
-    assert figures["p99_ttft_ms_reason"] == "insufficient samples: 199, at least 200 are asked for"
-    assert figures["p90_ttft_ms"] == pytest.approx(50.0)
-    assert figures["ttft_ms_curve"] == []
+    assert figures.ttft.p99.ms is None and figures.ttft.p99.interval_ms is None
+    assert figures.ttft.p99.reason == "insufficient samples: 199, at least 200 are asked for"
+    assert figures.ttft.p90.ms == pytest.approx(50.0)
+    assert figures.ttft.curve == () and figures.ttft.num_samples == 199
     enough = summarise([outcome(index) for index in range(200)], 10.0, Bounds())
-    assert enough["p99_ttft_ms"] == pytest.approx(50.0) and len(enough["ttft_ms_curve"]) > 10
+    assert enough.ttft.p99.ms == pytest.approx(50.0) and len(enough.ttft.curve) > 10
 
 
 def test_quantile_interval_is_open_where_no_sample_bounds_it():

@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from flab_deploy.sandbox.decide import OUT_OF_MEMORY_STATUS
 from flab_deploy.sandbox.worker.channel import Closed, receive_frame, send_frame
 from flab_deploy.sandbox.worker.raised import describe, rebuild
 from flab_deploy.sandbox.worker.values import (
@@ -23,8 +24,6 @@ from flab_deploy.sandbox.worker.values import (
     unpack,
 )
 
-OUT_OF_MEMORY_STATUS = 77
-"""Exit status of a program's process that could not even say that it ran out of memory."""
 _MUTABLE = (list, dict, set, bytearray, tuple)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from flab_deploy.sandbox.verdicts import VerdictName
+from flab_deploy.sandbox.decide import Fact, Finding, error_of_program, error_of_test
 from flab_deploy.sandbox.worker.channel import Closed, receive_frame, send_frame
 from flab_deploy.sandbox.worker.prelude import names_in, needed_prelude
 from flab_deploy.sandbox.worker.raised import describe, is_of_program, rebuild, text_of
@@ -31,17 +31,9 @@ from flab_deploy.sandbox.worker.values import (
     unpack,
 )
 
-GONE = "gone"
-"""Reported in place of a verdict when the program's process ended; the worker knows how it ended.
-"""
-NOT_ENTERED, LOADING = "not entered", "loading"
-"""Details of `GONE`: it ended before it was confined, so before any of the program ran; or while
-loading it.
-"""
 TEST_READ = b"r"
 """First byte of a report: the test has left its stream, so that the next one can follow."""
 MAX_DETAIL = 300
-_TOO_LARGE_ERRNO = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 _RESERVE_BYTES = 4 << 20
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
@@ -59,7 +51,7 @@ class Exam:
 
 
 class _Stop(BaseException):
-    """Ends the test; what it ends with is the session's `outcome`, which no `except` in a test can
+    """Ends the test; what was found is in the session's `found`, which no `except` in a test can
     hide.
     """
 
@@ -81,22 +73,22 @@ class Session:
         self._max_bytes = max_bytes
         self._passes_stop_iteration = False
         self._calling_back = False
-        self._stage = NOT_ENTERED
-        self.outcome: tuple[str, str] | None = None
+        self._if_gone: Fact = "gone_before_start"
+        self.found: Finding | None = None
         self.num_calls = 0
 
-    def stop(self, verdict: VerdictName | str, detail: str) -> NoReturn:
-        """End the test with a verdict; the first one stands."""
-        self.outcome = self.outcome or (verdict, detail)
+    def stop(self, fact: Fact, detail: str) -> NoReturn:
+        """End the test with a finding; the first one stands."""
+        self.found = self.found or Finding(fact=fact, detail=detail)
         raise _Stop
 
     def _receive(self) -> dict[str, Any]:
         try:
             return from_bytes(receive_frame(self._fd, self._max_bytes))
         except Closed:
-            self.stop(GONE, self._stage)
+            self.stop(self._if_gone, "")
         except BadEncoding as error:
-            self.stop("protocol_violation", str(error))
+            self.stop("malformed_answer", str(error))
 
     def await_load(self, entry_point: str, names: frozenset[str]) -> None:
         """Wait until the program is loaded; stops if it cannot be. `names` are those that the test
@@ -104,14 +96,15 @@ class Session:
         """
         self._passes_stop_iteration = "StopIteration" in names
         self._receive()
-        self._stage = LOADING
+        self._if_gone = "gone_at_load"
         reply = self._receive()
-        self._stage = ""
+        self._if_gone = "gone_in_call"
         if "error" in reply:
             error = self._rebuild(reply)
-            self.stop(self._verdict_of(error, "fail_load"), f"{_name(reply)}: {text_of(error)}")
+            fact = error_of_program(error, loading=True)
+            self.stop(fact, f"{_name(reply)}: {text_of(error)}")
         if reply != {"ready": True}:
-            self.stop("fail_load", f"it defines no function {entry_point}")
+            self.stop("no_function", f"it defines no function {entry_point}")
 
     def function(self, name: str) -> Callable[..., object]:
         """A stand-in for a function of the program."""
@@ -123,10 +116,10 @@ class Session:
         return stand_in
 
     def _call(self, name: str, args: list[object], kwargs: dict[str, object]) -> object:
-        if self.outcome is not None:
+        if self.found is not None:
             raise _Stop
         if self._calling_back:
-            self.stop("unsupported_value", "the test passes a function that calls the program")
+            self.stop("no_plain_data", "the test passes a function that calls the program")
         self.num_calls += 1
         nonce = os.urandom(8).hex()
         functions: list[Callable[..., object]] = []
@@ -134,20 +127,20 @@ class Session:
             packed = {"args": pack(args, functions), "kwargs": pack(kwargs, functions)}
             self._send({"nonce": nonce, "function": name, **packed})
         except (UnsupportedValue, TooLarge) as error:
-            self.stop("unsupported_value", f"the test passes {error}")
+            self.stop("no_plain_data", f"the test passes {error}")
         reply = self._receive()
         while reply.get("nonce") == nonce and "call" in reply:
             self._call_back(reply, functions)
             reply = self._receive()
         if reply.get("nonce") != nonce:
-            self.stop("protocol_violation", "an answer to no call")
+            self.stop("malformed_answer", "an answer to no call")
         return self._outcome_of(reply, args, kwargs, functions)
 
     def _send(self, message: dict[str, object]) -> None:
         try:
             send_frame(self._fd, to_bytes(message, self._max_bytes))
         except Closed:
-            self.stop(GONE, "")
+            self.stop(self._if_gone, "")
 
     def _call_back(self, reply: dict[str, Any], functions: list[Callable[..., object]]) -> None:
         """Let the program call a function that the test passed to it."""
@@ -158,12 +151,12 @@ class Session:
             kwargs = {str(key): value for key, value in kwargs.items()}
             args = list(args)
         except (BadEncoding, LookupError, TypeError, AttributeError):
-            self.stop("protocol_violation", "a call of no function")
+            self.stop("malformed_answer", "a call of no function")
         self._calling_back = True
         try:
             self._send({"value": pack(function(*args, **kwargs))})
         except (UnsupportedValue, TooLarge) as error:
-            self.stop("unsupported_value", f"a function of the test gives {error}")
+            self.stop("no_plain_data", f"a function of the test gives {error}")
         except Exception as error:
             self._send(describe(error))
         finally:
@@ -177,9 +170,9 @@ class Session:
         functions: list[Callable[..., object]],
     ) -> object:
         if "unsupported" in reply:
-            self.stop("unsupported_value", f"{reply['unsupported']}")
+            self.stop("no_plain_data", f"{reply['unsupported']}")
         if "too_large" in reply:
-            self.stop("output_limit", f"an answer of {reply['too_large']}")
+            self.stop("answer_too_large", f"an answer of {reply['too_large']}")
         try:
             for key, old in (("args", args), ("kwargs", kwargs)):
                 if key in reply:
@@ -193,7 +186,7 @@ class Session:
                         copy_back(mine, theirs)
             value = unpack(reply["value"], functions.__getitem__) if "error" not in reply else None
         except (BadEncoding, LookupError, TypeError, ValueError) as error:
-            self.stop("protocol_violation", f"{type(error).__name__} in an answer")
+            self.stop("malformed_answer", f"{type(error).__name__} in an answer")
         if "error" in reply:
             raise self._rebuild(reply)
         return self._watched(value) if isinstance(value, types.GeneratorType) else value
@@ -202,7 +195,7 @@ class Session:
         try:
             yield from items
         except UnsupportedValue as error:
-            self.stop("unsupported_value", str(error))
+            self.stop("no_plain_data", str(error))
 
     def _rebuild(self, reply: dict[str, Any]) -> BaseException:
         """The error a program raised, as the nearest builtin class.
@@ -212,37 +205,31 @@ class Session:
         """
         error = rebuild(reply)
         if error is None:
-            self.stop("protocol_violation", "an error that is none")
+            self.stop("malformed_answer", "an error that is none")
         if isinstance(error, StopIteration) and not self._passes_stop_iteration:
             return self._rebuild(
                 {"error": ["RuntimeError"], "text": f"StopIteration raised: {error}"}
             )
         return error
 
-    def _verdict_of(self, error: BaseException, otherwise: VerdictName) -> VerdictName:
-        if isinstance(error, PermissionError):
-            return "policy_violation"
-        if isinstance(error, MemoryError):
-            return "memory_limit"
-        if isinstance(error, OSError) and error.errno in _TOO_LARGE_ERRNO:
-            return "output_limit"
-        return otherwise
 
-    def verdict_of(self, error: BaseException) -> tuple[str, str]:
-        """What it means that the test ended with this error."""
-        text = text_of(error)
-        told = f"{type(error).__name__}: {text}"
-        if is_of_program(error):
-            return self._verdict_of(error, "fail_exception"), told
-        if isinstance(error, AssertionError):
-            return "fail_assert", _line_of(error) + (f": {text}" if text else "")
-        if isinstance(error, MemoryError):
-            return "memory_limit", "comparing its answers ran out of memory"
-        if isinstance(error, NameError):
-            return "infra_error", f"the test uses what neither it nor the prompt defines: {text}"
-        if isinstance(error, ImportError):
-            return "infra_error", f"the test cannot import what it needs: {text}"
-        return "fail_exception", f"{told} ({_line_of(error)})"
+def _found_by(error: BaseException) -> Finding:
+    """What the test found that ended with this error, the program's or its own."""
+    text = text_of(error)
+    shown = f"{type(error).__name__}: {text}"
+    if is_of_program(error):
+        return Finding(fact=error_of_program(error, loading=False), detail=shown)
+    if isinstance(error, AssertionError):
+        shown = _line_of(error) + (f": {text}" if text else "")
+    elif isinstance(error, MemoryError):
+        shown = "comparing its answers ran out of memory"
+    elif isinstance(error, NameError):
+        shown = f"the test uses what neither it nor the prompt defines: {text}"
+    elif isinstance(error, ImportError):
+        shown = f"the test cannot import what it needs: {text}"
+    else:
+        shown = f"{shown} ({_line_of(error)})"
+    return Finding(fact=error_of_test(error), detail=shown)
 
 
 def _name(reply: dict[str, Any]) -> str:
@@ -263,7 +250,7 @@ def _compiled(session: Session, what: str, source: str) -> types.CodeType:
     try:
         return compile(source, f"<{what}>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        session.stop("infra_error", f"the {what} does not compile: {error}")
+        session.stop("unusable_test", f"the {what} does not compile: {error}")
 
 
 def _namespace(session: Session, names: frozenset[str], exam: Exam) -> dict[str, Any]:
@@ -290,10 +277,10 @@ def _examine(session: Session, exam: Exam) -> None:
     namespace = _namespace(session, names, exam)
     exec(code, namespace)
     if not callable(namespace.get("check")):
-        session.stop("infra_error", "the test defines no function check")
+        session.stop("unusable_test", "the test defines no function check")
     namespace["check"](session.function(exam.entry_point))
-    if session.outcome is None and session.num_calls == 0:
-        session.stop("infra_error", "the test never calls the program")
+    if session.found is None and session.num_calls == 0:
+        session.stop("unusable_test", "the test never calls the program")
 
 
 def run_examiner(fd: int, report_fd: int, exam: Exam, max_bytes: int) -> None:
@@ -301,7 +288,7 @@ def run_examiner(fd: int, report_fd: int, exam: Exam, max_bytes: int) -> None:
     returns.
     """
     session = Session(fd, max_bytes)
-    outcome = ("pass", "")
+    found = Finding(fact="test_passed", detail="")
     reserve = bytes(
         _RESERVE_BYTES
     )  # pages untouched; given up where memory has run out, to be able to say so
@@ -311,7 +298,7 @@ def run_examiner(fd: int, report_fd: int, exam: Exam, max_bytes: int) -> None:
         pass
     except BaseException as error:
         del reserve
-        outcome = session.verdict_of(error)
-    verdict, detail = session.outcome or outcome
-    os.write(report_fd, json.dumps([verdict, printable(detail)]).encode() + b"\n")
+        found = _found_by(error)
+    found = session.found or found
+    os.write(report_fd, json.dumps([found.fact, printable(found.detail)]).encode() + b"\n")
     os._exit(0)

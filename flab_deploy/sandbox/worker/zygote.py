@@ -21,21 +21,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from flab_deploy.sandbox.decide import GONE, Exit, Finding, Observed, decisive, processor_time_used
 from flab_deploy.sandbox.kernel import gauges, policy
 from flab_deploy.sandbox.kernel.cgroups import leave
 from flab_deploy.sandbox.kernel.namespaces import enter_namespaces
-from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, UNSURE, Limits
-from flab_deploy.sandbox.worker.candidate import OUT_OF_MEMORY_STATUS, run_candidate
+from flab_deploy.sandbox.verdicts import MAX_SOURCE_BYTES, Limits
+from flab_deploy.sandbox.worker.candidate import run_candidate
 from flab_deploy.sandbox.worker.channel import Closed, receive_frame, send_frame
-from flab_deploy.sandbox.worker.examiner import (
-    GONE,
-    LOADING,
-    NOT_ENTERED,
-    TEST_READ,
-    Exam,
-    printable,
-    run_examiner,
-)
+from flab_deploy.sandbox.worker.examiner import TEST_READ, Exam, printable, run_examiner
 
 MAX_FRAME_BYTES = 8 * MAX_SOURCE_BYTES
 _FIRST_LOOK_S, _LOOK_EVERY_S, _END_WITHIN_S = 0.1, 0.05, 1.0
@@ -82,32 +75,20 @@ _PRELOADED = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class _End:
-    """How a child ended."""
-
-    status: int
-    """Exit status, or minus the signal."""
-    cpu_s: float
-    max_rss_bytes: int
-    killed_here: bool
-    """Whether it had to be killed."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Watch:
     """What was seen of a pair while it ran."""
 
-    report: list[str] | None
-    """Verdict and detail of the test process, if it came to say it."""
-    stopped: tuple[str, str] | None
-    """Verdict and detail of the worker, if it had to step in."""
+    report: Finding | None
+    """That of the test process, if it made one."""
+    overrun: Finding | None
+    """The limit for which the worker had to step in."""
     test_read: bool
     """Whether the test process took the test off its stream."""
 
     @property
     def ended_silently(self) -> bool:
         """Whether the test process went without a word."""
-        return self.report is None and self.stopped is None
+        return self.report is None and self.overrun is None
 
 
 def _empty(workdir: str) -> None:
@@ -118,7 +99,7 @@ def _empty(workdir: str) -> None:
         os.unlink(os.path.join(workdir, name))
 
 
-def _end_of(pid: int, *, patience_s: float = 0.0) -> _End:
+def _end_of(pid: int, *, patience_s: float = 0.0) -> Exit:
     """Wait `patience_s` for a child to end by itself, then kill it."""
     deadline = time.monotonic() + patience_s
     done, status, usage = os.wait4(pid, os.WNOHANG)
@@ -129,7 +110,7 @@ def _end_of(pid: int, *, patience_s: float = 0.0) -> _End:
     if running:
         os.kill(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
-    return _End(
+    return Exit(
         status=os.waitstatus_to_exitcode(status),
         cpu_s=usage.ru_utime + usage.ru_stime,
         max_rss_bytes=usage.ru_maxrss * 1024,
@@ -139,20 +120,20 @@ def _end_of(pid: int, *, patience_s: float = 0.0) -> _End:
 
 def _over_time(
     elapsed_s: float, candidate: int, examiner: int, cpu_limit_s: float, wall_limit_s: float
-) -> tuple[str, str] | None:
-    """The verdict on a pair that has used up its time.
+) -> Finding | None:
+    """That a pair has used up its time, if it has.
 
     Waiting for a processor is the machine's doing, so it does not count as time on the clock.
     """
     for pid, who in ((candidate, "the program"), (examiner, "the test")):
         if gauges.cpu_s(pid) > cpu_limit_s:
-            return "timeout_cpu", f"{who} used {cpu_limit_s:g} s of processor time"
+            return processor_time_used(who, cpu_limit_s)
     if elapsed_s > wall_limit_s:
         waited_s = min(
             gauges.waited_s(candidate) + gauges.waited_s(examiner), _MAX_WAITED * wall_limit_s
         )
         if elapsed_s - waited_s > wall_limit_s:
-            return "timeout_wall", f"not done after {wall_limit_s:g} s"
+            return Finding(fact="clock_time_used", detail=f"not done after {wall_limit_s:g} s")
     return None
 
 
@@ -229,21 +210,28 @@ class Worker:
             watch = self._watch(report_read, candidate, examiner, cpu_limit_s, wall_limit_s)
         finally:
             os.close(report_read)
-        gone = watch.report is not None and watch.report[0] == GONE
+        gone = watch.report is not None and watch.report.fact in GONE
         end = _end_of(candidate, patience_s=_END_WITHIN_S if gone else 0.0)
         examiner_end = _end_of(examiner, patience_s=_END_WITHIN_S if watch.ended_silently else 0.0)
         _empty(self._workdir)
         killed = any(e.status == -signal.SIGKILL and not e.killed_here for e in (end, examiner_end))
-        of_memory = killed and self._group_was_full()
-        verdict, detail = self._verdict(watch, end, examiner_end, cpu_limit_s, of_memory)
+        found = decisive(
+            Observed(
+                report=watch.report,
+                overrun=watch.overrun,
+                test_read=watch.test_read,
+                program=end,
+                test=examiner_end,
+                killed_for_memory=killed and self._group_was_full(),
+                cpu_limit_s=cpu_limit_s,
+                memory_limit_bytes=self._limits.memory_bytes,
+            )
+        )
         return {
-            "verdict": verdict,
-            "detail": detail,
+            "fact": found.fact,
+            "detail": found.detail,
             "cpu_s": end.cpu_s,
             "max_rss_bytes": end.max_rss_bytes,
-            "sure": verdict not in UNSURE
-            or watch.report is not None
-            and watch.report[0] == verdict,
         }
 
     def _watch(
@@ -252,7 +240,7 @@ class Worker:
         """Wait for the report, or for a limit to be passed."""
         poll = select.poll()
         poll.register(report_fd, select.POLLIN)
-        data, stopped = b"", None
+        data, overrun = b"", None
         started = time.monotonic()
         wait_s = _FIRST_LOOK_S
         while not data.endswith(b"\n"):
@@ -264,21 +252,25 @@ class Worker:
                 continue
             wait_s = _LOOK_EVERY_S
             elapsed_s = time.monotonic() - started
-            stopped = _over_time(
+            overrun = _over_time(
                 elapsed_s, candidate, examiner, cpu_limit_s, wall_limit_s
             ) or self._over_size(candidate)
-            if stopped is not None:
+            if overrun is not None:
                 break
         test_read = data.startswith(TEST_READ)
-        report = json.loads(data[len(TEST_READ) :]) if data.endswith(b"\n") else None
-        return _Watch(report=report, stopped=stopped, test_read=test_read)
+        report = None
+        if data.endswith(b"\n"):
+            fact, detail = json.loads(data[len(TEST_READ) :])
+            report = Finding(fact=fact, detail=detail)
+        return _Watch(report=report, overrun=overrun, test_read=test_read)
 
-    def _over_size(self, candidate: int) -> tuple[str, str] | None:
+    def _over_size(self, candidate: int) -> Finding | None:
         count, total = gauges.left_in(self._workdir)
         if count > _MAX_FILES or total > self._limits.file_bytes:
-            return "output_limit", "it filled its working directory"
+            return Finding(fact="folder_full", detail="it filled its working directory")
         if gauges.written_bytes(candidate) > _MAX_WRITTEN_BYTES:
-            return "output_limit", f"it wrote more than {_MAX_WRITTEN_BYTES >> 20} MiB"
+            detail = f"it wrote more than {_MAX_WRITTEN_BYTES >> 20} MiB"
+            return Finding(fact="much_written", detail=detail)
         return None
 
     def _group_was_full(self) -> bool:
@@ -290,56 +282,6 @@ class Worker:
             gauges.oom_kills(self._oom_events) if self._oom_events else 0,
         )
         return self._oom_kills > before
-
-    def _verdict(
-        self, watch: _Watch, end: _End, examiner: _End, cpu_limit_s: float, of_memory: bool
-    ) -> tuple[str, str]:
-        if not watch.test_read:
-            return "infra_error", "the test process did not start"
-        if watch.stopped is not None:
-            return watch.stopped
-        for used, who in ((end, "the program"), (examiner, "the test")):
-            # What was used decides, not whether the worker happened to look in time.
-            if used.status == -signal.SIGXCPU or used.cpu_s > cpu_limit_s:
-                return "timeout_cpu", f"{who} used {cpu_limit_s:g} s of processor time"
-        if watch.report is None:
-            return self._silent(examiner, of_memory)
-        if watch.report[0] != GONE:
-            return watch.report[0], watch.report[1]
-        if watch.report[1] == NOT_ENTERED:
-            return "infra_error", f"the program's process did not start (status {end.status})"
-        return self._gone(end, of_memory, loading=watch.report[1] == LOADING)
-
-    def _silent(self, examiner: _End, of_memory: bool) -> tuple[str, str]:
-        """The verdict where the test process ended without one: over its memory, or at fault
-        itself.
-        """
-        if of_memory or examiner.max_rss_bytes > self._limits.memory_bytes // 2:
-            return "memory_limit", "comparing its answers ran out of memory"
-        return "infra_error", f"the test process ended without a report (status {examiner.status})"
-
-    def _gone(self, end: _End, of_memory: bool, *, loading: bool) -> tuple[str, str]:
-        """The verdict on a program whose process ended, or left its channel, in the middle of the
-        test.
-        """
-        if end.status == -signal.SIGSYS:
-            return "policy_violation", "killed at a forbidden system call"
-        if end.status == OUT_OF_MEMORY_STATUS:
-            return "memory_limit", "out of memory"
-        if end.killed_here:
-            return "protocol_violation", "it left its channel"
-        if (
-            end.status == -signal.SIGKILL
-        ):  # not by itself, the filter sees to that: by the kernel, or from outside
-            if of_memory or end.max_rss_bytes > self._limits.memory_bytes // 2:
-                return "memory_limit", "killed for its memory"
-            return "infra_error", "the program's process was killed from outside"
-        if end.status < 0:
-            return "killed_signal", f"signal {-end.status} ({signal.Signals(-end.status).name})"
-        return (
-            "fail_load" if loading else "fail_exception",
-            f"the process ended with status {end.status}",
-        )
 
     def probe(self) -> list[str]:
         """Names of the layers in force, each found by trying what it forbids in a confined

@@ -21,16 +21,16 @@ from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, write_json
 from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpus import TASK_KINDS, Task, corpus_digest, load_records
 from flab_deploy.engines import has_nvidia
-from flab_deploy.errors import ConfigError
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.settings.bench import BenchConfig
+from flab_deploy.settings.serve import ServeConfig
 from serving.agreement import agreement
 from serving.energy import EnergyMeter, carbon_block, energy_block, find_sources
 from serving.latency import Bounds, e2el_ms, order_statistic, summarise, tpot_ms, ttft_ms
 from serving.load import LoadPlan, Outcome, PlannedRequest, draw_plan, run_load
 from serving.machine import describe_machine
 from serving.scrape import counted, scrape
-from serving.vllm_server import RunningServer, ServeConfig, running
+from serving.vllm_server import RunningServer, running
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +65,6 @@ def bench(
         "slimmed": resolve(slimmed),
     }
     tasks = _tasks(config)
-    if not 1 <= config.rounds <= config.num_requests:
-        raise ConfigError(
-            f"rounds is {config.rounds}; it must lie between 1 and num_requests "
-            f"({config.num_requests})"
-        )
     blocks = list(_blocks([task.prompt for task in tasks], config))
     parents: dict[str, str] = {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
     unloaded = resolve(pruned) if pruned is not None and config.agreement_prompts else None

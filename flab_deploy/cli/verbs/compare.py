@@ -4,18 +4,18 @@ model and no torch.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, cast
 
 from cyclopts import Parameter
 
-from flab_deploy.cli import show, show_json
+from flab_deploy.cli.options import Flat, Force, Json, Out
+from flab_deploy.cli.output import show, show_json, show_text
 from flab_deploy.evaluation.claims.compare import compare as compare_stage
-from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.claims.power import expected_from, plan_claim, plan_text
 from flab_deploy.evaluation.claims.sentences import answer_text
-from flab_deploy.options import Flat, Force, Json, Out
 from flab_deploy.settings.compare import CompareConfig
+from flab_deploy.settings.power import PowerConfig
 
 RequireShown = Annotated[
     bool,
@@ -54,7 +54,7 @@ def compare(
     if as_json:
         show(artifact, as_json=True)
     else:
-        sys.stdout.write(f"comparison: {artifact.path}\n\n{answer_text(artifact.figures)}")
+        show_text(f"comparison: {artifact.path}\n\n{answer_text(artifact.figures)}")
     verdict = cast("dict[str, object]", artifact.figures["overall"])["verdict"]
     if require_shown and verdict != "shown":
         raise SystemExit(3 if verdict == "underpowered" else 1)
@@ -77,4 +77,4 @@ def power(
     if as_json:
         show_json(found)
     else:
-        sys.stdout.write(plan_text(found))
+        show_text(plan_text(found))

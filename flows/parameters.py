@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args
 from pydantic import ConfigDict, Field
 
 from flab_deploy.home import flab_home
-from flab_deploy.settings.bounds import Title, hints_of
+from flab_deploy.settings.bounds import Title, bounds_of, hints_of
 from flab_deploy.settings.changes import Changes, changes_type, docs_of
 from flab_deploy.settings.run import PipelineConfig
 from flows.effort import STAGES, Effort, changes_in
@@ -26,11 +26,11 @@ UNCHANGED: Changes = {}
 """Default of a stage's parameter."""
 
 
-def _about(title: str, description: str) -> Any:
+def _about(title: str, description: str, **bounds: Any) -> Any:
     """How the form shows a parameter. Prefect keeps its own title and description of a field, but
     not over these.
     """
-    return Field(json_schema_extra={"title": title, "description": description})
+    return Field(**bounds, json_schema_extra={"title": title, "description": description})
 
 
 Model: TypeAlias = Annotated[
@@ -54,20 +54,16 @@ Force: TypeAlias = Annotated[
 ]
 
 
-class OfRun:
-    """Beside a parameter's type: it is the setting `name` of the run."""
-
-    def __init__(self, name: str) -> None:
-        """`name` is a field of PipelineConfig."""
-        self._hint = hints_of(PipelineConfig)[name]
-        titles = (extra.text for extra in get_args(self._hint)[1:] if isinstance(extra, Title))
-        self._about = _about(next(titles, name.capitalize()), docs_of(PipelineConfig)[name])
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """The schema of the setting, in place of that of the bare type."""
-        return handler.generate_schema(Annotated[self._hint, self._about])
+def about(name: str) -> Any:
+    """How the form shows a setting of the run, bounds included, or the settings of a stage."""
+    if name in STAGES:
+        purpose = (STAGES[name].__doc__ or "").splitlines()[0]
+        text = f"{purpose} What is left out is as the effort has it."
+        return _about(f"Settings of {name}", text)
+    hint = hints_of(PipelineConfig)[name]
+    titles = (extra.text for extra in get_args(hint)[1:] if isinstance(extra, Title))
+    title = next(titles, name.capitalize())
+    return _about(title, docs_of(PipelineConfig)[name], **bounds_of(hint))
 
 
 class OfStage:
@@ -75,19 +71,14 @@ class OfStage:
 
     def __init__(self, stage: str) -> None:
         """`stage` is a key of STAGES."""
-        settings = STAGES[stage]
-        self._type = changes_type(settings, lambda text: Field(description=text))
+        self._type = changes_type(STAGES[stage], lambda text: Field(description=text))
         self._type.__pydantic_config__ = ConfigDict(extra="forbid")
-        purpose = (settings.__doc__ or "").splitlines()[0]
-        self._about = _about(
-            f"Settings of {stage}", f"{purpose} What is left out is as the effort sets it."
-        )
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """The schema of the settings, in place of that of any dictionary."""
-        return handler.generate_schema(Annotated[self._type, self._about])
+        """The schema of these settings, in place of that of any dictionary."""
+        return handler.generate_schema(self._type)
 
 
 def run_directory(out: str | Path) -> Path:

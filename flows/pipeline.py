@@ -17,7 +17,7 @@ from flab_deploy.settings.changes import Changes
 from flab_deploy.settings.run import PipelineConfig, SizeName
 from flows import stages
 from flows.effort import Effort
-from flows.parameters import REFERENCE, UNCHANGED, Force, Model, OfRun, OfStage, Out
+from flows.parameters import REFERENCE, UNCHANGED, Force, Model, OfStage, Out, about
 from flows.prepare import accept, check, fetch, install_engine, on_hub, record
 from flows.present import present
 
@@ -34,22 +34,22 @@ def _run_name() -> str:
 def pipeline(
     out: Out,
     model: Model = REFERENCE,
-    reduction: Annotated[float, OfRun("reduction")] = DEFAULTS.reduction,
-    size: Annotated[SizeName, OfRun("size")] = DEFAULTS.size,
-    suite: Annotated[str, OfRun("suite")] = DEFAULTS.suite,
-    margin: Annotated[float, OfRun("margin")] = DEFAULTS.margin,
-    with_export: Annotated[bool, OfRun("with_export")] = DEFAULTS.with_export,
-    with_bench: Annotated[bool, OfRun("with_bench")] = DEFAULTS.with_bench,
-    seed: Annotated[int, OfRun("seed")] = DEFAULTS.seed,
+    reduction: Annotated[float, about("reduction")] = DEFAULTS.reduction,
+    size: Annotated[SizeName, about("size")] = DEFAULTS.size,
+    suite: Annotated[str, about("suite")] = DEFAULTS.suite,
+    margin: Annotated[float, about("margin")] = DEFAULTS.margin,
+    with_export: Annotated[bool, about("with_export")] = DEFAULTS.with_export,
+    with_bench: Annotated[bool, about("with_bench")] = DEFAULTS.with_bench,
+    seed: Annotated[int, about("seed")] = DEFAULTS.seed,
     force: Force = False,
-    score: Annotated[Changes, OfStage("score")] = UNCHANGED,
-    plan: Annotated[Changes, OfStage("plan")] = UNCHANGED,
-    recover: Annotated[Changes, OfStage("recover")] = UNCHANGED,
-    evaluate: Annotated[Changes, OfStage("evaluate")] = UNCHANGED,
-    compare: Annotated[Changes, OfStage("compare")] = UNCHANGED,
-    footprint: Annotated[Changes, OfStage("footprint")] = UNCHANGED,
-    export: Annotated[Changes, OfStage("export")] = UNCHANGED,
-    bench: Annotated[Changes, OfStage("bench")] = UNCHANGED,
+    score: Annotated[Changes, OfStage("score"), about("score")] = UNCHANGED,
+    plan: Annotated[Changes, OfStage("plan"), about("plan")] = UNCHANGED,
+    recover: Annotated[Changes, OfStage("recover"), about("recover")] = UNCHANGED,
+    evaluate: Annotated[Changes, OfStage("evaluate"), about("evaluate")] = UNCHANGED,
+    compare: Annotated[Changes, OfStage("compare"), about("compare")] = UNCHANGED,
+    footprint: Annotated[Changes, OfStage("footprint"), about("footprint")] = UNCHANGED,
+    export: Annotated[Changes, OfStage("export"), about("export")] = UNCHANGED,
+    bench: Annotated[Changes, OfStage("bench"), about("bench")] = UNCHANGED,
 ) -> dict[str, Artifact]:
     """Slim a code model, prove what was kept, export it, measure it and write the report.
 

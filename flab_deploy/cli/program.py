@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from cyclopts import App, CycloptsError, CycloptsPanel, Group, ValidationError
 
@@ -20,6 +20,10 @@ from flab_deploy.cli.settings_file import FILE_NAME, SettingsFile
 from flab_deploy.cli.verb import GROUPS, Verb, all_verbs
 from flab_deploy.errors import FlabError
 from flab_deploy.settings.bounds import check_value
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
 
 _PACKAGES = ("flab_deploy", "serving", "flows")
 _HELP = f"""Make a code language model smaller, prove what was kept, and put it into production.
@@ -36,6 +40,7 @@ def make_app(verbs: Sequence[Verb]) -> App:
         help_format="plaintext",
         version=__version__,
         suppress_keyboard_interrupt=False,
+        help_formatter=_Help(),
         error_formatter=_usage_error,
     )
     app.config = (SettingsFile(app, {verb.name: verb.sections for verb in verbs}),)
@@ -62,6 +67,27 @@ def _help_of(verb: Verb) -> str:
     return "\n\n".join(lines)
 
 
+class _Help:
+    """Panels of the help, with docstrings wrapped to the screen and not as in the source."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        """Print one panel."""
+        from cyclopts.help import DefaultFormatter
+        from rich.text import Text
+
+        for entry in panel.entries:
+            text = getattr(entry.description, "primary_renderable", None)
+            if isinstance(text, Text):
+                entry.description.primary_renderable = Text(" ".join(text.plain.split()))
+        DefaultFormatter()(console, options, panel)
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: object) -> None:
+        """Print the line that says how the verb is called."""
+        from cyclopts.help import DefaultFormatter
+
+        DefaultFormatter().render_usage(console, options, usage)
+
+
 def _usage_error(error: CycloptsError) -> object:
     """What is printed for a wrong command line.
 
@@ -70,7 +96,8 @@ def _usage_error(error: CycloptsError) -> object:
     """
     argument = error.argument
     if isinstance(error, ValidationError) and argument is not None and argument.tokens:
-        check_value(".".join(argument.keys), argument.convert(), argument.field_info.annotation)
+        field = argument.field_info
+        check_value(".".join(argument.keys), argument.convert(), field.annotation, field.default)
     return CycloptsPanel(error)
 
 

@@ -8,6 +8,7 @@ the form in Prefect's UI, the stored record and the report; nothing else has to 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -24,10 +25,11 @@ from typing import (
     get_type_hints,
 )
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Le
 
 from flab_deploy.errors import ConfigError
 
+_HOLDS = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
 _LARGEST_SHARE = 2  # a pass rate may also grow, so a share of one may exceed 1
 Seed: TypeAlias = Annotated[int, Ge(0), Le(2**31 - 1)]
 """Start of random choices, as every random generator in use takes it."""
@@ -64,8 +66,9 @@ def check_value(name: str, value: Any, hint: Any, default: Any = None, verb: str
         if value not in get_args(bare):
             allowed = ", ".join(map(str, get_args(bare)))
             raise ConfigError(f"{name} {verb} {value!r}; give one of {allowed}")
-    elif bare in (int, float) and not _within(value, hint):
-        raise ConfigError(f"{name} {verb} {value}; give {_allowed(bare, hint)}{_such_as(default)}")
+    elif bare in (int, float) and not _within(value, bounds := bounds_of(hint)):
+        text = _allowed(bare, bounds) + _such_as(default)
+        raise ConfigError(f"{name} {verb} {value}; give {text}")
 
 
 @cache
@@ -75,47 +78,38 @@ def hints_of(settings: type) -> Mapping[str, Any]:
     return {field.name: hints[field.name] for field in fields(settings)}
 
 
-def bounds_of(hint: Any) -> tuple[float | None, float | None, bool, bool]:
-    """Lower and upper bound of a declared type, and whether each belongs to the range."""
+def bounds_of(hint: Any) -> dict[str, float]:
+    """Bounds of a declared type, under the names `ge`, `gt`, `le` and `lt`."""
     extras = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    low = next((e for e in extras if isinstance(e, Ge | Gt)), None)
-    high = next((e for e in extras if isinstance(e, Le | Lt)), None)
-    least = low.ge if isinstance(low, Ge) else low.gt if isinstance(low, Gt) else None
-    most = high.le if isinstance(high, Le) else high.lt if isinstance(high, Lt) else None
-    return _number(least), _number(most), isinstance(low, Ge), isinstance(high, Le)
+    return {
+        name: getattr(extra, name) for extra in extras for name in _HOLDS if hasattr(extra, name)
+    }
 
 
-def _number(bound: Any) -> float | None:
-    return bound if isinstance(bound, int | float) else None
+def _within(value: float, bounds: Mapping[str, float]) -> bool:
+    return math.isfinite(value) and all(_HOLDS[name](value, bounds[name]) for name in bounds)
 
 
-def _within(value: float, hint: Any) -> bool:
-    low, high, with_low, with_high = bounds_of(hint)
-    return (
-        math.isfinite(value)
-        and (low is None or (value >= low if with_low else value > low))
-        and (high is None or (value <= high if with_high else value < high))
-    )
+def _allowed(kind: type, bounds: Mapping[str, float]) -> str:
+    noun = "" if kind is int else "a share " if _is_share(bounds) else "a number "
+    match sorted(bounds):
+        case ["ge", "le"]:
+            both = "from {ge} to {le}" if noun else "{ge} to {le}"
+            return noun + both.format(**bounds)
+        case ["gt", "lt"]:
+            return noun + "between {gt} and {lt}".format(**bounds)
+        case ["gt", "le"]:
+            return noun + "above {gt} and up to {le}".format(**bounds)
+        case ["ge"]:
+            return "{ge} or more".format(**bounds)
+        case ["gt"]:
+            return "a number above {gt}".format(**bounds)
+    return "a finite number" if not bounds else f"a number with {dict(bounds)}"
 
 
-def _allowed(kind: type, hint: Any) -> str:
-    low, high, with_low, with_high = bounds_of(hint)
-    noun = "" if kind is int else "a number "
-    if kind is float and low is not None and low >= 0 and high is not None:
-        noun = "a share " if high <= _LARGEST_SHARE else noun
-    if low is None and high is None:
-        return "a finite number"
-    if high is None:
-        return f"{low} or more" if with_low else f"a number above {low}"
-    if low is None:
-        return f"{high} or less" if with_high else f"a number below {high}"
-    if with_low and with_high:
-        return f"{noun}from {low} to {high}" if noun else f"{low} to {high}"
-    if not with_low and not with_high:
-        return f"{noun}between {low} and {high}"
-    return (
-        f"{noun}from {low} to below {high}" if with_low else f"{noun}above {low} and up to {high}"
-    )
+def _is_share(bounds: Mapping[str, float]) -> bool:
+    low = bounds.get("ge", bounds.get("gt", -math.inf))
+    return low >= 0 and bounds.get("le", bounds.get("lt", math.inf)) <= _LARGEST_SHARE
 
 
 def _such_as(default: Any) -> str:

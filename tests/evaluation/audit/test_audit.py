@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flab_deploy.cli import main
+from flab_deploy.cli.program import main
 from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.audit.data_set import Audit, as_json, as_text, audit

@@ -11,10 +11,11 @@ import pytest
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.claims.compare import COMPARISON, compare
-from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.claims.power import expected_from, plan_claim, plan_text
 from flab_deploy.evaluation.claims.sentences import answer_text
 from flab_deploy.evaluation.statistics import Paired
 from flab_deploy.settings.compare import CompareConfig
+from flab_deploy.settings.power import PowerConfig
 from tests.evaluation.evaluations import write_evaluation
 from tests.in_process import flab
 
@@ -221,7 +222,7 @@ def test_changed_or_foreign_evaluations_are_refused(tmp_path: Path) -> None:
         compare(original, damaged, tmp_path / "c")
     with pytest.raises(ArtifactError, match="no finished artifact"):
         compare(original, tmp_path / "none", tmp_path / "c")
-    with pytest.raises(ConfigError, match="shares above 0"):
+    with pytest.raises(ConfigError, match="margin is 0; give a share above 0"):
         CompareConfig(margin=0)
 
 

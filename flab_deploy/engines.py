@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, TypeAlias, cast
+from typing import IO, Literal, TypeAlias, cast
 
 from flab_deploy.artifacts import Json, json_digest, write_json
 from flab_deploy.errors import ConfigError, ServingError
@@ -34,6 +34,7 @@ from flab_deploy.home import flab_home
 
 logger = logging.getLogger(__name__)
 
+EngineState: TypeAlias = Literal["installed", "outdated", "missing", "external"]
 Progress: TypeAlias = Callable[[str, float], None]
 """Called with what is being done and the share done, 0 to 1."""
 
@@ -106,7 +107,7 @@ class EngineStatus:
 
     name: str
     purpose: str
-    state: str
+    state: EngineState
     """`installed`, `outdated` (made from another lock or main environment), `missing` or
     `external`.
     """
@@ -241,7 +242,8 @@ def status() -> list[EngineStatus]:
 
 
 def _status(engine: Engine) -> EngineStatus:
-    path, state, size = engine_path(engine.name), "missing", 0
+    path, size = engine_path(engine.name), 0
+    state: EngineState = "missing"
     external = os.environ.get(_override(engine.name))
     found = _installed_key(path)
     if external:

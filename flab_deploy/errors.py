@@ -64,10 +64,3 @@ class GateFailed(FlabError):
 def first_line(error: BaseException) -> str:
     """What a library's error says in one short line; its type where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-
-
-def check_positive(config: object, *names: str) -> None:
-    """Raise ConfigError unless each of the named sizes of a configuration is at least 1."""
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ConfigError(f"{name} is {getattr(config, name)}; give a positive number")

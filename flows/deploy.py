@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,7 +18,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from flab_deploy.errors import ConfigError, ServingError
+from flab_deploy.records.outputs import Deployment
+from flab_deploy.settings.deploy import DeployConfig
 from flows.compatibility import prefect_problems
+from flows.effort import effort_of, split
 from flows.run import find_server, own_console
 
 if TYPE_CHECKING:
@@ -32,48 +34,17 @@ logger = logging.getLogger(__name__)
 _DEPLOY_LIMIT_S = 300
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeployConfig:
-    """What to change in `prefect.yaml`; what is None stays as it is there."""
-
-    cron: str | None = None
-    """When to run, in cron's five fields."""
-    timezone: str | None = None
-    """Name of the time zone that `cron` is meant in, such as Europe/Berlin."""
-    work_pool: str | None = None
-    """Work pool whose workers run it; made, for local processes, if it is not there."""
-    parameters: Mapping[str, Json] = field(default_factory=dict)
-    """Parameters of the pipeline, by name."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deployment:
-    """A deployment as the server has it."""
-
-    name: str
-    """Flow and deployment, as in `prefect deployment run NAME`."""
-    id: str
-    """The server's id of it."""
-    page: str
-    """Its page in the server's UI."""
-    cron: str
-    """When it runs."""
-    timezone: str
-    """The time zone of `cron`."""
-    active: bool
-    """Whether the schedule fires; false once somebody paused it."""
-    work_pool: str
-    """Work pool whose workers run it."""
-
-
 def definition_file() -> Path:
     """`prefect.yaml` of this package, or of the checkout it is in."""
     packaged = Path(__file__).with_name("prefect.yaml")
     return packaged if packaged.is_file() else Path(__file__).parents[1] / "prefect.yaml"
 
 
-def definition(config: DeployConfig | None = None) -> dict[str, Any]:
-    """The content of `prefect.yaml` with the changes in `config`.
+def definition(
+    config: DeployConfig | None = None, parameters: Mapping[str, Json] | None = None
+) -> dict[str, Any]:
+    """The content of `prefect.yaml` with the changes in `config`, and those parameters of the
+    pipeline.
 
     Raises ConfigError for values that Prefect or the pipeline would refuse.
     """
@@ -86,7 +57,7 @@ def definition(config: DeployConfig | None = None) -> dict[str, Any]:
         name: value for name in ("cron", "timezone") if (value := getattr(config, name)) is not None
     }
     deployment["work_pool"]["name"] = config.work_pool or deployment["work_pool"]["name"]
-    deployment["parameters"] |= dict(config.parameters)
+    deployment["parameters"] |= dict(parameters or {})
     _check_schedule(schedule["cron"], schedule["timezone"])
     _check_parameters(deployment["parameters"])
     return content
@@ -112,7 +83,6 @@ def _check_schedule(cron: str, timezone: str) -> None:
 def _check_parameters(parameters: Mapping[str, Json]) -> None:
     from prefect.exceptions import ParameterTypeError
 
-    from flows.parameters import PipelineConfig
     from flows.pipeline import pipeline
 
     if unknown := sorted(set(parameters) - set(pipeline.parameters.properties)):
@@ -126,19 +96,19 @@ def _check_parameters(parameters: Mapping[str, Json]) -> None:
     except ParameterTypeError as error:
         reason = "; ".join(line.strip(" -") for line in str(error).splitlines()[1:])
         raise ConfigError(f"the pipeline does not take these parameters: {reason}") from None
-    PipelineConfig(
-        **{name: value for name, value in values.items() if name not in ("model", "out", "force")}
-    )
+    effort_of(*split(values))
 
 
-def deploy(config: DeployConfig | None = None) -> Deployment:
+def deploy(
+    config: DeployConfig | None = None, parameters: Mapping[str, Json] | None = None
+) -> Deployment:
     """Create or update the deployment on the Prefect server that `flab run` would use; what the
-    server then has.
+    server then has. `parameters` are those of the pipeline to change in `prefect.yaml`.
 
     Raises ConfigError for a wrong schedule or parameter, ServingError if no server answers or it
     refuses.
     """
-    content = definition(config)
+    content = definition(config, parameters)
     if problems := prefect_problems():
         raise ServingError(problems[0])
     url = find_server()

@@ -1,26 +1,29 @@
-"""How much each stage does: the configuration of every stage for each size of run."""
+"""How much each stage does: the settings of every stage for each size of run, and what the user
+changes of them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_type_hints
 
+from flab_deploy.errors import ConfigError
+from flab_deploy.settings.bench import BenchConfig
+from flab_deploy.settings.changes import Changes, changed, differences, plain
 from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.settings.evaluate import EvaluateConfig
 from flab_deploy.settings.export import ExportConfig
 from flab_deploy.settings.footprint import FootprintConfig
 from flab_deploy.settings.plan import PlanConfig
 from flab_deploy.settings.recover import RecoverConfig
+from flab_deploy.settings.run import PipelineConfig, SizeName
 from flab_deploy.settings.score import ScoreConfig
-
-if TYPE_CHECKING:
-    from flab_deploy.settings.bench import BenchConfig
-    from flows.parameters import PipelineConfig, SizeName
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """The configuration of every stage before the load test."""
+    """The settings of every stage, by the name of its verb."""
 
     score: ScoreConfig
     """What importance is measured on."""
@@ -36,7 +39,12 @@ class Effort:
     """How size and memory are measured."""
     export: ExportConfig
     """Which formats are written, and how they are checked."""
+    bench: BenchConfig
+    """How the models are loaded."""
 
+
+STAGES: Mapping[str, type] = get_type_hints(Effort)
+"""Settings dataclass of every stage that has settings."""
 
 _SCORE: dict[SizeName, ScoreConfig] = {
     "small": ScoreConfig(num_counted=500, num_calibration=8),
@@ -70,10 +78,39 @@ _EXPORT: dict[SizeName, ExportConfig] = {
     "demo": ExportConfig(),
     "full": ExportConfig(),
 }
+_BENCH: dict[SizeName, BenchConfig] = {
+    "small": BenchConfig(
+        num_requests=12,
+        rounds=1,
+        warmup_requests=2,
+        max_output_tokens=32,
+        burst_requests=4,
+        agreement_prompts=4,
+    ),
+    "demo": BenchConfig(),
+    "full": BenchConfig(num_requests=1000, rounds=5, compiled=True),
+}
 
 
-def effort_of(config: PipelineConfig) -> Effort:
-    """The configuration of every stage before the load test."""
+def effort_of(config: PipelineConfig, changes: Mapping[str, Changes] | None = None) -> Effort:
+    """The settings of every stage; `changes` are the user's own, by stage.
+
+    Raises ConfigError, with the name of the stage, for a change that the stage refuses.
+    """
+    effort, changes = _base(config), dict(changes or {})
+    if {"at_most", "paper"} & set(changes.get("plan", {})):  # another budget in place of the share
+        effort = replace(effort, plan=replace(effort.plan, reduction=None))
+    found = {}
+    for stage, asked in changes.items():
+        try:
+            found[stage] = changed(getattr(effort, stage), asked)
+        except ConfigError as error:
+            raise ConfigError(f"{stage}: {error}") from None
+    return replace(effort, **found)
+
+
+def _base(config: PipelineConfig) -> Effort:
+    """The settings of every stage where nothing but the run's own is asked for."""
     return Effort(
         score=_SCORE[config.size],
         # Vocabulary alone often meets the budget at the least divergence, but only layers make
@@ -84,23 +121,38 @@ def effort_of(config: PipelineConfig) -> Effort:
         compare=CompareConfig(margin=config.margin),
         footprint=_FOOTPRINT[config.size],
         export=_EXPORT[config.size],
+        bench=replace(_BENCH[config.size], seed=config.seed),
     )
 
 
-def load_of(config: PipelineConfig) -> BenchConfig:
-    """The configuration of the load test."""
-    from flab_deploy.settings.bench import BenchConfig
+def changes_in(config: PipelineConfig, effort: Effort) -> dict[str, Changes]:
+    """How the settings of the stages differ from those that the run's own settings lead to."""
+    base = _base(config)
+    found = {stage: differences(getattr(effort, stage), getattr(base, stage)) for stage in STAGES}
+    return {stage: changes for stage, changes in found.items() if changes}
 
-    if config.size == "small":
-        return BenchConfig(
-            num_requests=12,
-            rounds=1,
-            warmup_requests=2,
-            max_output_tokens=32,
-            burst_requests=4,
-            agreement_prompts=4,
-            seed=config.seed,
-        )
-    if config.size == "full":
-        return BenchConfig(num_requests=1000, rounds=5, compiled=True, seed=config.seed)
-    return BenchConfig(seed=config.seed)
+
+def split(parameters: Mapping[str, Any]) -> tuple[PipelineConfig, dict[str, Changes]]:
+    """What the pipeline's parameters ask of the run, and of its stages.
+
+    Raises ConfigError for values of the run outside their range or that do not go together.
+    """
+    own = {f.name: parameters[f.name] for f in fields(PipelineConfig) if f.name in parameters}
+    changes = {stage: dict(parameters[stage]) for stage in STAGES if parameters.get(stage)}
+    return PipelineConfig(**own), changes
+
+
+def settings_of(config: PipelineConfig, effort: Effort) -> dict[str, Any]:
+    """All settings of a run, those of a stage under its name, as plain JSON values."""
+    return {**plain(config), **{stage: plain(getattr(effort, stage)) for stage in STAGES}}
+
+
+def changed_settings(config: PipelineConfig, effort: Effort) -> dict[str, Any]:
+    """The settings of a run that differ from the defaults, by their dotted name.
+
+    The default of a stage's setting is what the run's own settings lead to.
+    """
+    found = differences(config, PipelineConfig())
+    for stage, changes in changes_in(config, effort).items():
+        found |= {f"{stage}.{name}": value for name, value in changes.items()}
+    return found

@@ -1,32 +1,36 @@
-"""What a run of the pipeline can be asked for, once for the command line, the form in Prefect's UI
-and the record.
+"""The pipeline's parameters as the form in Prefect's UI shows them, and as command-line words.
+
+What they mean and what they may be is declared in `flab_deploy.settings`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from flab_deploy.errors import ConfigError
 from flab_deploy.home import flab_home
+from flab_deploy.settings.bounds import Title, bounds_of, hints_of
+from flab_deploy.settings.changes import Changes, changes_type, docs_of
+from flab_deploy.settings.run import PipelineConfig
+from flows.effort import STAGES, Effort, changes_in
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 REFERENCE = "reference"
-SizeName: TypeAlias = Literal["small", "demo", "full"]
-SMALLEST_REDUCTION, LARGEST_REDUCTION = 0.01, 0.6
-SMALLEST_MARGIN, LARGEST_MARGIN = 0.5, 1.5
-LARGEST_SEED = 2**31 - 1
+UNCHANGED: Changes = {}
+"""Default of a stage's parameter."""
 
 
-def _about(
-    title: str, description: str, *, ge: float | None = None, le: float | None = None
-) -> Any:
+def _about(title: str, description: str, **bounds: Any) -> Any:
     """How the form shows a parameter. Prefect keeps its own title and description of a field, but
     not over these.
     """
-    return Field(ge=ge, le=le, json_schema_extra={"title": title, "description": description})
+    return Field(**bounds, json_schema_extra={"title": title, "description": description})
 
 
 Model: TypeAlias = Annotated[
@@ -45,118 +49,36 @@ Out: TypeAlias = Annotated[
         "Stages that are finished there and unchanged are kept, not repeated.",
     ),
 ]
-Reduction: TypeAlias = Annotated[
-    float,
-    _about(
-        "Reduction",
-        "Share of the parameters to remove at least: 0.22 removes 22 %.",
-        ge=SMALLEST_REDUCTION,
-        le=LARGEST_REDUCTION,
-    ),
-]
-Size: TypeAlias = Annotated[
-    SizeName,
-    _about(
-        "Effort",
-        "How much is trained and measured: 'small' takes about a minute and proves only that all "
-        "works, 'demo' takes minutes, 'full' judges enough problems for a claim about quality and "
-        "takes hours without a GPU.",
-    ),
-]
-Suite: TypeAlias = Annotated[
-    str,
-    _about(
-        "Problems",
-        "What the models are judged on: 'reference' (comes with the program), the path of a file "
-        "of tasks on the machine that runs this, such as HumanEval.jsonl, or "
-        "'hub:ORG/NAME@REVISION#CONFIG/SPLIT'.",
-    ),
-]
-Margin: TypeAlias = Annotated[
-    float,
-    _about(
-        "Share to keep",
-        "Share of the original's pass rate that the slimmed model is claimed to keep: the "
-        "claim that is tested.",
-        ge=SMALLEST_MARGIN,
-        le=LARGEST_MARGIN,
-    ),
-]
-WithExport: TypeAlias = Annotated[
-    bool,
-    _about(
-        "Export",
-        "Write the vLLM directory and the ONNX model, and compare both with the weights they "
-        "come from.",
-    ),
-]
-WithBench: TypeAlias = Annotated[
-    bool,
-    _about(
-        "Load test",
-        "Serve both models with vLLM and measure latency, throughput and energy. Needs the export.",
-    ),
-]
-Seed: TypeAlias = Annotated[
-    int,
-    _about(
-        "Seed",
-        "Start of every random choice. The same seed gives the same results.",
-        ge=0,
-        le=LARGEST_SEED,
-    ),
-]
 Force: TypeAlias = Annotated[
     bool, _about("Start over", "Repeat every stage, even those that are finished and unchanged.")
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PipelineConfig:
-    """How far to cut, how much effort to spend, and which parts to run."""
+def about(name: str) -> Any:
+    """How the form shows a setting of the run, bounds included, or the settings of a stage."""
+    if name in STAGES:
+        purpose = (STAGES[name].__doc__ or "").splitlines()[0]
+        text = f"{purpose} What is left out is as the effort has it."
+        return _about(f"Settings of {name}", text)
+    hint = hints_of(PipelineConfig)[name]
+    titles = (extra.text for extra in get_args(hint)[1:] if isinstance(extra, Title))
+    title = next(titles, name.capitalize())
+    return _about(title, docs_of(PipelineConfig)[name], **bounds_of(hint))
 
-    reduction: float = 0.22
-    """Share of the parameters to remove at least."""
-    size: SizeName = "demo"
-    """How much is trained and measured: small (about a minute), demo (minutes) or full (enough for
-    a claim).
-    """
-    suite: str = REFERENCE
-    """What the models are judged on: `reference`, a file of tasks, or
-    `hub:ORG/NAME@REVISION#CONFIG/SPLIT`.
-    """
-    margin: float = 0.97
-    """Share of the original's pass rate that the slimmed model is claimed to keep."""
-    with_export: bool = True
-    """Write the vLLM directory and the ONNX model, and compare both with the weights they come
-    from.
-    """
-    with_bench: bool = True
-    """Serve both models with vLLM and measure latency, throughput and energy; needs the export."""
-    seed: int = 0
-    """Start of every random choice."""
 
-    def __post_init__(self) -> None:
-        """Raise ConfigError for values outside their range or that do not go together."""
-        if not SMALLEST_REDUCTION <= self.reduction <= LARGEST_REDUCTION:
-            raise ConfigError(
-                f"reduction is {self.reduction}; give a share from {SMALLEST_REDUCTION} to "
-                f"{LARGEST_REDUCTION}, such as 0.22"
-            )
-        if self.size not in get_args(SizeName):
-            raise ConfigError(f"size is {self.size!r}; give one of {', '.join(get_args(SizeName))}")
-        if not SMALLEST_MARGIN <= self.margin <= LARGEST_MARGIN:
-            raise ConfigError(
-                f"margin is {self.margin}; give a share from {SMALLEST_MARGIN} to "
-                f"{LARGEST_MARGIN}, such as 0.97"
-            )
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise ConfigError(f"seed is {self.seed}; give a whole number from 0 to {LARGEST_SEED}")
-        if self.with_bench and not self.with_export:
-            raise ConfigError(
-                "the load test is on and the export is off, but it serves the exported model; "
-                "turn the export on or the load test off"
-            )
+class OfStage:
+    """Beside a parameter's type: an object with the settings of one stage, all optional."""
+
+    def __init__(self, stage: str) -> None:
+        """`stage` is a key of STAGES."""
+        self._type = changes_type(STAGES[stage], lambda text: Field(description=text))
+        self._type.__pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """The schema of these settings, in place of that of any dictionary."""
+        return handler.generate_schema(self._type)
 
 
 def run_directory(out: str | Path) -> Path:
@@ -167,11 +89,27 @@ def run_directory(out: str | Path) -> Path:
     return path if path.is_absolute() else flab_home() / "runs" / path
 
 
-def command_of(model: str, out: Path, config: PipelineConfig) -> list[str]:
+def command_of(model: str, out: Path, config: PipelineConfig, effort: Effort) -> list[str]:
     """The command line that makes the same run."""
     words = ["flab", "run", model, "--out", str(out)]
-    words += ["--reduction", str(config.reduction), "--size", config.size]
-    words += ["--suite", config.suite, "--margin", str(config.margin)]
-    words += [] if config.with_export else ["--no-with-export"]
-    words += [] if config.with_bench else ["--no-with-bench"]
-    return [*words, "--seed", str(config.seed)]
+    for name in hints_of(PipelineConfig):
+        words += _option("", name, getattr(config, name))
+    for stage, changes in changes_in(config, effort).items():
+        for name, value in changes.items():
+            words += _option(f"{stage}.", name, value)
+    return words
+
+
+def _option(stage: str, name: str, value: object) -> Iterator[str]:
+    """The words that set one option; none for a value that only a default can have."""
+    word = name.replace("_", "-")
+    if value is True:
+        yield f"--{stage}{word}"
+    elif value is False:
+        yield f"--{stage}no-{word}"
+    elif isinstance(value, tuple):
+        yield from [] if value else [f"--{stage}empty-{word}"]
+        for item in value:
+            yield from (f"--{stage}{word}", str(item))
+    elif value is not None:
+        yield from (f"--{stage}{word}", str(value))

@@ -6,87 +6,68 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flab_deploy.artifacts import Artifact
+from flab_deploy.settings.changes import Changes
+from flab_deploy.settings.run import PipelineConfig, SizeName
 from flows import stages
-from flows.parameters import (
-    REFERENCE,
-    Force,
-    Margin,
-    Model,
-    Out,
-    Reduction,
-    Seed,
-    Size,
-    Suite,
-    WithBench,
-    WithExport,
-)
+from flows.effort import Effort
+from flows.parameters import REFERENCE, UNCHANGED, Force, Model, OfStage, Out, about
 from flows.prepare import accept, check, fetch, install_engine, on_hub, record
 from flows.present import present
 
-if TYPE_CHECKING:
-    from flab_deploy.settings.bench import BenchConfig
-    from flows.effort import Effort
+DEFAULTS = PipelineConfig()
 
 
 def _run_name() -> str:
-    asked = flow_run.parameters
+    asked = {"reduction": DEFAULTS.reduction, "size": DEFAULTS.size, **flow_run.parameters}
     cut = f"{100 * float(asked['reduction']):g}"
-    return f"{Path(str(asked['model'])).name}-minus-{cut}-percent-{asked['size']}"
+    return f"{Path(str(asked.get('model', REFERENCE))).name}-minus-{cut}-percent-{asked['size']}"
 
 
 @flow(name="pipeline", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
 def pipeline(
     out: Out,
     model: Model = REFERENCE,
-    reduction: Reduction = 0.22,
-    size: Size = "demo",
-    suite: Suite = REFERENCE,
-    margin: Margin = 0.97,
-    with_export: WithExport = True,
-    with_bench: WithBench = True,
-    seed: Seed = 0,
+    reduction: Annotated[float, about("reduction")] = DEFAULTS.reduction,
+    size: Annotated[SizeName, about("size")] = DEFAULTS.size,
+    suite: Annotated[str, about("suite")] = DEFAULTS.suite,
+    margin: Annotated[float, about("margin")] = DEFAULTS.margin,
+    with_export: Annotated[bool, about("with_export")] = DEFAULTS.with_export,
+    with_bench: Annotated[bool, about("with_bench")] = DEFAULTS.with_bench,
+    seed: Annotated[int, about("seed")] = DEFAULTS.seed,
     force: Force = False,
+    score: Annotated[Changes, OfStage("score"), about("score")] = UNCHANGED,
+    plan: Annotated[Changes, OfStage("plan"), about("plan")] = UNCHANGED,
+    recover: Annotated[Changes, OfStage("recover"), about("recover")] = UNCHANGED,
+    evaluate: Annotated[Changes, OfStage("evaluate"), about("evaluate")] = UNCHANGED,
+    compare: Annotated[Changes, OfStage("compare"), about("compare")] = UNCHANGED,
+    footprint: Annotated[Changes, OfStage("footprint"), about("footprint")] = UNCHANGED,
+    export: Annotated[Changes, OfStage("export"), about("export")] = UNCHANGED,
+    bench: Annotated[Changes, OfStage("bench"), about("bench")] = UNCHANGED,
 ) -> dict[str, Artifact]:
     """Slim a code model, prove what was kept, export it, measure it and write the report.
 
     Returns the finished artifacts by the name of their directory.
     """
-    run, config = check(
-        out,
-        force=force,
-        reduction=reduction,
-        size=size,
-        suite=suite,
-        margin=margin,
-        with_export=with_export,
-        with_bench=with_bench,
-        seed=seed,
-    )
+    run, config, effort = check(locals())
     source: str | Path = fetch(model) if on_hub(model) else model
-    accept(source, run, suite)
+    accept(source, run, effort.evaluate.suite)
     for engine in [*(["optimum"] if with_export else []), *(["vllm"] if with_bench else [])]:
         install_engine(engine)
-    record(model, run, config)
-
-    from flows.effort import (  # the library's configurations need its heavy imports
-        effort_of,
-        load_of,
-    )
-
-    line = StageLine(source=source, run=run, effort=effort_of(config), force=force)
+    record(model, run, config, effort)
+    line = StageLine(source=source, run=run, effort=effort, force=force)
     line.slim()
     line.prove()
     if with_export:
         line.ship()
     if with_bench:
-        line.measure(load_of(config))
+        line.measure()
     report = line.report()
     present(run, report.path / "report.html")
     get_run_logger().info("Report: %s", report.path / "report.html")
@@ -102,7 +83,7 @@ class StageLine:
     run: Path
     """The run directory."""
     effort: Effort
-    """Configuration of every stage before the load test."""
+    """Settings of every stage."""
     force: bool
     """Whether to repeat what is finished."""
     artifacts: dict[str, Artifact] = field(default_factory=dict)
@@ -161,12 +142,17 @@ class StageLine:
             )
         )
 
-    def measure(self, load: BenchConfig) -> None:
+    def measure(self) -> None:
         """Serve the original and the exported model under the same load."""
         exported, pruned = self._out("export") / "vllm", self._out("pruned")
         self._keep(
             stages.bench(
-                self.source, exported, self._out("bench"), load, pruned=pruned, force=self.force
+                self.source,
+                exported,
+                self._out("bench"),
+                self.effort.bench,
+                pruned=pruned,
+                force=self.force,
             )
         )
 

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
-from flab_deploy.artifacts import write_json
 from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.records.document import write_record
+from flab_deploy.records.run import RUN_FILE, RunMachine, RunRecord
+from flab_deploy.settings.run import PipelineConfig
+from flows.effort import Effort, changed_settings, effort_of, settings_of, split
 from flows.observe import ProgressBar, shown_in_prefect
-from flows.parameters import REFERENCE, PipelineConfig, command_of, run_directory
+from flows.parameters import REFERENCE, command_of, run_directory
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
 
-    from flab_deploy.artifacts import Json
-
-RECORD = "run.json"
 _RETRIES = 3
 
 
@@ -45,22 +45,24 @@ def _could_be_the_network(_task: object, _run: TaskRun, state: State[Any]) -> bo
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def check(out: str, *, force: bool, **settings: Any) -> tuple[Path, PipelineConfig]:
-    """The run directory and the configuration of these settings.
+def check(parameters: Mapping[str, Any]) -> tuple[Path, PipelineConfig, Effort]:
+    """The run directory and the settings that these parameters of the pipeline ask for.
 
     Raises a one-line error for values that do not go together.
     """
-    config = PipelineConfig(**settings)
+    config, changes = split(parameters)
+    effort = effort_of(config, changes)
+    out, force = str(parameters["out"]), bool(parameters["force"])
     run = run_directory(out)
     if not out.strip():
         raise ConfigError("the output directory is empty; give a name or a path")
     if run.exists() and not run.is_dir():
         raise ArtifactError(f"{run} is a file; give a directory for the results")
-    if run.is_dir() and not force and not (run / RECORD).is_file() and any(run.iterdir()):
+    if run.is_dir() and not force and not (run / RUN_FILE).is_file() and any(run.iterdir()):
         raise ArtifactError(
             f"{run} already exists and holds no run; choose another --out or add --force"
         )
-    return run, config
+    return run, config, effort
 
 
 def on_hub(model: str) -> bool:
@@ -146,23 +148,26 @@ def install_engine(name: str) -> Path:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def record(model: str, run: Path, config: PipelineConfig) -> None:
+def record(model: str, run: Path, config: PipelineConfig, effort: Effort) -> None:
     """Write down, as `run.json`, what was asked for and on which machine."""
     run.mkdir(parents=True, exist_ok=True)
-    temporary = run / f".{RECORD}.{os.getpid()}"
-    settings = cast("dict[str, Json]", {"model": model, **asdict(config)})
-    write_json(
-        temporary,
-        {"command": command_of(model, run, config), "config": settings, "machine": machine()},
+    temporary = run / f".{RUN_FILE}.{os.getpid()}"
+    found = RunRecord(
+        schema_version=1,
+        command=tuple(command_of(model, run, config, effort)),
+        config={"model": model, **settings_of(config, effort)},
+        changed=changed_settings(config, effort),
+        machine=machine(),
     )
-    temporary.replace(run / RECORD)
+    write_record(temporary, found)
+    temporary.replace(run / RUN_FILE)
 
 
-def machine() -> dict[str, Json]:
+def machine() -> RunMachine:
     """What this machine is: facts that do not change between two runs on it."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "num_cpus": len(os.sched_getaffinity(0)),
-        "memory_bytes": psutil.virtual_memory().total,
-    }
+    return RunMachine(
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        num_cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=psutil.virtual_memory().total,
+    )

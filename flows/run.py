@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from flab_deploy.artifacts import Artifact
 from flab_deploy.home import flab_home
-from flows.parameters import REFERENCE, PipelineConfig, run_directory
+from flab_deploy.settings.changes import Changes
+from flab_deploy.settings.run import PipelineConfig
+from flows.parameters import REFERENCE, run_directory
 from flows.server import PrivateServer, private_server
 
 logger = logging.getLogger(__name__)
@@ -44,9 +47,16 @@ class PipelineResult:
 
 
 def run_pipeline(
-    model: str | Path, out: Path, config: PipelineConfig | None = None, *, force: bool = False
+    model: str | Path,
+    out: Path,
+    config: PipelineConfig | None = None,
+    *,
+    stages: Mapping[str, Changes] | None = None,
+    force: bool = False,
 ) -> PipelineResult:
     """Run the whole pipeline on `model` into the run directory `out`.
+
+    `stages` names settings of stages to change, by stage: {"recover": {"learning_rate": 1e-4}}.
 
     The run shows in the Prefect server at `PREFECT_API_URL`, of the active Prefect profile, or on
     127.0.0.1:4200, where one answers; otherwise a server of its own lives as long as the run and
@@ -56,14 +66,15 @@ def run_pipeline(
     config = config or PipelineConfig()
     run, name = run_directory(out.absolute()), _absolute(model)
     config = replace(config, suite=_absolute(config.suite))
+    parameters = {**asdict(config), **(stages or {}), "force": force}
     found = find_server()
     with _patched(_QUIET | ({} if found is None else {"PREFECT_API_URL": found})):
         if found is not None:
             logger.info("run: shown in the Prefect server at %s", found)
-            return _run(name, run, config, force=force)
+            return _run(name, run, parameters)
         home = flab_home() / "prefect"
         with private_server(home) as server, _patched(private_settings(server, home)):
-            return _run(name, run, config, force=force, server=server)
+            return _run(name, run, parameters, server)
 
 
 def _absolute(model: str | Path) -> str:
@@ -145,12 +156,7 @@ def _patched(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _run(
-    model: str,
-    run: Path,
-    config: PipelineConfig,
-    *,
-    force: bool,
-    server: PrivateServer | None = None,
+    model: str, run: Path, parameters: Mapping[str, Any], server: PrivateServer | None = None
 ) -> PipelineResult:
     with own_console():
         from prefect.context import refresh_global_settings_context
@@ -161,7 +167,7 @@ def _run(
         if server is not None:
             server.wait()
         try:
-            artifacts = pipeline(str(run), model, **asdict(config), force=force)
+            artifacts = pipeline(str(run), model, **parameters)
         finally:
             deliver()
     return PipelineResult(

@@ -1,27 +1,40 @@
-"""Command-line verbs of the flows."""
+"""The verbs `flab run` and `flab deploy`. Prefect and what else they need is imported when they
+run, so that their help is there at once.
+"""
 
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
+from typing_extensions import TypedDict
 
-from flab_deploy.cli import show_json
+from flab_deploy.cli.options import Flat, Json
+from flab_deploy.cli.output import show_record, show_text
 from flab_deploy.errors import ConfigError
-from flab_deploy.report.rows import as_text, before_after_rows
-from flows.deploy import DeployConfig
-from flows.deploy import deploy as deploy_pipeline
-from flows.parameters import PipelineConfig
-from flows.run import run_pipeline
+from flab_deploy.settings.changes import Changes, changes_type
+from flab_deploy.settings.deploy import DeployConfig
+from flab_deploy.settings.run import PipelineConfig
+from flows.effort import STAGES
 
-Flat = Parameter(name="*")
-Json = Annotated[
-    bool, Parameter(name="--json", negative="", help="Print one JSON document instead of a table.")
-]
+if TYPE_CHECKING:
+    StageOptions: TypeAlias = Mapping[str, Changes]
+else:
+    # One option `--STAGE.SETTING` for every setting of every stage.
+    StageOptions = TypedDict(
+        "StageOptions",
+        {
+            stage: Annotated[
+                changes_type(settings, lambda text: Parameter(help=text)),
+                Parameter(group=Group(f"Settings of {stage}", sort_key=number)),
+            ]
+            for number, (stage, settings) in enumerate(STAGES.items())
+        },
+        total=False,
+    )
 
 
 def run(
@@ -34,6 +47,7 @@ def run(
         bool, Parameter(negative="", help="Repeat every stage, even those that are unchanged.")
     ] = False,
     as_json: Json = False,
+    stages: Annotated[StageOptions | None, Flat] = None,
 ) -> None:
     """Slim, prove, ship and measure a model: every stage in order, finished ones skipped.
 
@@ -44,48 +58,37 @@ def run(
     out
         Run directory; started again there, a run goes on where it stopped.
     """
-    result = run_pipeline(model, out, config, force=force)
+    from flab_deploy.records.outputs import RunOutput
+    from flab_deploy.report.rows import as_text, before_after_rows
+    from flows.run import run_pipeline
+
+    result = run_pipeline(model, out, config, stages=stages, force=force)
     if as_json:
         digests = {name: artifact.digest for name, artifact in result.artifacts.items()}
-        show_json({"run": str(result.run), "report": str(result.page), "digests": digests})
+        show_record(RunOutput(run=str(result.run), report=str(result.page), digests=digests))
         return
-    sys.stdout.write(as_text(before_after_rows(result.run)) + f"\n\nreport: {result.page}\n")
+    show_text(as_text(before_after_rows(result.run)) + f"\n\nreport: {result.page}")
 
 
 def deploy(
     *,
-    cron: str | None = None,
-    timezone: str | None = None,
-    work_pool: str | None = None,
+    config: Annotated[DeployConfig, Flat] = DeployConfig(),
     parameters: Annotated[
         str, Parameter(help="Pipeline parameters to change, as a JSON object.")
     ] = "{}",
     as_json: Json = False,
 ) -> None:
-    """Register the scheduled pipeline with the Prefect server that `flab run` would use.
+    """Register the scheduled pipeline with the Prefect server that `flab run` would use."""
+    from flows.deploy import deploy as deploy_pipeline
 
-    Parameters
-    ----------
-    cron
-        When to run, in cron's five fields.
-    timezone
-        Time zone of `cron`, such as Europe/Berlin.
-    work_pool
-        Work pool whose workers run it.
-    """
     try:
         chosen = json.loads(parameters)
     except ValueError as error:
         raise ConfigError(
             f'--parameters is not JSON ({error}); give an object such as \'{{"size": "small"}}\''
         ) from None
-    found = asdict(
-        deploy_pipeline(
-            DeployConfig(cron=cron, timezone=timezone, work_pool=work_pool, parameters=chosen)
-        )
-    )
+    found = deploy_pipeline(config, chosen)
     if as_json:
-        show_json(found)
-        return
-    for name, value in found.items():
-        sys.stdout.write(f"{name:<10} {value}\n")
+        show_record(found)
+    else:
+        show_text("\n".join(f"{name:<10} {value}" for name, value in vars(found).items()))

@@ -32,12 +32,13 @@ from flab_deploy.records.bench import (
 from flab_deploy.records.document import as_json, write_record
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.settings.bench import BenchConfig
+from flab_deploy.settings.serve import ServeConfig
 from serving.agreement import agreement
 from serving.energy import EnergyMeter, find_sources
 from serving.machine import describe_machine
 from serving.measure import LoadedServer, measure, round_ratios
 from serving.rounds import Round, draw_rounds, load_record, plan_record
-from serving.vllm_server import RunningServer, ServeConfig, running
+from serving.vllm_server import RunningServer, running
 
 _TASKS_PER_KIND = 100
 _METHOD = (

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from flab_deploy.errors import ConfigError
 from flab_deploy.records.bench import LoadPlanRecord, LoadRecord, PlannedRequest
 from flab_deploy.settings.bench import BenchConfig
 from serving.load import LoadPlan, draw_plan
@@ -32,13 +31,8 @@ class Round:
 def draw_rounds(prompts: Sequence[str], config: BenchConfig) -> tuple[Round, ...]:
     """The load, round by round; the same for the same prompts and configuration.
 
-    Raises ConfigError for a number of rounds that the requests cannot fill, and as `draw_plan`.
+    Raises ConfigError as `draw_plan`.
     """
-    if not 1 <= config.rounds <= config.num_requests:
-        raise ConfigError(
-            f"rounds is {config.rounds}; it must lie between 1 and num_requests "
-            f"({config.num_requests})"
-        )
     plan = draw_plan(
         prompts,
         request_rate=config.request_rate,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from flab_deploy.cli import show
+from flab_deploy.cli.options import Flat, Force, Json, Out
+from flab_deploy.cli.output import show, show_text
 from flab_deploy.settings.bench import BenchConfig
+from flab_deploy.settings.serve import ServeConfig
 from serving.bench import bench as bench_stage
-from serving.vllm_server import RunningServer, ServeConfig
+from serving.vllm_server import RunningServer
 from serving.vllm_server import serve as serve_until_stopped
-
-Flat = Parameter(name="*")
 
 
 def serve(
@@ -33,10 +32,8 @@ def serve(
 
 
 def _announce(endpoint: RunningServer) -> None:
-    sys.stdout.write(
-        f"serving {endpoint.model} with vLLM {endpoint.version} at {endpoint.url}/v1\n"
-    )
-    sys.stdout.write(f"api key: {endpoint.api_key}\n")
+    show_text(f"serving {endpoint.model} with vLLM {endpoint.version} at {endpoint.url}/v1")
+    show_text(f"api key: {endpoint.api_key}")
     sys.stdout.flush()
 
 
@@ -45,15 +42,13 @@ def bench(
     slimmed: str,
     /,
     *,
-    out: Annotated[Path, Parameter(help="Directory to write.")],
+    out: Out,
     config: Annotated[BenchConfig, Flat] = BenchConfig(),
     pruned: Annotated[
         str | None, Parameter(help="The model before recovery: its greedy tokens are checked.")
     ] = None,
-    force: Annotated[bool, Parameter(negative="", help="Measure again.")] = False,
-    as_json: Annotated[
-        bool, Parameter(name="--json", negative="", help="Print one JSON document.")
-    ] = False,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Load two models with the same requests on the real vLLM: latency, throughput, energy.
 

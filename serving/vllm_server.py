@@ -26,6 +26,7 @@ from flab_deploy.checkpoint import resolve
 from flab_deploy.engines import python_of
 from flab_deploy.errors import ConfigError, ServingError
 from flab_deploy.home import flab_home
+from flab_deploy.settings.serve import ServeConfig
 
 logger = logging.getLogger(__name__)
 
@@ -51,34 +52,6 @@ class PortBusyError(ServingError):
     """The chosen port is taken: a value the user can fix."""
 
     exit_code = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServeConfig:
-    """How a model is served."""
-
-    port: int = 0
-    """Port on 127.0.0.1; 0 takes a free one."""
-    served_name: str = "flab"
-    """The model's name in requests."""
-    compiled: bool = True
-    """Compile the model: about 40 s more on the first start, then decodes nearly twice as fast as
-    eager.
-    """
-    max_model_len: int = 0
-    """Longest prompt and completion together, in tokens; 0 takes the checkpoint's own limit."""
-    kv_cache_gib: int = 1
-    """Memory for the key-value cache on CPU, in GiB."""
-    startup_timeout_s: float = 600.0
-    """How long the server may take until it answers."""
-    drain_s: int = 10
-    """How long requests in flight may take to finish after SIGTERM."""
-    niceness: int = 0
-    """How far to lower the server's priority, 0 to 19; a load test on the same machine must not
-    wait for its server.
-    """
-    api_key_env: str = "FLAB_API_KEY"
-    """Environment variable that holds the API key; if it is not set a key is generated."""
 
 
 @dataclass(frozen=True, kw_only=True)

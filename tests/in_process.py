@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from subprocess import CompletedProcess
 
-from flab_deploy.cli import main
+from flab_deploy.cli.program import main
 
 _LOGGERS = ("flab_deploy", "serving", "flows", "httpx")
 

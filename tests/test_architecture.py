@@ -65,7 +65,14 @@ def test_layers_hold() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["flab_deploy.cli", "flab_deploy.errors", "flab_deploy.corpus", "flab_deploy.artifacts"],
+    [
+        "flab_deploy.cli.program",
+        "flab_deploy.cli.verb",
+        "flows.verbs",
+        "flab_deploy.errors",
+        "flab_deploy.corpus",
+        "flab_deploy.artifacts",
+    ],
 )
 def test_light_modules_stay_light(module: str) -> None:
     code = (

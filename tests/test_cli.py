@@ -4,18 +4,27 @@ half-written.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from flab_deploy.cli import VERBS
+from flab_deploy.cli.program import make_app
+from flab_deploy.cli.verb import GROUPS, Verb, all_verbs
+from flab_deploy.records.schemas import SCHEMAS
 from tests.in_process import flab
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("flab_deploy", "serving", "flows")
+VERBS = all_verbs()
 
 
 def flab_process(*words: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +35,7 @@ def flab_process(*words: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
 
@@ -40,17 +49,74 @@ def refused(done: subprocess.CompletedProcess[str], *parts: str, code: int = 2) 
         assert part in lines[0]
 
 
+def panels(text: str) -> dict[str, list[str]]:
+    """First words of the lines in every panel of a help page, by the panel's heading."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if heading := re.match("╭─ (.+?) ─+╮", line):
+            found[heading[1]] = []
+        elif found and (word := re.match(r"│ ([a-z-]\S*)", line)):
+            found[[*found][-1]].append(word[1])
+    return found
+
+
 def test_help_lists_every_verb() -> None:
     done = flab_process("--help")
     assert done.returncode == 0
-    assert all(verb in done.stdout for verb in VERBS)
+    found = panels(done.stdout)
+    assert found.pop("Program") == ["--help", "--version"]
+    wanted: dict[str, list[str]] = {group: [] for group in GROUPS}
+    for verb in sorted(VERBS, key=lambda verb: verb.position):
+        wanted[verb.group].append(verb.name)
+    assert list(found) == list(GROUPS)
+    assert found == wanted
 
 
-@pytest.mark.parametrize("verb", ["score", "serve", "run"])
-def test_the_help_of_a_verb_has_its_example(verb: str) -> None:
-    done = flab(verb, "--help")
+def test_every_verb_has_a_place_of_its_own_and_lives_where_it_says() -> None:
+    assert len({verb.name for verb in VERBS}) == len({verb.position for verb in VERBS})
+    assert {verb.name for verb in VERBS} == {
+        *("run", "score", "plan", "prune", "recover", "evaluate", "judge", "compare", "power"),
+        *("audit", "footprint", "export", "serve", "bench", "report", "deploy", "engines"),
+        "schema",
+    }
+    for verb in VERBS:
+        assert verb.example.split("&& ")[-1].startswith("flab " + verb.name) or (
+            f" flab {verb.name} " in f" {verb.example} "
+        )
+        assert verb.target.split(".")[0] in PACKAGES
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_the_help_of_a_verb_says_what_it_does_with_an_example(verb: Verb) -> None:
+    done = flab(verb.name, "--help")
     assert done.returncode == 0, done.stderr
-    assert "Example: " in done.stdout
+    text = " ".join(done.stdout.split())
+    assert verb.summary in text
+    assert f"Example: {' '.join(verb.example.split())}" in text
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_every_verb_that_prints_json_names_its_schema(verb: Verb) -> None:
+    module, _, name = verb.target.partition(":")
+    function = getattr(import_module(module), name)
+    if verb.name in ("power", "audit"):
+        pytest.skip("their records are not registered yet")
+    assert bool(verb.schemas) == ("as_json" in inspect.signature(function).parameters)
+    assert set(verb.schemas) <= set(SCHEMAS)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["deploy", "--help"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom flab_deploy.cli.program import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'prefect', 'pydantic', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_wrong_usage_ends_with_two() -> None:
@@ -107,7 +173,7 @@ def test_a_value_out_of_range_is_refused(tiny_checkpoint: Path, tmp_path: Path) 
     done = flab(
         "score", str(tiny_checkpoint), "--out", str(tmp_path / "out"), "--num-calibration", "0"
     )
-    refused(done, "num_calibration is 0")
+    refused(done, "num_calibration is 0; give 1 or more, such as 64")
 
 
 def test_results_are_one_json_document_on_stdout(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -168,3 +234,37 @@ def test_options_can_stand_in_a_file(
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "scores" / "manifest.json").read_text())
     assert manifest["config"]["num_calibration"] == 3
+
+
+def test_the_sections_of_stages_hold_for_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flab.toml").write_text(
+        "[run]\nsize = 'small'\n[run.score]\nseed = 5\n"
+        "[recover]\nlearning_rate = 1e-4\nout = 'trained'\n"
+        "[score]\nseed = 4\nnum-counted = 9\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    _, bound, _ = make_app(VERBS).parse_args(["run", "--score.num-counted", "8"])
+    assert bound.arguments["config"].size == "small"
+    assert bound.arguments["stages"] == {
+        "score": {"seed": 5, "num_counted": 8},
+        "recover": {"learning_rate": 1e-4},
+    }
+
+
+def test_a_misspelt_setting_in_the_section_of_a_stage_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flab.toml").write_text("[recover]\nlearing_rate = 1e-4\n")
+    monkeypatch.chdir(tmp_path)
+    done = flab("run", "--out", "run")
+    assert done.returncode == 2
+    assert "learing_rate" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_bound_of_a_stages_setting_is_named_by_a_run(tmp_path: Path) -> None:
+    done = flab("run", "--out", str(tmp_path / "run"), "--recover.learning-rate", "0")
+    refused(done, "recover.learning_rate is 0", "give a number above 0")
+    assert not (tmp_path / "run").exists()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from flab_deploy.errors import check_positive
+from annotated_types import Ge
+
+from flab_deploy.settings.bounds import check_bounds
 
 
 @dataclass(frozen=True, kw_only=True)
 class FootprintConfig:
     """What memory and operations are measured at."""
 
-    batch_size: int = 8
+    batch_size: Annotated[int, Ge(1)] = 8
     """Sequences in the measured forward pass."""
-    context_tokens: int = 256
+    context_tokens: Annotated[int, Ge(1)] = 256
     """Tokens per sequence, and the context that operations per token are counted at."""
-    repeats: int = 3
+    repeats: Annotated[int, Ge(1)] = 3
     """Fresh processes per model; the median counts."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that measure nothing."""
-        check_positive(self, "batch_size", "context_tokens", "repeats")
+        check_bounds(self)

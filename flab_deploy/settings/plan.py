@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from flab_deploy.errors import ConfigError
+from flab_deploy.settings.bounds import check_bounds
 
 Metric: TypeAlias = Literal["parameters", "bytes", "flops", "kv_bytes", "latency"]
 UNITS: dict[Metric, str] = {
@@ -19,6 +21,8 @@ UNITS: dict[Metric, str] = {
 }
 """What a budget of each metric counts."""
 DEFAULT_REDUCTION = 0.22
+LayerIndex: TypeAlias = Annotated[int, Ge(0)]
+"""Layers are numbered from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,29 +33,29 @@ class PlanConfig:
     """What the budget counts: `parameters`, `bytes` of the weights, `flops` and `kv_bytes` per
     token, or `latency`: milliseconds per decoded token, measured on this machine.
     """
-    reduction: float | None = None
-    """Share of the metric to remove, in (0, 1); the plan removes at least this much. 0.22 unless
+    reduction: Annotated[float, Gt(0), Lt(1)] | None = None
+    """Share of the metric to remove; the plan removes at least this much. 0.22 unless
     `at_most` is given.
     """
-    at_most: float | None = None
+    at_most: Annotated[float, Gt(0)] | None = None
     """What may stay of the metric, in its own unit, in place of `reduction`."""
     paper: bool = False
     """Flab-Pruner's own sizes in place of a budget: 17,176 tokens, 4 layers less, 256 FFN channels
     less.
     """
-    min_layers_dropped: int = 0
+    min_layers_dropped: Annotated[int, Ge(0)] = 0
     """Layers dropped at least."""
-    max_layers_dropped: int | None = None
+    max_layers_dropped: Annotated[int, Ge(0)] | None = None
     """Layers dropped at most; as many as pay, if left out."""
-    min_channels_dropped: int = 0
+    min_channels_dropped: Annotated[int, Ge(0)] = 0
     """FFN channels dropped per layer at least."""
-    min_layers_kept: int = 1
+    min_layers_kept: Annotated[int, Ge(1)] = 1
     """Floor of the depth."""
-    min_channels_kept: int = 1
+    min_channels_kept: Annotated[int, Ge(1)] = 1
     """Floor of the FFN width."""
-    min_tokens_kept: int = 1
+    min_tokens_kept: Annotated[int, Ge(1)] = 1
     """Floor of the vocabulary; what the corpus needs stays in any case."""
-    min_key_value_heads_kept: int = 1
+    min_key_value_heads_kept: Annotated[int, Ge(1)] = 1
     """Floor of the key-value heads of a layer."""
     cut_heads: bool = True
     """Whether attention heads may go, a key-value head with the query heads that read it."""
@@ -60,33 +64,33 @@ class PlanConfig:
     length then fits again (Prune&Comp). On the reference model it lost more than it saved in five
     of six cuts.
     """
-    protect_layers: tuple[int, ...] = ()
+    protect_layers: tuple[LayerIndex, ...] = ()
     """Layers that stay."""
-    keep_layers: tuple[int, ...] = ()
+    keep_layers: tuple[LayerIndex, ...] = ()
     """Exactly these layers stay."""
-    drop_layers: tuple[int, ...] = ()
+    drop_layers: tuple[LayerIndex, ...] = ()
     """Exactly these layers go."""
     keep_tokens: str | None = None
     """File of token ids, separated by white space or commas, that stay whether or not the corpus
     has them.
     """
-    least_token_count: int = 1
+    least_token_count: Annotated[int, Ge(1)] = 1
     """Tokens that the corpus has less often may go, too; 1 keeps every token seen."""
-    token_coverage: float = 1.0
+    token_coverage: Annotated[float, Gt(0), Le(1)] = 1.0
     """Of the tokens seen, the commonest that make up this share of the corpus stay; the others may
     go, too.
     """
-    channel_multiple: int = 32
+    channel_multiple: Annotated[int, Ge(1)] = 32
     """FFN width stays a multiple of this: bfloat16 matrix units work on blocks of 32."""
-    vocab_multiple: int = 1
+    vocab_multiple: Annotated[int, Ge(1)] = 1
     """Rows of the vocabulary matrices become a multiple of this."""
-    tensor_parallel: int = 1
+    tensor_parallel: Annotated[int, Ge(1)] = 1
     """Heads, FFN width and vocabulary can be shared evenly by this many devices."""
-    context_tokens: int = 2048
+    context_tokens: Annotated[int, Ge(1)] = 2048
     """Context at which FLOPs, latency and serving memory are counted."""
-    batch_size: int = 8
+    batch_size: Annotated[int, Ge(1)] = 8
     """Sequences that serving memory is counted for."""
-    max_measurements: int = 24
+    max_measurements: Annotated[int, Ge(1)] = 24
     """Candidate cuts whose divergence is measured, at most; the layer search is not counted."""
     latency_model: str | None = None
     """The `latency.json` of an earlier plan, in place of a new measurement; makes a latency plan
@@ -95,30 +99,8 @@ class PlanConfig:
 
     def __post_init__(self) -> None:
         """Refuse budgets that make no sense and flags that contradict each other."""
+        check_bounds(self)
         self._check_budget()
-        _check_at_least(self, 0, ("min_layers_dropped", "min_channels_dropped"))
-        _check_at_least(
-            self,
-            1,
-            (
-                "min_layers_kept",
-                "min_channels_kept",
-                "min_tokens_kept",
-                "min_key_value_heads_kept",
-                "channel_multiple",
-                "vocab_multiple",
-                "tensor_parallel",
-                "context_tokens",
-                "batch_size",
-                "max_measurements",
-                "least_token_count",
-            ),
-        )
-        if not 0 < self.token_coverage <= 1:
-            raise ConfigError(
-                f"token_coverage is {self.token_coverage}; give a share above 0 and up to 1, "
-                "such as 0.999"
-            )
         if (
             self.max_layers_dropped is not None
             and not self.min_layers_dropped <= self.max_layers_dropped
@@ -135,16 +117,6 @@ class PlanConfig:
         return DEFAULT_REDUCTION if self.reduction is None else self.reduction
 
     def _check_budget(self) -> None:
-        if self.metric not in UNITS:
-            raise ConfigError(f"metric is {self.metric!r}; give one of {', '.join(UNITS)}")
-        if self.reduction is not None and not 0 < self.reduction < 1:
-            raise ConfigError(
-                f"reduction is {self.reduction}; give a share between 0 and 1, such as 0.22"
-            )
-        if self.at_most is not None and not (isfinite(self.at_most) and self.at_most > 0):
-            raise ConfigError(
-                f"at_most is {self.at_most}; give a positive number of {UNITS[self.metric]}"
-            )
         if self.reduction is not None and self.at_most is not None:
             raise ConfigError(
                 f"reduction {self.reduction} and at_most {self.at_most} both set a budget; give one"
@@ -183,15 +155,7 @@ class PlanConfig:
             _check_distinct(name, getattr(self, name))
 
 
-def _check_at_least(config: PlanConfig, least: int, names: Sequence[str]) -> None:
-    for name in names:
-        if getattr(config, name) < least:
-            raise ConfigError(f"{name} is {getattr(config, name)}; give {least} or more")
-
-
 def _check_distinct(name: str, values: Sequence[int]) -> None:
     for value in values:
-        if value < 0:
-            raise ConfigError(f"{name} has {value}; layers are numbered from 0")
         if values.count(value) > 1:
             raise ConfigError(f"{name} has {value} twice; name each layer once")

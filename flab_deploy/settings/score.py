@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from flab_deploy.errors import ConfigError, check_positive
+from annotated_types import Ge
+
+from flab_deploy.errors import ConfigError
+from flab_deploy.settings.bounds import Seed, check_bounds
 
 SearchMethod = Literal["one_shot", "greedy", "beam"]
 UnitMetric = Literal[
@@ -26,13 +29,13 @@ class ScoreConfig:
     """JSON-lines files of {"prompt", "completion"} with commas between them, or `reference` for
     generated tasks.
     """
-    num_counted: int = 20_000
+    num_counted: Annotated[int, Ge(1)] = 20_000
     """Examples whose tokens are counted."""
-    num_calibration: int = 64
+    num_calibration: Annotated[int, Ge(1)] = 64
     """Examples that layers, channels and heads are scored on."""
-    max_tokens: int = 512
+    max_tokens: Annotated[int, Ge(1)] = 512
     """Longer calibration examples are left out."""
-    batch_size: int = 2
+    batch_size: Annotated[int, Ge(1)] = 2
     """Calibration examples per forward pass; small ones let the layer search stop candidates
     sooner.
     """
@@ -40,7 +43,7 @@ class ScoreConfig:
     """JSON-lines file of tasks not to calibrate on, `reference` for the reference model's test
     tasks, '' for none.
     """
-    shared_words: int = 50
+    shared_words: Annotated[int, Ge(1)] = 50
     """Examples that share a run of this many words with a held-out task are passed over."""
     self_generated: bool = False
     """Calibrate on the model's own greedy answers to the prompts instead of the corpus's solutions.
@@ -51,9 +54,9 @@ class ScoreConfig:
     """Drop by the first scores (one_shot), measure again after each drop (greedy), or follow
     several stacks (beam).
     """
-    beam_width: int = 3
+    beam_width: Annotated[int, Ge(1)] = 3
     """Stacks that a beam search follows."""
-    max_layers_searched: int = 12
+    max_layers_searched: Annotated[int, Ge(0)] = 12
     """Layers dropped at most by the search; one layer always stays."""
     channel_metric: UnitMetric = "activation_squared"
     """What FFN channels and key-value heads are scored by. activation_squared takes one forward
@@ -62,22 +65,12 @@ class ScoreConfig:
     """
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; auto takes a GPU if there is one."""
-    seed: int = 0
+    seed: Seed = 0
     """Of everything drawn at random."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that measure nothing and searches that a metric does not allow."""
-        sizes = (
-            "num_counted",
-            "num_calibration",
-            "max_tokens",
-            "batch_size",
-            "shared_words",
-            "beam_width",
-        )
-        check_positive(self, *sizes)
-        if self.max_layers_searched < 0:
-            raise ConfigError(f"max_layers_searched is {self.max_layers_searched}; give 0 or more")
+        check_bounds(self)
         if self.layer_search == "beam" and self.layer_metric in (
             "block_influence",
             "cosine",

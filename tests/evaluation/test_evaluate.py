@@ -344,7 +344,7 @@ def test_every_form_of_a_problem_is_asked_and_counts_in_the_worst_case(
     [
         ({"num_samples": 4}, "set a temperature"),
         ({"pass_k": (1, 5)}, "every k from 1 to num_samples=1"),
-        ({"num_samples": 0}, "num_samples=0"),
+        ({"num_samples": 0}, "num_samples is 0; give 1 or more"),
         ({"perturbation_seeds": 0}, "perturbation_seeds is 0; give 1 to 10"),
     ],
 )

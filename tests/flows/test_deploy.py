@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from flab_deploy.errors import ConfigError, ServingError
-from flows.deploy import DeployConfig, definition, definition_file, deploy
+from flab_deploy.settings.deploy import DeployConfig
+from flab_deploy.settings.run import PipelineConfig
+from flows.deploy import definition, definition_file, deploy
+from flows.effort import effort_of, split
 
 
 @pytest.fixture
@@ -23,16 +26,12 @@ def content() -> dict[str, Any]:
 def test_the_entrypoint_is_a_flow_that_takes_the_parameters(content: dict[str, Any]) -> None:
     from prefect.flows import load_flow_from_entrypoint
 
-    from flows.parameters import PipelineConfig
-
     (deployment,) = content["deployments"]
     flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
     assert flow.name == "pipeline"
     values = flow.validate_parameters(deployment["parameters"])
-    assert set(values) == set(deployment["parameters"])
-    assert PipelineConfig(
-        **{name: values[name] for name in values if name not in ("out", "model", "force")}
-    )
+    assert set(deployment["parameters"]) <= set(values)
+    assert split(values) == (PipelineConfig(), {}), "the file repeats a default"
     assert deployment["enforce_parameter_schema"] is True
 
 
@@ -73,17 +72,18 @@ def test_the_work_pool_runs_local_processes(content: dict[str, Any]) -> None:
 
 
 def test_changes_reach_the_definition() -> None:
-    config = DeployConfig(
-        cron="*/5 * * * *", timezone="Europe/Berlin", work_pool="gpu", parameters={"size": "full"}
-    )
-    (deployment,) = definition(config)["deployments"]
+    config = DeployConfig(cron="*/5 * * * *", timezone="Europe/Berlin", work_pool="gpu")
+    changes: dict[str, Any] = {"size": "full", "recover": {"learning_rate": 1e-4}}
+    (deployment,) = definition(config, changes)["deployments"]
     assert deployment["schedules"][0] == {
         "slug": "nightly",
         "cron": "*/5 * * * *",
         "timezone": "Europe/Berlin",
     }
     assert deployment["work_pool"]["name"] == "gpu"
-    assert deployment["parameters"]["size"] == "full"
+    config_of_run, stages = split(deployment["parameters"])
+    assert config_of_run.size == "full"
+    assert effort_of(config_of_run, stages).recover.learning_rate == 1e-4
 
 
 @pytest.mark.parametrize(
@@ -92,19 +92,30 @@ def test_changes_reach_the_definition() -> None:
         (DeployConfig(cron="every night"), "cron is 'every night'"),
         (DeployConfig(cron="61 * * * *"), "cron is '61"),
         (DeployConfig(timezone="Mars/Olympus"), "no time zone called 'Mars/Olympus'"),
-        (DeployConfig(parameters={"reduction": 3}), "reduction"),
-        (DeployConfig(parameters={"quality": "good"}), "quality"),
-        (
-            DeployConfig(parameters={"with_export": False}),
-            "the load test is on and the export is off",
-        ),
     ],
 )
-def test_what_prefect_or_the_pipeline_would_refuse_is_refused_first(
-    config: DeployConfig, message: str
-) -> None:
+def test_a_schedule_that_never_fires_is_refused_first(config: DeployConfig, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         definition(config)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"reduction": 3}, "reduction"),
+        ({"quality": "good"}, "quality"),
+        ({"with_export": False}, "the load test is on and the export is off"),
+        ({"recover": {"learning_rate": -1}}, "recover.learning_rate"),
+        ({"recover": {"learing_rate": 1}}, "recover.learing_rate"),
+        ({"bench": {"rounds": 300}}, "bench: rounds is 300"),
+    ],
+)
+def test_what_the_pipeline_would_refuse_is_refused_first(
+    parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        definition(None, parameters)
     assert len(str(caught.value).splitlines()) <= 2
 
 

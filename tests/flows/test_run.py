@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from flab_deploy.errors import ArtifactError, ConfigError, FlabError, UnsupportedModel
-from flows.parameters import PipelineConfig
+from flab_deploy.settings.run import PipelineConfig
 from flows.run import run_pipeline
 
 ROOT = Path(__file__).parents[2]

@@ -4,33 +4,18 @@ model is run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from flab_deploy.artifacts import check_digest, open_artifact
 from flab_deploy.errors import ConfigError
-from flab_deploy.evaluation.statistics import Assumptions, power, problems_needed, strictest_margin
+from flab_deploy.evaluation.statistics import power, problems_needed, strictest_margin
 from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
 from flab_deploy.records.document import read_record
 from flab_deploy.records.power import PowerRecord, SuitePower
+from flab_deploy.settings.power import PowerConfig
 
 _USUAL_NUMBERS = (164, 500, 1000, 2000, 3000)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PowerConfig(Assumptions):
-    """What is expected of the models, and with which chance the claim should be shown."""
-
-    power: float = 0.8
-    """Chance with which the claim is to be shown if the models are what is assumed."""
-    num_problems: int = 0
-    """Number of problems to judge; 0 for the usual sizes of suites."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        super().__post_init__()
-        if self.num_problems < 0:
-            raise ConfigError(f"num_problems is {self.num_problems}; give a positive number, or 0")
 
 
 def plan_claim(config: PowerConfig) -> PowerRecord:

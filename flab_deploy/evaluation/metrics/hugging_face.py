@@ -20,6 +20,7 @@ from flab_deploy.evaluation import statistics
 from flab_deploy.evaluation.grading.programs import same_value, value_of
 from flab_deploy.evaluation.statistics import metrics
 from flab_deploy.evaluation.tasks.plans import bleu_4, words_of
+from flab_deploy.settings.compare import CompareConfig
 
 METRIC_NAMES = ("pass_at_k", "robust_pass_at_k", "retention", "typed_match", "plan_bleu")
 _CITATION = "flab-deploy"
@@ -102,8 +103,8 @@ class RobustPassAtK(_Offline):
 
 
 class Retention(_Offline):
-    """Share of the original's pass rate kept: `compute(original=[...], candidate=[...],
-    margin=0.97)`.
+    """Share of the original's pass rate kept: `compute(original=[...], candidate=[...])`; the claim
+    that is tested is keeping at least `margin`.
     """
 
     def _info(self) -> evaluate.MetricInfo:
@@ -123,8 +124,8 @@ class Retention(_Offline):
         original: Sequence[bool],
         candidate: Sequence[bool],
         cluster: Sequence[str],
-        margin: float = 0.97,
-        confidence: float = 0.95,
+        margin: float = CompareConfig.margin,
+        confidence: float = CompareConfig.confidence,
     ) -> dict[str, float | None]:
         paired = statistics.Paired.of(original, candidate, cluster)
         low, high = statistics.retention_interval(paired, confidence) or (None, None)

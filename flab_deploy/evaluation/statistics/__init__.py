@@ -18,7 +18,6 @@ from flab_deploy.evaluation.statistics.multiplicity import benjamini_hochberg, h
 from flab_deploy.evaluation.statistics.noninferiority import non_inferiority_p
 from flab_deploy.evaluation.statistics.paired import Counts, Paired, retention
 from flab_deploy.evaluation.statistics.planning import (
-    Assumptions,
     assumptions_from,
     needed_for_clusters,
     power,
@@ -31,6 +30,7 @@ from flab_deploy.evaluation.statistics.rates import (
     pass_at_k_interval,
     wilson_interval,
 )
+from flab_deploy.settings.power import Assumptions
 
 __all__ = [
     "Assumptions",

@@ -8,7 +8,7 @@ is an average over how many remain. With clusters, n problems count as n / desig
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -18,80 +18,17 @@ from flab_deploy.evaluation.statistics.noninferiority import rejected
 from flab_deploy.evaluation.statistics.paired import Paired, solved_clusters
 from flab_deploy.evaluation.statistics.score import fit_at_margin
 from flab_deploy.evaluation.statistics.trinomial import Shares, Tables
+from flab_deploy.settings.power import Assumptions, possible_discordance
 
 _NUM_REMAINDERS = 7
 _MANY_DISAGREEMENTS = 30
 _MOST_PROBLEMS = 10_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Assumptions:
-    """What is expected of two models, and the claim about them."""
-
-    margin: float = 0.97
-    """Share of the original's pass rate that is claimed to be kept."""
-    pass_rate: float = 0.8
-    """The original's expected pass rate, in (0, 1]."""
-    discordance: float = 0.05
-    """Share of problems that exactly one of the two models is expected to solve."""
-    true_retention: float = 1.0
-    """Share of the original's pass rate that the candidate is expected to keep in truth; above the
-    margin.
-    """
-    alpha: float = 0.05
-    """Chance of calling the claim shown where it is just not true."""
-    design_effect: float = 1.0
-    """Variance with clusters over that without; 1 if problems are independent."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be: shares outside their range, or more loss than disagreement."""
-        shares = {
-            "pass_rate": self.pass_rate,
-            "margin": self.margin,
-            "true_retention": self.true_retention,
-        }
-        for name, value in shares.items():
-            if not 0 < value <= (1 if name == "pass_rate" else 2):
-                raise ConfigError(f"{name} is {value:g}; give a share above 0, such as 0.9")
-        if not (0 < self.alpha < 0.5 and self.design_effect >= 1):
-            raise ConfigError(
-                f"alpha must be in (0, 0.5) and design_effect at least 1, got {self.alpha:g}, "
-                f"{self.design_effect:g}"
-            )
-        lost, won = self.losses
-        if (
-            min(lost, won) < -1e-9
-            or lost > self.pass_rate + 1e-9
-            or self.pass_rate + won > 1 + 1e-9
-        ):
-            least, most = _possible_discordance(self.pass_rate, self.true_retention)
-            raise ConfigError(
-                f"discordance {self.discordance:g} cannot be at a pass rate of {self.pass_rate:g} "
-                f"and a true retention of {self.true_retention:g}; give one from {least:.4g} to "
-                f"{most:.4g}"
-            )
-
-    @property
-    def losses(self) -> tuple[float, float]:
-        """Shares of problems that only the original, and only the candidate, solves."""
-        shift = self.pass_rate * (1 - self.true_retention)
-        return (self.discordance + shift) / 2, (self.discordance - shift) / 2
-
-    @property
-    def solved(self) -> float:
-        """Share of problems that at least one model solves."""
-        return min(1.0, self.pass_rate + max(0.0, self.losses[1]))
-
-    @property
-    def truth(self) -> Shares:
-        """Who solves a problem, given that somebody does."""
-        lost, won = (max(0.0, share) / self.solved for share in self.losses)
-        return Shares(both=max(0.0, 1.0 - lost - won), only_original=lost, only_candidate=won)
-
-
-def _possible_discordance(pass_rate: float, true_retention: float) -> tuple[float, float]:
-    shift = pass_rate * (1 - true_retention)
-    return abs(shift), min(2 * pass_rate - shift, 2 * (1 - pass_rate) + shift)
+def _truth(assumed: Assumptions) -> Shares:
+    """Who solves a problem, given that somebody does."""
+    lost, won = (max(0.0, share) / assumed.solved for share in assumed.losses)
+    return Shares(both=max(0.0, 1.0 - lost - won), only_original=lost, only_candidate=won)
 
 
 def power(num_problems: int, assumed: Assumptions) -> float:
@@ -108,8 +45,9 @@ def power(num_problems: int, assumed: Assumptions) -> float:
 
 def _power_given(m: int, assumed: Assumptions) -> float:
     """Power where m problems are solved by somebody."""
-    tables = Tables.of(m, [assumed.truth], assumed.margin)
-    chances = tables.probabilities(assumed.truth, tables.ways)
+    truth = _truth(assumed)
+    tables = Tables.of(m, [truth], assumed.margin)
+    chances = tables.probabilities(truth, tables.ways)
     return float(chances[rejected(tables, m, assumed.margin, assumed.alpha)].sum())
 
 
@@ -205,7 +143,7 @@ def assumptions_from(paired: Paired, margin: float, alpha: float = 0.05) -> Assu
         return None
     counts = paired.counts
     disagreements = max(0.5, counts.only_original + counts.only_candidate)
-    most = _possible_discordance(rate, 1.0)[1]
+    most = possible_discordance(rate, 1.0)[1]
     return Assumptions(
         margin=margin,
         pass_rate=rate,

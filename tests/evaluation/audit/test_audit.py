@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flab_deploy.cli import main
+from flab_deploy.cli.program import main
 from flab_deploy.corpus import Task, save_records
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.audit.data_set import as_text, audit

@@ -12,7 +12,7 @@ from flab_deploy.artifacts import MANIFEST, Draft, open_artifact, run_stage
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.claims.compare import compare
-from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.claims.power import expected_from, plan_claim, plan_text
 from flab_deploy.evaluation.claims.sentences import comparison_text
 from flab_deploy.evaluation.statistics import Paired
 from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
@@ -20,6 +20,7 @@ from flab_deploy.records.document import as_json, parse_record, read_record
 from flab_deploy.records.evaluate import REPORT_FILE, VERDICTS_FILE
 from flab_deploy.records.power import PowerRecord
 from flab_deploy.settings.compare import CompareConfig
+from flab_deploy.settings.power import PowerConfig
 from tests.evaluation.evaluations import write_evaluation
 from tests.in_process import flab
 
@@ -229,7 +230,7 @@ def test_changed_or_foreign_evaluations_are_refused(tmp_path: Path) -> None:
         compare(original, damaged, tmp_path / "c")
     with pytest.raises(ArtifactError, match="no finished artifact"):
         compare(original, tmp_path / "none", tmp_path / "c")
-    with pytest.raises(ConfigError, match="shares above 0"):
+    with pytest.raises(ConfigError, match="margin is 0; give a share above 0"):
         CompareConfig(margin=0)
 
 

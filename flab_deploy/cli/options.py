@@ -22,3 +22,4 @@ DryRun = Annotated[
     Parameter(negative="", help="Show what would be decided and what it takes; write nothing."),
 ]
 Flat = Parameter(name="*")
+"""Settings of a dataclass as options of their own."""

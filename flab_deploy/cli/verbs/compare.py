@@ -4,21 +4,20 @@ model and no torch.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from flab_deploy.cli import show, show_json
+from flab_deploy.cli.options import Flat, Force, Json, Out
+from flab_deploy.cli.output import show, show_record, show_text
 from flab_deploy.evaluation.claims.compare import compare as compare_stage
-from flab_deploy.evaluation.claims.power import PowerConfig, expected_from, plan_claim, plan_text
+from flab_deploy.evaluation.claims.power import expected_from, plan_claim, plan_text
 from flab_deploy.evaluation.claims.sentences import comparison_text
-from flab_deploy.options import Flat, Force, Json, Out
 from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
-from flab_deploy.records.document import as_json as record_json
 from flab_deploy.records.document import read_record
 from flab_deploy.settings.compare import CompareConfig
+from flab_deploy.settings.power import PowerConfig
 
 RequireShown = Annotated[
     bool,
@@ -58,7 +57,7 @@ def compare(
     if as_json:
         show(artifact, as_json=True)
     else:
-        sys.stdout.write(f"comparison: {artifact.path}\n\n{comparison_text(found)}")
+        show_text(f"comparison: {artifact.path}\n\n{comparison_text(found)}")
     verdict = found.overall.verdict
     if require_shown and verdict != "shown":
         raise SystemExit(3 if verdict == "underpowered" else 1)
@@ -79,6 +78,6 @@ def power(
     """
     found = plan_claim(expected_from(like, config) if like else config)
     if as_json:
-        show_json(record_json(found))
+        show_record(found)
     else:
-        sys.stdout.write(plan_text(found))
+        show_text(plan_text(found))

@@ -5,19 +5,27 @@ torch.
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from flab_deploy.cli import show_json
-from flab_deploy.options import Flat, Json
+from flab_deploy.cli.options import Flat, Json
+from flab_deploy.cli.output import show_record, show_text
 from flab_deploy.progress import progress
+from flab_deploy.records.outputs import (
+    FailedSolution,
+    JudgeCalibration,
+    JudgedProgram,
+    JudgeLimits,
+    JudgeOutput,
+    JudgeSandbox,
+    JudgeSummary,
+)
 from flab_deploy.sandbox import (
     Calibration,
     Limits,
@@ -65,12 +73,12 @@ def judge(
     ]
     with progress("judged", len(programs), "programs") as advance:
         verdicts = judge_programs(programs, limits, workers, advance, allow_weak=allow_weak_sandbox)
-    document = _document(verdicts, calibration, limits)
+    found = _output(verdicts, calibration, limits)
     if as_json:
-        show_json(document)
+        show_record(found)
     else:
-        sys.stdout.write(_as_text(document))
-    unjudged = document["summary"]["verdicts"].get("infra_error", 0)
+        show_text(_as_text(found))
+    unjudged = found.summary.verdicts.get("infra_error", 0)
     if unjudged:
         logger.error(
             "%d of %d programs could not be judged, so there is no score", unjudged, len(rows)
@@ -105,9 +113,7 @@ def _calibration(
     return calibration
 
 
-def _document(
-    verdicts: Sequence[Verdict], calibration: Calibration, limits: Limits
-) -> dict[str, Any]:
+def _output(verdicts: Sequence[Verdict], calibration: Calibration, limits: Limits) -> JudgeOutput:
     passes: dict[str, list[bool]] = defaultdict(list)
     undefined: dict[str, bool] = {}
     for verdict in verdicts:
@@ -116,59 +122,60 @@ def _document(
             "it defines no function "
         )
         undefined[verdict.program_id] = undefined.get(verdict.program_id, True) and missing
+    sandbox = describe_sandbox()
     unjudged = any(v.verdict == "infra_error" for v in verdicts)
-    return {
-        "results": [
-            {
-                "task_id": v.program_id,
-                "verdict": v.verdict,
-                "detail": v.detail,
-                "cpu_s": v.cpu_s,
-                "max_rss_bytes": v.max_rss_bytes,
-            }
+    return JudgeOutput(
+        results=tuple(
+            JudgedProgram(
+                task_id=v.program_id,
+                verdict=v.verdict,
+                detail=v.detail,
+                cpu_s=v.cpu_s,
+                max_rss_bytes=v.max_rss_bytes,
+            )
             for v in verdicts
-        ],
-        "summary": {
-            "num_programs": len(verdicts),
-            "num_tasks": len(passes),
-            "num_passed": sum(v.passed for v in verdicts),
-            "pass_at_1": None if unjudged else fmean(map(fmean, passes.values())),
-            "verdicts": dict(Counter(v.verdict for v in verdicts).most_common()),
-        },
-        "undefined_entry_points": [task_id for task_id, missing in undefined.items() if missing],
-        "calibration": {
-            "num_tasks": len(calibration.cpu_s),
-            "failed": [
-                {"task_id": v.program_id, "verdict": v.verdict, "detail": v.detail}
+        ),
+        summary=JudgeSummary(
+            num_programs=len(verdicts),
+            num_tasks=len(passes),
+            num_passed=sum(v.passed for v in verdicts),
+            pass_at_1=None if unjudged else fmean(map(fmean, passes.values())),
+            verdicts=dict(Counter(str(v.verdict) for v in verdicts).most_common()),
+        ),
+        undefined_entry_points=tuple(name for name, missing in undefined.items() if missing),
+        calibration=JudgeCalibration(
+            num_tasks=len(calibration.cpu_s),
+            failed=tuple(
+                FailedSolution(task_id=v.program_id, verdict=v.verdict, detail=v.detail)
                 for v in calibration.failed
-            ],
-        },
-        "limits": asdict(limits),
-        "sandbox": describe_sandbox(),
-    }
+            ),
+        ),
+        limits=JudgeLimits(**asdict(limits)),
+        sandbox=JudgeSandbox(tier=str(sandbox["tier"]), layers=tuple(sandbox["layers"])),
+    )
 
 
-def _as_text(document: dict[str, Any]) -> str:
-    summary, sandbox = document["summary"], document["sandbox"]
+def _as_text(found: JudgeOutput) -> str:
+    summary = found.summary
     lines = [
-        f"{printable(r['task_id'])}: {r['verdict']} {r['detail']}"
-        for r in document["results"]
-        if r["verdict"] != "pass"
+        f"{printable(result.task_id)}: {result.verdict} {result.detail}"
+        for result in found.results
+        if result.verdict != "pass"
     ]
     rate = (
         "none, for some could not be judged"
-        if summary["pass_at_1"] is None
-        else f"{summary['pass_at_1']:.4f}"
+        if summary.pass_at_1 is None
+        else f"{summary.pass_at_1:.4f}"
     )
     lines += [
-        f"passed {summary['num_passed']} of {summary['num_programs']} programs of "
-        f"{summary['num_tasks']} tasks; pass@1 {rate}",
-        "verdicts " + ", ".join(f"{name} {count}" for name, count in summary["verdicts"].items()),
-        f"sandbox tier {sandbox['tier']}: {', '.join(sandbox['layers'])}",
+        f"passed {summary.num_passed} of {summary.num_programs} programs of "
+        f"{summary.num_tasks} tasks; pass@1 {rate}",
+        "verdicts " + ", ".join(f"{name} {count}" for name, count in summary.verdicts.items()),
+        f"sandbox tier {found.sandbox.tier}: {', '.join(found.sandbox.layers)}",
     ]
-    for name, found in (
-        ("no program defines the entry point of", document["undefined_entry_points"]),
-        ("canonical solution fails for", [f["task_id"] for f in document["calibration"]["failed"]]),
+    for label, names in (
+        ("no program defines the entry point of", found.undefined_entry_points),
+        ("canonical solution fails for", [f.task_id for f in found.calibration.failed]),
     ):
-        lines += [f"{name} {printable(', '.join(found))}"] if found else []
-    return "\n".join(lines) + "\n"
+        lines += [f"{label} {printable(', '.join(names))}"] if names else []
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The command line: the program, what its verbs share, and one module per group of verbs."""

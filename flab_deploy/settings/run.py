@@ -1,0 +1,55 @@
+"""What a run of the whole pipeline is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from annotated_types import Ge, Le
+
+from flab_deploy.errors import ConfigError
+from flab_deploy.settings.bounds import Seed, Title, check_bounds
+from flab_deploy.settings.compare import CompareConfig
+from flab_deploy.settings.evaluate import EvaluateConfig
+from flab_deploy.settings.plan import DEFAULT_REDUCTION
+
+SizeName: TypeAlias = Literal["small", "demo", "full"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """How far to cut, how much effort to spend, and which parts to run."""
+
+    reduction: Annotated[float, Ge(0.01), Le(0.6)] = DEFAULT_REDUCTION
+    """Share of the parameters to remove at least: 0.3 removes 30 %."""
+    size: Annotated[SizeName, Title("Effort")] = "demo"
+    """How much is trained and measured: 'small' takes about a minute and proves only that all
+    works, 'demo' takes minutes, 'full' judges enough problems for a claim about quality and takes
+    hours without a GPU.
+    """
+    suite: Annotated[str, Title("Problems")] = EvaluateConfig.suite
+    """What the models are judged on: 'reference' (comes with the program), the path of a file of
+    tasks on the machine that runs this, such as HumanEval.jsonl, or
+    'hub:ORG/NAME@REVISION#CONFIG/SPLIT'.
+    """
+    margin: Annotated[float, Ge(0.5), Le(1.5), Title("Share to keep")] = CompareConfig.margin
+    """Share of the original's pass rate that the slimmed model is claimed to keep: the claim that
+    is tested.
+    """
+    with_export: Annotated[bool, Title("Export")] = True
+    """Write the vLLM directory and the ONNX model, and compare both with the weights they come
+    from.
+    """
+    with_bench: Annotated[bool, Title("Load test")] = True
+    """Serve both models with vLLM and measure latency, throughput and energy. Needs the export."""
+    seed: Seed = 0
+    """Start of every random choice. The same seed gives the same results."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for values outside their range or that do not go together."""
+        check_bounds(self)
+        if self.with_bench and not self.with_export:
+            raise ConfigError(
+                "the load test is on and the export is off, but it serves the exported model; "
+                "turn the export on or the load test off"
+            )

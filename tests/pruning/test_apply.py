@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from flab_deploy.pruning.cutting.prune import check_room
 from flab_deploy.pruning.cutting.tensors import file_cuts
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import NUM_LAYERS, WIDTH, save_tiny
+from tests.killed import killed_before_writing
 from tests.pruning.plans import cut, full_plan, write_plan
 
 CUT: dict[str, Any] = {
@@ -241,13 +241,10 @@ def test_a_kill_leaves_no_half_output(whole: Path, tmp_path: Path) -> None:
     plan = write_plan(
         tmp_path / "plan", full_plan(whole, tmp_path / "corpus.jsonl", **CUT).as_json()
     )
-    running = subprocess.Popen(
-        [sys.executable, "-c", _PRUNE, str(whole), str(plan), str(tmp_path / "out")]
-    )
-    while not list(tmp_path.glob(".out.tmp-*/*")) and running.poll() is None:
-        time.sleep(0.001)
-    running.send_signal(signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
+    script = killed_before_writing("model.safetensors", _PRUNE)
+    command = [sys.executable, "-c", script, str(whole), str(plan), str(tmp_path / "out")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert list(tmp_path.glob(".out.tmp-*/*"))
     assert not (tmp_path / "out").exists()
     prune(whole, plan, tmp_path / "out", reopen="never")
     assert not list(tmp_path.glob(".out.tmp-*"))

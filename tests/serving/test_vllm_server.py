@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -89,7 +90,7 @@ def test_an_engine_that_dies_is_told_with_its_last_words(
 
 def test_an_engine_that_never_answers_is_stopped(tiny_checkpoint, home, tmp_path, monkeypatch):
     engine = tmp_path / "engine"
-    engine.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    engine.write_text("#!/bin/sh\nwhile :; do sleep 0.1; done\n")
     engine.chmod(0o755)
     monkeypatch.setenv("FLAB_ENGINE_VLLM", str(engine))
     with (
@@ -97,8 +98,8 @@ def test_an_engine_that_never_answers_is_stopped(tiny_checkpoint, home, tmp_path
         running(tiny_checkpoint, ServeConfig(startup_timeout_s=1)),
     ):
         pass
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert not [line for line in lines if str(engine) in line]
 
 
 def test_the_server_dies_with_a_starter_that_is_killed(
@@ -113,9 +114,7 @@ def test_the_server_dies_with_a_starter_that_is_killed(
     pid = int((tmp_path / "pid").read_text())
     starter.kill()
     starter.wait()
-    wait_for(
-        lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text()
-    )
+    wait_for(lambda: has_ended(pid))
 
 
 def test_counters_are_read_and_summed_over_labels():
@@ -135,11 +134,18 @@ def test_counters_are_read_and_summed_over_labels():
     }
 
 
-def wait_for(condition, seconds: float = 30.0) -> None:
+def wait_for(condition, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 @contextmanager
@@ -151,7 +157,7 @@ def served(checkpoint: Path) -> Iterator[tuple[subprocess.Popen[str], list]]:
         yield process, json.loads(process.stdout.readline())
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=200)
 
 
 @pytest.fixture
@@ -170,7 +176,7 @@ def servable(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.engine
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_real_vllm_serves_counts_agrees_and_drains(servable):
     """Takes half a minute: one start of the real vLLM, used for everything."""
     if {entry.name: entry.state for entry in engines.status()}["vllm"] not in (
@@ -224,5 +230,5 @@ def test_the_real_vllm_serves_counts_agrees_and_drains(servable):
                     process.send_signal(signal.SIGTERM)
                 tokens = (chunk.get("usage") or {}).get("completion_tokens", tokens)
         assert tokens == 200
-        assert process.wait(60) == 0
+        assert process.wait(200) == 0
         assert not Path(f"/proc/{pid}").exists()

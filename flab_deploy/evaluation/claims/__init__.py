@@ -1,1 +1,4 @@
-"""What two evaluations say together: the claim, its power, and the sentences for it."""
+"""What two evaluations say together: the claim, its power, and the sentences for it.
+
+Problems are paired, so that a claim is about what changed and not about which problems were drawn.
+"""

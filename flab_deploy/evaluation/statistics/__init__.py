@@ -1,4 +1,8 @@
-"""Statistics of paired evaluations; one concept per module."""
+"""Statistics of paired evaluations; one concept per module.
+
+Functions take counts or arrays and know nothing of tasks. Problems that were made from one
+composition are a cluster, which tests and intervals allow for.
+"""
 
 from flab_deploy.evaluation.statistics.clusters import cluster_index, design_effect
 from flab_deploy.evaluation.statistics.intervals import (

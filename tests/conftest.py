@@ -25,8 +25,8 @@ MakeCheckpoint = Callable[..., Path]
 TESTS = Path(__file__).parent
 # What measures seconds, or is held to some, has the machine to itself: `make test` runs it last.
 ALONE = ("sandbox", "serving/test_load.py")
-# Tests of a folder that share a server stay together, and what takes longest begins first.
-TOGETHER = ("flows",)
+# What takes longest begins first. Tests of a folder stay together, for they share a server.
+LONGEST = ("flows", "cli/test_examples.py", "pruning/test_engine_loads.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,13 +46,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
         if group.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
-    items.sort(key=lambda item: groups[item] not in TOGETHER)
+    items.sort(key=lambda item: (*LONGEST, groups[item]).index(groups[item]))
 
 
 def _group_of(item: pytest.Item) -> str:
     """The folder or file whose tests run in one process."""
     file = item.path.relative_to(TESTS).as_posix()
-    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+    return next((group for group in LONGEST if file.startswith(group)), file)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,6 +25,7 @@ from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.pruning import PlanConfig, PrunePlan, load_plan, plan, prune
 from flab_deploy.tokenizer import with_parts
 from tests.conftest import MakeCheckpoint
+from tests.pruning.plans import logits
 
 SCORE = ScoreConfig(num_counted=40, num_calibration=8, batch_size=4)
 CASES = [("qwen2", True), ("qwen2", False), ("qwen3", True), ("llama", False), ("mistral", False)]
@@ -52,13 +53,6 @@ def written_plan(
         work=lambda draft: write_json(draft.path / "plan.json", document),
     )
     return out
-
-
-def logits(path: Path, ids: torch.Tensor) -> torch.Tensor:
-    model = load_model(path, torch.float32)
-    with torch.no_grad():
-        result: torch.Tensor = model(input_ids=ids).logits
-    return result
 
 
 @pytest.mark.parametrize(("model_type", "tied"), CASES)

@@ -1,3 +1,4 @@
-"""The pipeline as a Prefect flow: scheduling, retries, states and artifacts around the library's
-stages.
+"""The pipeline as a Prefect flow: scheduling, states and artifacts around the library's stages.
+
+Prefect is imported here alone, and keeps no knowledge of its own about what is finished.
 """

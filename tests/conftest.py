@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
+
+from flab_deploy.home import flab_home
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -19,13 +22,50 @@ END_OF_TEXT = "<|endoftext|>"
 MakeCheckpoint = Callable[..., Path]
 
 
+TESTS = Path(__file__).parent
+# What measures seconds, or is held to some, has the machine to itself: `make test` runs it last.
+ALONE = ("sandbox", "serving/test_load.py")
+# What takes longest begins first. Tests of a folder stay together, for they share a server.
+LONGEST = ("flows", "cli/test_examples.py", "pruning/test_engine_loads.py")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """One thread for models this small: a second one mostly waits, for long where something else
     computes, too.
     """
-    if config.option.markexpr == "not benchmark" and "OMP_NUM_THREADS" not in os.environ:
+    if config.option.markexpr != "benchmark" and "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs alone, and say which tests go to one process where there are several."""
+    groups = {item: _group_of(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+        if group.startswith(ALONE):
+            item.add_marker(pytest.mark.alone)
+    items.sort(key=lambda item: (*LONGEST, groups[item]).index(groups[item]))
+
+
+def _group_of(item: pytest.Item) -> str:
+    """The folder or file whose tests run in one process."""
+    file = item.path.relative_to(TESTS).as_posix()
+    return next((group for group in LONGEST if file.startswith(group)), file)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home of this session, so that nothing an earlier one left behind decides a test; the
+    installed engines are in it.
+    """
+    home, engines = tmp_path_factory.mktemp("home"), flab_home() / "engines"
+    engines.mkdir(exist_ok=True)
+    (home / "engines").symlink_to(engines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLAB_HOME", str(home))
+        yield
 
 
 def train_tiny_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
@@ -89,3 +129,11 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
 def tiny_checkpoint(make_checkpoint: MakeCheckpoint) -> Path:
     """A random Qwen2 checkpoint with tied embeddings."""
     return make_checkpoint()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 where nobody answers, kept from everybody who might."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +21,12 @@ engines.LOCKS = Path(sys.argv[1])
 engines.ENGINES["small"] = engines.Engine(
     name="small", lock="small.txt", module="packaging", purpose="a test", borrows=("packaging",)
 )
+"""
+_INSTALL = "print(engines.install('small'))"
+# pip has just been started, and lives on.
+_KILLED = """
+import os, signal
+engines.install("small", lambda _, share: os.kill(os.getpid(), signal.SIGKILL))
 """
 
 
@@ -47,8 +52,8 @@ def small(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return locks
 
 
-def start_install(locks: Path) -> subprocess.Popen[str]:
-    code = _SETUP + "print(engines.install('small'))"
+def start_install(locks: Path, work: str = _INSTALL) -> subprocess.Popen[str]:
+    code = _SETUP + work
     return subprocess.Popen(
         [sys.executable, "-c", code, str(locks)], stdout=subprocess.PIPE, text=True
     )
@@ -117,16 +122,13 @@ def test_install_is_done_once_and_noticed_when_the_lock_changes(small, caplog):
 
 
 def test_a_killed_install_is_taken_up_again_and_two_at_once_make_one(small, home):
-    killed = start_install(small)
-    deadline = time.monotonic() + 30
-    while not list((home / "engines").glob(".small-*.tmp-*/bin")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    with start_install(small, _KILLED) as killed:
+        killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert list((home / "engines").glob(".small-*.tmp-*/bin"))
     assert {entry.name: entry.state for entry in status()}["small"] == "missing"
     both = [start_install(small), start_install(small)]
-    paths = {process.communicate(timeout=60)[0].strip() for process in both}
+    paths = {process.communicate()[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert paths == {str(engines.engine_path("small"))}
     assert not list((home / "engines").glob(".small-*.tmp-*"))

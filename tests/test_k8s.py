@@ -22,6 +22,7 @@ import yaml
 K8S = Path(__file__).parents[1] / "k8s"
 HEARTBEAT = K8S / "base" / "heartbeat.py"
 OVERLAYS = {"local": ("1.33", "1.35", "1.37"), "production": ("1.35", "1.37")}
+STALL_S = 0.1
 Manifest = dict[str, Any]
 
 
@@ -309,7 +310,7 @@ class FakeVllm:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def metrics(self) -> str:
         labels = '{engine="0",model_name="flab"}'
@@ -330,11 +331,11 @@ def fake() -> Iterator[FakeVllm]:
 
 
 def beat(url: str, state: Path) -> tuple[int, str]:
-    """Exit code and message of one probe; a stall is half a second long here."""
+    """Exit code and message of one probe; a stall is a tenth of a second long here."""
     settings = {
         "FLAB_HEARTBEAT_URL": url,
         "FLAB_HEARTBEAT_STATE": str(state),
-        "FLAB_HEARTBEAT_STALL_S": "0.5",
+        "FLAB_HEARTBEAT_STALL_S": str(STALL_S),
     }
     variables = {**os.environ, **settings, "VLLM_API_KEY": "secret"}
     result = subprocess.run(
@@ -352,7 +353,7 @@ def test_an_idle_or_busy_server_is_alive(fake: FakeVllm, tmp_path: Path) -> None
     fake.running = 3
     for _ in range(3):
         fake.steps += 1
-        time.sleep(0.3)
+        time.sleep(1.5 * STALL_S)
         assert beat(fake.url, tmp_path / "state") == (0, "")
     assert fake.keys == {"Bearer secret"}
 
@@ -360,7 +361,7 @@ def test_an_idle_or_busy_server_is_alive(fake: FakeVllm, tmp_path: Path) -> None
 def test_a_hung_engine_is_dead_although_health_answers(fake: FakeVllm, tmp_path: Path) -> None:
     fake.running, fake.steps = 1, 7
     assert beat(fake.url, tmp_path / "state")[0] == 0
-    time.sleep(0.6)
+    time.sleep(1.5 * STALL_S)
     code, message = beat(fake.url, tmp_path / "state")
     assert (code, "1 requests running, no engine step" in message) == (1, True)
     fake.steps = 8
@@ -372,7 +373,7 @@ def test_idle_time_does_not_count_as_a_stall(fake: FakeVllm, tmp_path: Path) -> 
     beat(fake.url, tmp_path / "state")
     fake.running = 0
     beat(fake.url, tmp_path / "state")
-    time.sleep(0.6)
+    time.sleep(1.5 * STALL_S)
     fake.running = 1
     assert beat(fake.url, tmp_path / "state")[0] == 0
 

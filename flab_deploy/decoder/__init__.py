@@ -1,4 +1,8 @@
-"""The one place that knows attribute and tensor names of decoder architectures."""
+"""The one place that knows attribute and tensor names of decoder architectures.
+
+An architecture is a row of the table in `architectures`; the rest of the library asks for layers,
+channels and heads, and never for a name.
+"""
 
 from flab_deploy.decoder.architectures import (
     ARCHITECTURES,

@@ -1,5 +1,7 @@
-"""A judge for code nobody has read: isolated, and blind to what the code would like it to
-believe.
+"""A judge for code nobody has read: isolated, and blind to what the code would like it to believe.
+
+Program and test run in separate processes, and only plain data crosses between them. `judge` is
+the way in; `worker` runs inside and `kernel` builds the walls.
 """
 
 from flab_deploy.sandbox.calibration import Calibration, calibrate

@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def prove(
     """
     family = read_vocabulary(source).family
     original, shrunken = load_tokenizer(source), load_tokenizer(pruned)
-    data = [_random_bytes(index) for index in range(_NUM_BYTE_STRINGS)]
+    data = _byte_strings()
     returned = sum(
         through_bytes(shrunken, family, string) in (string, through_bytes(original, family, string))
         for string in data
@@ -122,9 +123,10 @@ def all_scalars() -> Iterator[int]:
     yield from range(0xE000, sys.maxunicode + 1)
 
 
-def assigned_scalars() -> Iterator[int]:
+@cache
+def assigned_scalars() -> tuple[int, ...]:
     """Every scalar value that stands for a character; the rest is private or not in use."""
-    return (
+    return tuple(
         value for value in all_scalars() if unicodedata.category(chr(value)) not in ("Cn", "Co")
     )
 
@@ -155,6 +157,11 @@ def _lossless_scalars(original: Tokenizer, shrunken: Tokenizer, code_points: lis
         good = _same_text(original, shrunken, batch, old, new)
         lossless += sum(len(text) for text, same in zip(batch, good, strict=True) if same)
     return lossless
+
+
+@cache
+def _byte_strings() -> tuple[bytes, ...]:
+    return tuple(_random_bytes(index) for index in range(_NUM_BYTE_STRINGS))
 
 
 def _random_bytes(index: int) -> bytes:

@@ -1,1 +1,4 @@
-"""How figures and tables are written, the same in every report."""
+"""How figures and tables are written, the same in every report.
+
+Nothing here knows what a figure means.
+"""

@@ -67,7 +67,8 @@ def large_tokenizer(num_merged: int, num_characters: int) -> Path:
         )
         tokenizer.train_from_iterator(texts_at_hand(num_characters), trainer)
         tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-        tokenizer.save(str(folder / "tokenizer.json"))
+        tokenizer.save(str(folder / "unfinished.json"))
+        (folder / "unfinished.json").replace(folder / "tokenizer.json")
     return folder
 
 

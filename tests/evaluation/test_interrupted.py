@@ -4,9 +4,9 @@ happened.
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -34,26 +34,37 @@ WORDS = [
 ]
 
 
+# `flab`, killed as soon as its journal has taken two batches.
+_KILLED = """
+import os, signal, sys
+from flab_deploy.cli import main
+from flab_deploy.evaluation.writing.journal import AnswerJournal
+taken = []
+def add(journal, keys, completions, add=AnswerJournal.add):
+    add(journal, keys, completions)
+    taken.extend(keys)
+    if len(taken) >= 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+AnswerJournal.add = add
+main(sys.argv[1:])
+"""
+
+
 def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLAB_HOME", str(tmp_path / "home"))
     journals, words = tmp_path / "home" / "completions", [*WORDS, str(tmp_path / "out")]
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "flab_deploy.cli", *words],
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
+        check=False,
     )
-    deadline = time.monotonic() + 300
-    while sum(len(path.read_bytes().splitlines()) for path in journals.glob("*.jsonl")) < 4:
-        assert killed.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    killed.kill()
-    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     (journal,) = journals.glob("*.jsonl")
     before = {
         json.loads(line)["key"] for line in journal.read_bytes().splitlines() if line.endswith(b"}")
     }
-    assert 4 <= len(before) < 28 and not (tmp_path / "out").exists()
+    assert 8 <= len(before) < 28 and not (tmp_path / "out").exists()
     # The journal is the only thing that is looked at: a completion in it that the model would never
     # write stays.
     lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]

@@ -23,9 +23,9 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("prefect")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_server(prefect_home: Path) -> Iterator[str]:
-    """URL of the API of a server that flows of this process talk to."""
+    """URL of the API of a server that flows of this process talk to, gone before other tests."""
     home = prefect_home
     with pytest.MonkeyPatch.context() as patch, private_server(home) as server:
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:

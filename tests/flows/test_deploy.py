@@ -120,9 +120,9 @@ def test_what_the_pipeline_would_refuse_is_refused_first(
 
 
 def test_without_a_server_the_error_says_how_to_start_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{closed_port}/api")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     with pytest.raises(ServingError, match="prefect server start"):
         deploy()

@@ -46,11 +46,11 @@ def test_a_server_of_the_active_profile_is_found(
 
 
 def test_a_server_that_does_not_answer_is_passed_over(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{closed_port}/api")
     assert find_server() is None
-    assert "no Prefect server answers at http://127.0.0.1:9/api" in caplog.text
+    assert f"no Prefect server answers at http://127.0.0.1:{closed_port}/api" in caplog.text
 
 
 def test_it_ends_when_its_owner_is_killed(
@@ -73,16 +73,18 @@ def test_it_ends_when_its_owner_is_killed(
     with owner:
         assert owner.stdout is not None
         url = owner.stdout.readline().strip()
-        assert httpx.get(f"{url}/health", timeout=10, trust_env=False).status_code == 200
+        assert httpx.get(f"{url}/health", timeout=60, trust_env=False).status_code == 200
         owner.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
-            httpx.get(f"{url}/health", timeout=1, trust_env=False)
+            httpx.get(f"{url}/health", timeout=10, trust_env=False)
+        except httpx.TimeoutException:
+            continue
         except httpx.TransportError:
             return
-        time.sleep(0.2)
-    pytest.fail(f"{url} still answers 15 s after its owner was killed")
+        time.sleep(0.1)
+    pytest.fail(f"{url} still answers long after its owner was killed")
 
 
 def test_a_server_that_cannot_start_names_its_log(tmp_path: Path) -> None:

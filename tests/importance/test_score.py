@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from flab_deploy.importance.layers.stage import LayerMetric
 from flab_deploy.records.document import read_record, record_of
 from flab_deploy.records.scores import SCORES_FILE, ScoresFigures, ScoresRecord
 from tests.conftest import MakeCheckpoint
+from tests.killed import killed_before_writing
 
 SMALL = ScoreConfig(
     num_counted=20, num_calibration=6, batch_size=2, max_layers_searched=3, held_out=""
@@ -175,17 +175,14 @@ def environment(home: Path) -> dict[str, str]:
 def test_a_killed_stage_goes_on_after_its_last_round(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-c", _SCORE, str(tiny_checkpoint), str(tmp_path / "scores")]
-    process = subprocess.Popen(
-        command, env=environment(tmp_path / "home"), stderr=subprocess.DEVNULL
+    # Opened when the search begins, for its first round, and now for its second.
+    script = killed_before_writing("journals", _SCORE, times=3)
+    command = [sys.executable, "-c", script, str(tiny_checkpoint), str(tmp_path / "scores")]
+    killed = subprocess.run(
+        command, env=environment(tmp_path / "home"), stderr=subprocess.DEVNULL, check=False
     )
+    assert killed.returncode == -signal.SIGKILL
     journals = tmp_path / "home" / "journals"
-    while process.poll() is None and not any(
-        path.stat().st_size for path in journals.glob("*.jsonl")
-    ):
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
     assert not (tmp_path / "scores").exists()
     (journal,) = journals.glob("*.jsonl")
     # Mark the finished round: a run that measured it again would overwrite the mark, one that goes

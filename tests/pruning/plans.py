@@ -72,9 +72,21 @@ def cut(source: Path, folder: Path, **changes: Any) -> Path:
     ).path
 
 
+def opened(path: Path) -> PreTrainedModel:
+    """A model in float32 whose weights are in memory of their own.
+
+    Mapped from a file, they lie where its header ends, and that decides which instructions multiply
+    them and so the last bit.
+    """
+    model = load_model(path, torch.float32)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+    return model
+
+
 def logits(model: PreTrainedModel | Path, ids: torch.Tensor) -> torch.Tensor:
     """Logits (1, T, V) of one forward pass."""
-    model = load_model(model, torch.float32) if isinstance(model, Path) else model
+    model = opened(model) if isinstance(model, Path) else model
     with torch.no_grad():
         result: torch.Tensor = model(input_ids=ids).logits
     return result

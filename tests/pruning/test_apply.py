@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,12 @@ from flab_deploy.records.document import record_of
 from flab_deploy.records.prune import PruneRecord
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import NUM_LAYERS, WIDTH, save_tiny
+<<<<<<< HEAD
 from tests.pruning.plans import as_document, cut, full_plan, write_plan
+=======
+from tests.killed import killed_before_writing
+from tests.pruning.plans import cut, full_plan, write_plan
+>>>>>>> refs/heads/tests
 
 CUT: dict[str, Any] = {
     "keep_layers": (0, 2, 3),
@@ -243,13 +247,10 @@ def test_a_kill_leaves_no_half_output(whole: Path, tmp_path: Path) -> None:
     plan = write_plan(
         tmp_path / "plan", as_document(full_plan(whole, tmp_path / "corpus.jsonl", **CUT))
     )
-    running = subprocess.Popen(
-        [sys.executable, "-c", _PRUNE, str(whole), str(plan), str(tmp_path / "out")]
-    )
-    while not list(tmp_path.glob(".out.tmp-*/*")) and running.poll() is None:
-        time.sleep(0.001)
-    running.send_signal(signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
+    script = killed_before_writing("model.safetensors", _PRUNE)
+    command = [sys.executable, "-c", script, str(whole), str(plan), str(tmp_path / "out")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert list(tmp_path.glob(".out.tmp-*/*"))
     assert not (tmp_path / "out").exists()
     prune(whole, plan, tmp_path / "out", reopen="never")
     assert not list(tmp_path.glob(".out.tmp-*"))

@@ -22,7 +22,6 @@ from flab_deploy.decoder import (
     down_projection,
     has_experts,
     layers,
-    load_model,
     model_shape,
     num_key_value_heads,
     only_channels,
@@ -35,6 +34,7 @@ from flab_deploy.decoder import (
 from flab_deploy.errors import PlanError
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import HEADS_CAN_GO, NUM_LAYERS, SETTINGS, WIDTH, WITH_EXPERTS, save_tiny
+<<<<<<< HEAD
 from tests.pruning.plans import (
     cached_logits,
     cut,
@@ -43,6 +43,9 @@ from tests.pruning.plans import (
     planned_bytes,
     planned_parameters,
 )
+=======
+from tests.pruning.plans import cached_logits, cut, full_plan, logits, opened
+>>>>>>> refs/heads/tests
 
 # transformers' GPT-BigCode uses what PyTorch is about to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
@@ -113,10 +116,7 @@ def test_fewer_layers_equal_skipping_them_with_a_cache_too(
     source: Make, tmp_path: Path, model_type: str, tied: bool
 ) -> None:
     path = source(model_type, tied)
-    shallow, original = (
-        load_model(cut(path, tmp_path, keep_layers=KEEP_LAYERS), torch.float32),
-        load_model(path, torch.float32),
-    )
+    shallow, original = (opened(cut(path, tmp_path, keep_layers=KEEP_LAYERS)), opened(path))
     assert torch.equal(logits(original, IDS), logits(path, IDS))
     with only_layers(original, KEEP_LAYERS):
         assert torch.equal(logits(shallow, IDS), logits(original, IDS))
@@ -140,7 +140,7 @@ def test_factors_scale_what_layers_write_and_a_factor_of_one_changes_no_bit(
             cut(path, tmp_path, keep_layers=KEEP_LAYERS, write_factors=factors)
         return
     scaled = cut(path, tmp_path, keep_layers=KEEP_LAYERS, write_factors=factors)
-    original = load_model(path, torch.float32)
+    original = opened(path)
     with only_layers(original, KEEP_LAYERS):
         plain = logits(original, IDS)
         with scaled_writes(original, factors):
@@ -173,7 +173,7 @@ def test_a_cut_of_everything_equals_masking_and_survives_saving(
 ) -> None:
     path = source(model_type, tied)
     kept = {"keep_layers": KEEP_LAYERS}
-    original = load_model(path, torch.float32)
+    original = opened(path)
     with ExitStack() as masks:
         masks.enter_context(only_layers(original, KEEP_LAYERS))
         if model_type in WITH_EXPERTS:
@@ -192,9 +192,9 @@ def test_a_cut_of_everything_equals_masking_and_survives_saving(
     torch.testing.assert_close(logits(small, IDS), expected, atol=1e-5, rtol=1e-5)
     assert planned_parameters(path, plan) == model_shape(small).num_parameters
     assert planned_bytes(path, plan) == sum(tensor.nbytes for tensor in tensors(small).values())
-    model = load_model(small, torch.float32)
+    model = opened(small)
     model.save_pretrained(tmp_path / "again")
-    again = load_model(tmp_path / "again", torch.float32)
+    again = opened(tmp_path / "again")
     assert torch.equal(logits(again, IDS), logits(model, IDS))
     assert torch.equal(generated(again), generated(model))
 
@@ -204,7 +204,7 @@ def test_dropping_dead_channels_and_heads_keeps_the_logits(
     source: Make, tmp_path: Path, model_type: str
 ) -> None:
     path = tmp_path / "source"
-    model = load_model(source(model_type, True), torch.float32)
+    model = opened(source(model_type, True))
     groups = num_key_value_heads(model)
     for layer in layers(model):
         down_projection(layer).weight.data[:, [3, 7, 31]] = 0.0
@@ -239,7 +239,7 @@ def test_heads_that_no_configuration_can_express_stay(
 
 @pytest.mark.parametrize("model_type", SETTINGS)
 def test_states_become_the_models_own_logits(source: Make, model_type: str) -> None:
-    model = load_model(source(model_type, False), torch.float32)
+    model = opened(source(model_type, False))
     with torch.no_grad():
         states = backbone(model)(input_ids=IDS, use_cache=False).last_hidden_state
         assert torch.equal(output_logits(model, states), logits(model, IDS))
@@ -251,9 +251,7 @@ def test_sizes_after_a_cut_follow_from_the_sizes_before(
 ) -> None:
     path = source(model_type, False)
     shape, heads = model_shape(path), model_type in HEADS_CAN_GO
-    assert shape.num_parameters == sum(
-        p.numel() for p in load_model(path, torch.float32).parameters()
-    )
+    assert shape.num_parameters == sum(p.numel() for p in opened(path).parameters())
     changes = {"keep_key_value_heads": ((0, 1),) * NUM_LAYERS} if heads else {}
     if model_type in WITH_EXPERTS:
         sparse = [layer for layer in range(NUM_LAYERS) if (layer + 1) % 2 == 0 and layer != 3]

@@ -9,9 +9,8 @@ from pathlib import Path
 import psutil
 
 from flab_deploy.sandbox import Program, judge
-
-from .hostile import HONEST, TEST
-from .suite import temporary_folder
+from tests.sandbox.hostile import HONEST, TEST
+from tests.sandbox.suite import temporary_folder
 
 _KINDS = {
     HONEST: "pass",

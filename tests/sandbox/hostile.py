@@ -9,7 +9,15 @@ that was forged could be a pass.
 
 from __future__ import annotations
 
-from .hostile_more import HONEST, MORE_BOMBS, MORE_CHEATS, MORE_HARM, SYSCALL, VIOLATION, attack
+from tests.sandbox.hostile_more import (
+    HONEST,
+    MORE_BOMBS,
+    MORE_CHEATS,
+    MORE_HARM,
+    SYSCALL,
+    VIOLATION,
+    attack,
+)
 
 TEST = """
 def check(candidate):

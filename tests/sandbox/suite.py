@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flab_deploy.sandbox import Limits, Program, describe_sandbox, judge
-
-from .hostile import ATTACKS, HONEST, ODD_BUT_RIGHT, TEST
+from tests.sandbox.hostile import ATTACKS, HONEST, ODD_BUT_RIGHT, TEST
 
 LIMITS = Limits(cpu_s=0.3, wall_s=1.5, memory_bytes=256 << 20)
 

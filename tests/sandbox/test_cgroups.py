@@ -29,9 +29,8 @@ from flab_deploy.sandbox.kernel.cgroups import (
     hierarchies,
     places,
 )
-
-from .hostile import HONEST, TEST
-from .other_user import NOBODY, ROOT, reachable_interpreter, run_as
+from tests.sandbox.hostile import HONEST, TEST
+from tests.sandbox.other_user import NOBODY, ROOT, reachable_interpreter, run_as
 
 MIB = 1 << 20
 

@@ -11,10 +11,9 @@ import os
 import pytest
 
 from flab_deploy.sandbox import describe_sandbox, tier_of
-
-from .hostile import ATTACKS
-from .other_user import NOBODY, reachable_interpreter, run_as
-from .suite import run_suite
+from tests.sandbox.hostile import ATTACKS
+from tests.sandbox.other_user import NOBODY, reachable_interpreter, run_as
+from tests.sandbox.suite import run_suite
 
 
 def test_there_are_many_different_attacks() -> None:

@@ -17,8 +17,7 @@ import pytest
 from flab_deploy.errors import ConfigError
 from flab_deploy.sandbox import Limits, Program, ProgramRow, Verdict, calibrate, judge, load_rows
 from tests.field_data import HUMANEVAL_FILES, field_file
-
-from .shapes import SHAPES, Shape
+from tests.sandbox.shapes import SHAPES, Shape
 
 ROOT = Path(__file__).resolve().parents[2]
 ADD = {

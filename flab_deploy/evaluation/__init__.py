@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Judging a code model, alone and against the model that it was made from.
 
 `evaluate` goes through four rooms in this order: `tasks` (problems, and proof that they are sound),
@@ -8,11 +7,4 @@ defects in perturbed data sets. `perturb` makes other forms of a problem, `stati
 of models, `metrics` offers both to Hugging Face's `evaluate`, and `source_code` parses Python for
 all of them. A new perturbation is one function under `perturb/methods`; a new figure begins with
 its field in `records.evaluate` or `records.compare`.
-=======
-"""Judging a code model: answers, sandboxed verdicts, robustness, and claims about two models.
-
-`evaluate` is the stage for one model. `tasks` gives the problems and `perturb` other ways to ask
-them, `writing` the answers, `grading` and the sandbox their verdicts, `figures` the report;
-`claims` compares two evaluations with the tests and intervals of `statistics`.
->>>>>>> refs/heads/tests
 """

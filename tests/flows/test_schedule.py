@@ -199,29 +199,16 @@ def test_the_schedule_fires_and_the_form_starts_runs(
         asked = start(server, deployment, reduction=0.3)
         scheduled = until("a run begins that nobody started", 400, lambda: auto_scheduled(server))
         pause(server, deployment)
-<<<<<<< HEAD
         assert deploy(config, parameters).active is False, (
             "deploying again switched a paused schedule on"
         )
-        assert finished(server, asked["id"])["parameters"]["reduction"] == 0.3
-        assert "reduction" not in finished(server, scheduled["id"])["parameters"]
-    tasks = server.send("POST", "/task_runs/filter", flow_runs={"id": {"any_": [scheduled["id"]]}})
-    states = {task["name"]: task["state"]["name"] for task in tasks}
-    assert (states["scores"], states["evaluate-original"], states["plan"]) == (
-        "Cached",
-        "Cached",
-        "Completed",
-    )
-=======
-        assert deploy(config).active is False, "deploying again switched a paused schedule on"
         runs = [finished(server, run["id"]) for run in (asked, scheduled[0])]
-    assert [run["parameters"]["reduction"] for run in runs] == [0.3, 0.22]
+    assert [run["parameters"].get("reduction") for run in runs] == [0.3, None]
     first, second = sorted(runs, key=began)
     assert ended(first) <= began(second), "two runs measured each other"
     names = ("scores", "evaluate-original", "plan")
     assert [states(server, first)[name] for name in names] == ["Completed"] * 3
     assert [states(server, second)[name] for name in names] == ["Cached", "Cached", "Completed"]
->>>>>>> refs/heads/tests
     assert (tmp_path / "flab" / "runs" / "scheduled" / "report" / "report.html").is_file()
 
 

@@ -27,12 +27,8 @@ from flab_deploy.records.document import record_of
 from flab_deploy.records.prune import PruneRecord
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import NUM_LAYERS, WIDTH, save_tiny
-<<<<<<< HEAD
-from tests.pruning.plans import as_document, cut, full_plan, write_plan
-=======
 from tests.killed import killed_before_writing
-from tests.pruning.plans import cut, full_plan, write_plan
->>>>>>> refs/heads/tests
+from tests.pruning.plans import as_document, cut, full_plan, write_plan
 
 CUT: dict[str, Any] = {
     "keep_layers": (0, 2, 3),

@@ -34,18 +34,15 @@ from flab_deploy.decoder import (
 from flab_deploy.errors import PlanError
 from flab_deploy.tokenizer import with_parts
 from tests.architectures import HEADS_CAN_GO, NUM_LAYERS, SETTINGS, WIDTH, WITH_EXPERTS, save_tiny
-<<<<<<< HEAD
 from tests.pruning.plans import (
     cached_logits,
     cut,
     full_plan,
     logits,
+    opened,
     planned_bytes,
     planned_parameters,
 )
-=======
-from tests.pruning.plans import cached_logits, cut, full_plan, logits, opened
->>>>>>> refs/heads/tests
 
 # transformers' GPT-BigCode uses what PyTorch is about to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")

@@ -1,12 +1,6 @@
-<<<<<<< HEAD
 """Defects of perturbed data sets.
 
 `data_set` audits a file, `own_methods` what our own methods make of reference tasks, both with the
 `defects` that reading alone can find. A new kind of defect is its name in `records.audit` and a
 check in `defects`.
-=======
-"""Defects of perturbed data sets: those of others, and what our own methods make.
-
-A defect is found by running the code or comparing texts, never by a model's opinion.
->>>>>>> refs/heads/tests
 """

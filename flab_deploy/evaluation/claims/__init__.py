@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """What two evaluations say together.
 
 `pairs` reads them and pairs them prompt by prompt, `claim` tests one set of problems,
@@ -6,9 +5,4 @@
 together and `sentences` says it in words. `power` asks beforehand how many problems a claim needs.
 A new figure is a field in `records.compare`, filled in here and, if people should read it, put into
 `sentences`.
-=======
-"""What two evaluations say together: the claim, its power, and the sentences for it.
-
-Problems are paired, so that a claim is about what changed and not about which problems were drawn.
->>>>>>> refs/heads/tests
 """

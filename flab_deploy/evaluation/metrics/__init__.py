@@ -1,11 +1,5 @@
-<<<<<<< HEAD
 """The metrics as modules of Hugging Face's `evaluate`: classes in `hugging_face`, and a folder for
 each by which `evaluate.load` finds it.
 
 A new metric is a class, its name in `METRIC_NAMES`, and a folder like the others.
-=======
-"""The metrics as modules of Hugging Face's `evaluate`.
-
-Each folder can be given to `evaluate.load`; the arithmetic is in `statistics`.
->>>>>>> refs/heads/tests
 """

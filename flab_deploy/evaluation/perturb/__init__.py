@@ -1,13 +1,7 @@
-<<<<<<< HEAD
 """Other ways to ask for the same function, in six families, each form proven.
 
 `form` takes a task apart, a method from `methods` makes edits to it, `promises` checks that nothing
 else changed, `draw` counts what came of it, and `proof` runs the solutions. `registry` makes a
 function a method, `catalogue` collects and chooses; `renaming` and `words` are what several methods
 need.
-=======
-"""Other ways to ask for the same function: verified perturbations of tasks, in six families.
-
-A perturbed task is used only if its solution, run in the sandbox, still passes the task's test.
->>>>>>> refs/heads/tests
 """

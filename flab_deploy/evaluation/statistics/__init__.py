@@ -1,15 +1,10 @@
 """Statistics of paired evaluations; one concept per module.
 
-<<<<<<< HEAD
 `paired` holds what two models achieve on the same problems, `clusters` which problems stand and
 fall together. On these rest intervals (`rates` of one model, `intervals` of two, `score` the
 algebra), tests (`mcnemar`, `noninferiority` with `trinomial`, `multiplicity`), the `planning` of a
 suite's size, and the `metrics` of functional correctness. A new statistic is a function here,
 exported below, and a test against a reference or a simulation.
-=======
-Functions take counts or arrays and know nothing of tasks. Problems that were made from one
-composition are a cluster, which tests and intervals allow for.
->>>>>>> refs/heads/tests
 """
 
 from flab_deploy.evaluation.statistics.clusters import cluster_index, design_effect

@@ -135,7 +135,6 @@ def test_a_dead_server_is_a_clear_error_and_the_run_resumes(
     assert len(server.asked) == 2 * len(asked)
 
 
-<<<<<<< HEAD
 def test_half_a_character_is_replaced(tiny_checkpoint: Path, server: Server) -> None:
     server.comment = "  # \ud83d"
     attempts = _attempts()[:1]
@@ -143,14 +142,9 @@ def test_half_a_character_is_replaced(tiny_checkpoint: Path, server: Server) -> 
     assert attempts[0].completion.endswith("  # ?\n")
 
 
-def test_a_server_that_was_never_there(tiny_checkpoint: Path) -> None:
-    place = AnswerSource(path=tiny_checkpoint, endpoint="http://127.0.0.1:9/v1")
-    with pytest.raises(ServingError, match="127.0.0.1:9/v1 does not answer"):
-=======
 def test_a_server_that_was_never_there(tiny_checkpoint: Path, closed_port: int) -> None:
     place = AnswerSource(path=tiny_checkpoint, endpoint=f"http://127.0.0.1:{closed_port}/v1")
     with pytest.raises(ServingError, match=f"127.0.0.1:{closed_port}/v1 does not answer"):
->>>>>>> refs/heads/tests
         write_answers(_attempts(), SETTINGS, place, "run")
     with pytest.raises(ConfigError, match="is no URL"):
         write_answers(_attempts(), SETTINGS, replace(place, endpoint="localhost:80"), "run")

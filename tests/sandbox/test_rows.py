@@ -16,6 +16,7 @@ import pytest
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.sandbox import Limits, Program, ProgramRow, Verdict, calibrate, judge, load_rows
+from flab_deploy.sandbox.calibration import limit_of
 from tests.field_data import HUMANEVAL_FILES, field_file
 from tests.sandbox.shapes import SHAPES, Shape
 
@@ -221,6 +222,13 @@ def program(row: ProgramRow, completion: str, cpu_s: float = 0.0) -> Program:
     )
 
 
+def test_the_time_limit_is_ten_times_what_was_used_and_never_below_the_given() -> None:
+    limits = Limits(cpu_s=0.3, wall_s=6)
+    assert limit_of(0.001, limits) == limit_of(0.03, limits) == 0.3
+    assert limit_of(0.4, limits) == pytest.approx(4.0)
+    assert limit_of(1_000.0, limits) == 3_600.0
+
+
 def test_the_time_limit_follows_the_canonical_solution() -> None:
     busy = (
         "def f(n):\n    import time\n    while time.process_time() < n / 100: pass\n    return n\n"
@@ -228,12 +236,14 @@ def test_the_time_limit_follows_the_canonical_solution() -> None:
     test = "def check(candidate):\n    assert candidate(%d) == %d\n"
     solutions = [
         Program(program_id=str(n), source=busy, test=test % (n, n), entry_point="f")
-        for n in (0, 15)
+        for n in (0, 40)
     ]
-    limits = Limits(cpu_s=0.1, wall_s=2)
+    limits = Limits(cpu_s=0.3, wall_s=6)
     broken = Program(program_id="broken", source=busy, test=test % (1, 2), entry_point="f")
     found = calibrate([*solutions, broken], limits)
-    assert found.cpu_s["0"] == 0.1 and 1.5 <= found.cpu_s["15"] < 8
+    used_s = {v.program_id: v.cpu_s for v in found.verdicts}
+    assert used_s["0"] < 0.4 <= used_s["40"]
+    assert found.cpu_s == {name: limit_of(used_s[name], limits) for name in ("0", "40")}
     assert [v.program_id for v in found.failed] == ["broken"]
     verdicts = judge(
         [Program(**{**vars(p), "cpu_s": found.cpu_s[p.program_id]}) for p in solutions], limits

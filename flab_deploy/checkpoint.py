@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from flab_deploy.artifacts import MANIFEST, read_json, tree_digest
 from flab_deploy.errors import ArtifactError, ConfigError, first_line
@@ -96,9 +96,7 @@ def read_config(path: Path) -> dict[str, Any]:
             "weights"
         )
     try:
-        return cast(
-            "dict[str, Any]", json.loads((path / "config.json").read_text(encoding="utf-8"))
-        )
+        found: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(
             f"{path} has no config.json; give a Hugging Face checkpoint directory"
@@ -107,6 +105,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ArtifactError(
             f"{path / 'config.json'} is not valid JSON ({error}); download it again"
         ) from None
+    return found
 
 
 def _weight_map(path: Path) -> dict[str, str] | None:

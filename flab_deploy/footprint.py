@@ -30,8 +30,8 @@ import json, sys
 import torch
 from transformers import AutoModelForCausalLM
 def memory(name):
-    # Not getrusage: its maximum survives exec, so it would tell of the process that started this
-    # one.
+    # Not getrusage: its maximum survives exec, so it would be that of the process that started
+    # this one.
     with open("/proc/self/status") as stream:
         return next(int(line.split()[1]) * 1024 for line in stream if line.startswith(name))
 torch.manual_seed(0)

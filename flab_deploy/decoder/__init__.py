@@ -1,7 +1,11 @@
 """The one place that knows attribute and tensor names of decoder architectures.
 
-An architecture is a row of the table in `architectures`; the rest of the library asks for layers,
-channels and heads, and never for a name.
+`architectures` is a table: what every supported architecture calls its tensors, and how a cut
+follows them. `shape` reads sizes from a checkpoint's headers by it, `live` reaches into a loaded
+model and runs it as a cut would leave it, `onnx_graph` runs an exported one.
+
+To add an architecture: an entry of `architectures.ARCHITECTURES`, and its settings in
+`tests/architectures.py`, where every property of a cut is then tested on it.
 """
 
 from flab_deploy.decoder.architectures import (

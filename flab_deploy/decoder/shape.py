@@ -159,7 +159,7 @@ def _key_value_heads(
     heads: int,
     head_dim: int,
 ) -> int:
-    """Number of key-value heads, from the rows of their projection where it can be told, else from
+    """Number of key-value heads, from the rows of their projection if there is one, else from
     `config`.
     """
     for name, place in placed.items():

@@ -1,6 +1,9 @@
-"""Exporting a checkpoint to what servers load: a vLLM-ready directory and an ONNX model.
+"""The `export` stage: a checkpoint as servers load it, with measured parity.
 
-Every format is opened again and compared with its source; out of bounds, nothing is written.
+`stage` writes the portable checkpoint (`portable`, whose special ids `special_ids` checks), draws
+the inputs that parity is measured on (`inputs`), then has each format of `formats` write itself and
+compare itself with the source (`parity`). A format is one module, such as `vllm` or `onnx`;
+`formats` says how to add one.
 """
 
 from flab_deploy.export.stage import export

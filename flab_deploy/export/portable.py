@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from flab_deploy.artifacts import write_json
 from flab_deploy.checkpoint import INDEX, read_config, stored_metadata, stored_tensors, weight_files
@@ -116,10 +116,8 @@ def _rope_settings(rope: dict[str, Any]) -> dict[str, Any]:
 def portable_generation_config(source: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Generation defaults: the source's own, or the special ids of its configuration."""
     path = source / "generation_config.json"
-    settings = (
-        cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-        if path.is_file()
-        else {}
+    settings: dict[str, Any] = (
+        json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     )
     settings.pop("_from_model_config", None)
     for role in ROLES:

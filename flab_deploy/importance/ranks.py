@@ -45,16 +45,17 @@ class Ranks:
         """On the first rank: call what this yields to have the others join the work; they are let
         go otherwise.
         """
-        told: list[int] = []
+        started = False
 
         def start() -> None:
-            told.append(1)
+            nonlocal started
+            started = True
             self.largest(1)
 
         try:
             yield start
         finally:
-            if not told:
+            if not started:
                 self.largest(0)
 
     def called(self) -> bool:

@@ -31,7 +31,7 @@ from flab_deploy.errors import UnsupportedModel
 from flab_deploy.importance.divergence import Head, curvature_probe, log_likelihood_gradient
 from flab_deploy.importance.ranks import Ranks
 
-# Squares of so many tokens stay in a processor's cache until they are added up.
+# The squares of this many tokens stay in a processor's cache until they are added up.
 _TOKENS_AT_ONCE = 128
 
 

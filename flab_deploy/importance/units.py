@@ -42,9 +42,9 @@ def unit_scores(
     the KL divergence in nats per token that removing that unit alone causes (its first order is
     zero at the original), of predictions at `temperature`.
 
-    What was found on the reference model. At temperature 1 `kl_taylor` foretells what dropping the
+    What was found on the reference model. At temperature 1 `kl_taylor` predicts what dropping the
     lowest quarter of a layer costs to within a factor of two, and is at least as good a ranking as
-    the energy, in every layer but the first. There it foretells 0.0006 nats where 0.10 are lost,
+    the energy, in every layer but the first. There it predicts 0.0006 nats where 0.10 are lost,
     and one layer makes the whole measure worse than chance: the first FFN multiplies the stream's
     length by 124, so that dropping some of its channels is no small change, and 88 % of the tokens
     are predicted with more than 99 %, where the curvature is next to nothing; a tenth of the tokens

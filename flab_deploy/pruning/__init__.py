@@ -1,7 +1,8 @@
-"""From scores and a budget to a plan, and from a plan to a smaller checkpoint.
+"""The `plan` and `prune` stages: from scores and a budget to a plan, from a plan to a checkpoint.
 
-`planning` decides and `cutting` obeys: between them lies one file that can be read, changed and
-replayed, the plan.
+`planning/` decides and writes nothing but the plan; `cutting/` applies a plan and decides nothing.
+All that passes between the two is `plan_document`. `table` and `plot` show a plan and a sweep;
+`baselines` are plans by other rules, to measure the planner against.
 """
 
 from flab_deploy.pruning.cutting.prune import prune

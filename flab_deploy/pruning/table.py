@@ -18,6 +18,8 @@ from flab_deploy.records.plan import (
     SweepRecord,
 )
 
+_BAR = 40
+
 
 def _bytes(value: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
@@ -27,7 +29,6 @@ def _bytes(value: float) -> str:
     raise AssertionError("unreachable")
 
 
-_BAR = 40
 _COSTS: tuple[tuple[str, Callable[[CostRecord], int], Callable[[int], str]], ...] = (
     ("parameters", lambda cost: cost.num_parameters, "{:,}".format),
     ("weights", lambda cost: cost.weight_bytes, _bytes),

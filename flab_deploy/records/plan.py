@@ -199,17 +199,11 @@ class PlanRecord:
 
 
 @record
-class PlanFigures:
-    """The figures that `plan` shows."""
+class PlanFigures(CostRecord):
+    """The figures that `plan` shows, of the cut model."""
 
     predicted_kl_nats: float
     """Nats per calibration token."""
-    num_parameters: int
-    """This and the following as in `CostRecord`, after the cut."""
-    weight_bytes: int
-    kv_bytes_per_token: int
-    forward_flops_per_token: int
-    serving_memory_bytes: int
     budget: Annotated[Budget | PaperBudget, Field(discriminator="metric")]
     contribution: Contribution
 

@@ -4,7 +4,9 @@ gives.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -19,7 +21,7 @@ from flab_deploy.artifacts import Artifact, open_artifact
 from flab_deploy.checkpoint import resolve
 from flab_deploy.corpus import Instruction, load_records
 from flab_deploy.decoder import load_model, model_shape, output_logits
-from flab_deploy.errors import ConfigError, FlabError, PlanError
+from flab_deploy.errors import ArtifactError, ConfigError, FlabError, PlanError
 from flab_deploy.importance import ScoreConfig, score
 from flab_deploy.importance.calibration import kl_measure, states_of
 from flab_deploy.pruning import PlanConfig, load_plan, plan, prune
@@ -40,6 +42,7 @@ from flab_deploy.records.plan import (
     SweepPoint,
     SweepRecord,
 )
+from flab_deploy.records.scores import SCORES_FILE
 from flab_deploy.settings.plan import Metric
 from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
@@ -288,6 +291,23 @@ def test_scores_of_another_model_are_refused(
 ) -> None:
     with pytest.raises(PlanError, match="scores another model"):
         plan(make_checkpoint("qwen3", tied=False), scores, tmp_path / "plan")
+
+
+def test_scores_of_another_version_are_refused_by_name(
+    source: Path, scores: Path, tmp_path: Path
+) -> None:
+    old = Path(shutil.copytree(scores, tmp_path / "scores"))
+    document = json.loads((old / SCORES_FILE).read_text(encoding="utf-8"))
+    del document["schema_version"]
+    (old / SCORES_FILE).write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"scores\.json has no schema_version"):
+        plan(source, old, tmp_path / "plan")
+    (old / SCORES_FILE).write_text(
+        json.dumps({"schema_version": 1} | document | {"layer_serach": {}}), encoding="utf-8"
+    )
+    with pytest.raises(ArtifactError, match=r"scores\.json: has a field 'layer_serach'"):
+        plan(source, old, tmp_path / "plan")
+    assert not (tmp_path / "plan").exists()
 
 
 def test_a_dry_run_shows_the_very_plan_and_writes_nothing(

@@ -1,4 +1,7 @@
-"""Which layers can go: the search over cached states, and its scores.
+"""Which layers can go, and in which order.
 
-Every round is kept in a journal, so that a killed search goes on after its last one.
+`stage` picks metric and method; `order` drops one layer a round and keeps finished rounds in the
+`journal`; `search` measures candidates on cached states, which `stack` computes layer by layer and
+`race` stops early. `scores` holds the metrics of one pass, `compensation` what a plan may do about
+the layers that went.
 """

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from flab_deploy.batches import Batch
 from flab_deploy.importance.layers.stack import LayerStack
 
-# Factors are stored to so many digits: what float32 adds up to on another machine differs further
+# Digits that factors are stored with: what float32 adds up to on another machine differs further
 # behind.
 _DIGITS = 4
 

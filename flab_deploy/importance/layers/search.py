@@ -80,7 +80,7 @@ class LayerSearch:
         self.batches = self.ranks.share(batches)
         self.advance = advance
         self.order = list(range(len(self.batches)))
-        """Batches in the order they are tried in; early ones should tell candidates apart."""
+        """Batches in the order they are tried in; early ones should separate candidates."""
         self.references: list[Reference] = []
         self._embedded: list[Tensor] = []
         self._arguments: list[list[Arguments]] = []
@@ -109,8 +109,8 @@ class LayerSearch:
     def all_costs(self) -> list[float]:
         """Mean cost of skipping each layer of the whole model, none of them cut short.
 
-        Afterwards batches stand in the order in which they tell good candidates from bad ones
-        soonest.
+        Afterwards batches stand in the order in which they separate good candidates from bad
+        ones soonest.
         """
         sums = torch.zeros(len(self.batches), len(self.whole.keep), dtype=torch.float64)
         for index in self.order:
@@ -121,9 +121,9 @@ class LayerSearch:
             float(share[index]) / self.batches[index].input_ids.numel() for index in self.order
         ]
         self.order.sort(key=lambda index: (-worth[index], index))
-        told = torch.zeros(len(self.progress), dtype=torch.float64)
-        told[: len(self.order)] = share[self.order]
-        self.progress = (self.ranks.sum(told).cumsum(0) / len(self.whole.keep)).tolist()
+        by_step = torch.zeros(len(self.progress), dtype=torch.float64)
+        by_step[: len(self.order)] = share[self.order]
+        self.progress = (self.ranks.sum(by_step).cumsum(0) / len(self.whole.keep)).tolist()
         return [float(value) / self.num_positions for value in total]
 
     @torch.no_grad()

@@ -123,14 +123,9 @@ def _write_plan(draft: Draft, planner: Planner) -> None:
 
 def plan_figures(found: PlanRecord) -> PlanFigures:
     """What is shown of a plan."""
-    after = found.figures.after
     return PlanFigures(
+        **vars(found.figures.after),
         predicted_kl_nats=found.predicted_kl_nats,
-        num_parameters=after.num_parameters,
-        weight_bytes=after.weight_bytes,
-        kv_bytes_per_token=after.kv_bytes_per_token,
-        forward_flops_per_token=after.forward_flops_per_token,
-        serving_memory_bytes=after.serving_memory_bytes,
         budget=found.budget,
         contribution=found.contribution,
     )

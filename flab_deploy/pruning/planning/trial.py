@@ -63,7 +63,7 @@ class Choice:
 
 
 class Trials:
-    """Cuts of one model, measured on the very examples that it was scored on; every cut only
+    """Cuts of one model, measured on the examples that it was scored on; every cut only
     once.
     """
 

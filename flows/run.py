@@ -25,7 +25,7 @@ from flows.server import PrivateServer, private_server
 logger = logging.getLogger(__name__)
 
 USUAL_URL = "http://127.0.0.1:4200/api"
-_ANSWER_LIMIT_S = 3.0
+_ANSWER_LIMIT_S = 10.0
 _QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -2,152 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from flab_deploy.artifacts import Json
-from flab_deploy.report.run import MODELS, Run, as_number, mapping, objects, pick
+from flab_deploy.records.evaluate import EvaluationRecord, PerturbationFigures
+from flab_deploy.records.report import ReportTable
+from flab_deploy.report.run import RunContents
+from flab_deploy.report.tables import DASH, Line, Reading, readings, table
 from flab_deploy.wording.numbers import count, listed, percent
 
-_DASH = "–"
-_COUNTS = {
-    "num_excluded": "problems left out because their known answer fails here",
-    "num_infrastructure_errors": "answers the judge could not run",
-    "num_truncated": "answers cut off at the length limit",
-    "num_unparsable": "answers that are not valid Python",
-}
 _FEWEST_SOUND = 0.98
+_MOST_EXCLUDED = 100
+_FACTS: list[Reading[EvaluationRecord]] = [
+    (
+        "known right answers that pass the judge",
+        lambda found: percent(found.health.canonical_pass_rate),
+    ),
+    (
+        "problems judged, of all that were asked",
+        lambda found: f"{count(found.health.num_judged)} of {count(found.health.num_problems)}",
+    ),
+    (
+        "problems left out because their known answer fails here",
+        lambda found: count(found.health.num_excluded),
+    ),
+    (
+        "answers the judge could not run",
+        lambda found: count(found.health.num_infrastructure_errors),
+    ),
+    ("answers cut off at the length limit", lambda found: count(found.health.num_truncated)),
+    ("answers that are not valid Python", lambda found: count(found.health.num_unparsable)),
+    (
+        "answers stopped for time",
+        lambda found: count(
+            sum(number for name, number in found.health.verdicts.items() if "timeout" in name)
+        ),
+    ),
+    (
+        "perturbations that changed nothing, left out",
+        lambda found: _over_methods(found, lambda one: one.num_unchanged),
+    ),
+    (
+        "perturbations that broke their promise, left out",
+        lambda found: _over_methods(found, lambda one: one.num_rejected),
+    ),
+]
+_REPEATED: Reading[EvaluationRecord] = (
+    "perturbed forms alike under several seeds, counted each",
+    lambda found: _over_methods(found, lambda one: one.num_repeated or 0),
+)
+_SUITE: Reading[EvaluationRecord] = (
+    "problem suite",
+    lambda found: f"{found.suite.name} ({found.suite.digest[:12]})",
+)
 
 
-def health_lines(run: Run) -> list[tuple[str, ...]]:
-    """A line per fact about the judging, a cell per evaluated model; empty if nothing was
-    evaluated.
-    """
-    models = judged_models(run)
-    if not models:
-        return []
-    blocks = [mapping(run.get(f"evaluate-{model}", "health")) for model in models]
-    lines = [
-        (
-            "known right answers that pass the judge",
-            *(_share(block.get("canonical_pass_rate")) for block in blocks),
-        )
-    ]
-    lines.append(("problems judged, of all that were asked", *(_of_all(block) for block in blocks)))
-    lines += [
-        (label, *(_count(block.get(name)) for block in blocks)) for name, label in _COUNTS.items()
-    ]
-    lines.append(("answers stopped for time", *(count(_timeouts(block)) for block in blocks)))
-    for name, label in (
-        ("num_unchanged", "perturbations that changed nothing, left out"),
-        ("num_rejected", "perturbations that broke their promise, left out"),
-    ):
-        lines.append((label, *(_count(_perturbed(run, model, name)) for model in models)))
-    if any(
-        (run.number(f"evaluate-{model}", "robustness", "num_seeds") or 1) > 1 for model in models
-    ):
-        label = "perturbed forms alike under several seeds, counted each"
-        lines.append((label, *(_count(_perturbed(run, model, "num_repeated")) for model in models)))
-    verdicts = dict.fromkeys(name for block in blocks for name in mapping(block.get("verdicts")))
-    lines += [
-        (
-            f"verdict: {name.replace('_', ' ')}",
-            *(_count(pick(block, "verdicts", name) or 0) for block in blocks),
-        )
-        for name in verdicts
-    ]
-    lines.append(("problem suite", *(_suite(run, model) for model in models)))
-    return lines
+def _over_methods(found: EvaluationRecord, of: Callable[[PerturbationFigures], int]) -> str:
+    methods = found.robustness.perturbations.values()
+    return count(sum(map(of, methods))) if methods else DASH
 
 
-def judged_models(run: Run) -> list[str]:
-    """Models of the run that were evaluated."""
-    return [model for model in MODELS if run.has(f"evaluate-{model}")]
+def health_table(run: RunContents) -> ReportTable:
+    """A line per fact about the judging, a cell per evaluated model."""
+    judged = run.evaluations
+    seeds = max((found.robustness.num_seeds for found in judged.values()), default=1)
+    verdicts = dict.fromkeys(name for found in judged.values() for name in found.health.verdicts)
+    facts = [*_FACTS, *([_REPEATED] if seeds > 1 else []), *map(_verdict, verdicts), _SUITE]
+    why = "A judge that fails known right answers would make every score too low."
+    note = f"{health_sentence(run)} {why}".strip()
+    return table("health", "Health of the judging", ("", *judged), readings(facts, judged), note)
 
 
-def health_sentence(run: Run) -> str:
+def _verdict(name: str) -> Reading[EvaluationRecord]:
+    label = f"verdict: {name.replace('_', ' ')}"
+    return label, lambda found: count(found.health.verdicts.get(name, 0))
+
+
+def health_sentence(run: RunContents) -> str:
     """The health of the judging in one sentence; empty if nothing was evaluated."""
-    models = judged_models(run)
-    if not models:
+    if not run.evaluations:
         return ""
-    last = f"evaluate-{models[-1]}"
-    sound = run.number(last, "health", "canonical_pass_rate")
-    facts = (
-        [f"{percent(sound)} of the known right answers pass the judge"] if sound is not None else []
-    )
-    for name, words in (
-        ("num_excluded", "problems left out"),
-        ("num_infrastructure_errors", "answers not judged"),
-        ("num_truncated", "answers cut off"),
-    ):
-        number = run.number(last, "health", name)
-        facts += [f"{count(number)} {words}"] if number is not None else []
-    return f"Health of the judging: {listed(facts)}." if facts else ""
+    health = list(run.evaluations.values())[-1].health
+    facts = [
+        f"{percent(health.canonical_pass_rate)} of the known right answers pass the judge",
+        f"{count(health.num_excluded)} problems left out",
+        f"{count(health.num_infrastructure_errors)} answers not judged",
+        f"{count(health.num_truncated)} answers cut off",
+    ]
+    return f"Health of the judging: {listed(facts)}."
 
 
-def health_warnings(run: Run) -> Iterator[str]:
+def health_warnings(run: RunContents) -> Iterator[str]:
     """What about the judging makes scores doubtful."""
-    for model in judged_models(run):
-        health = run.get(f"evaluate-{model}", "health")
-        sound, excluded = (
-            as_number(pick(health, "canonical_pass_rate")),
-            objects(pick(health, "excluded")),
-        )
-        if sound is not None and sound < _FEWEST_SOUND:
-            names = ", ".join(str(entry.get("task_id")) for entry in excluded[:3])
+    for model, found in run.evaluations.items():
+        health = found.health
+        if health.canonical_pass_rate < _FEWEST_SOUND:
+            names = ", ".join(problem.task_id for problem in health.excluded[:3])
             yield (
-                f"{percent(1 - sound)} of the problems were left out of evaluate-{model} because "
-                f"their own known answer fails here{f' ({names}, …)' if names else ''}"
+                f"{percent(1 - health.canonical_pass_rate)} of the problems were left out of "
+                f"evaluate-{model} because their own known answer fails here"
+                f"{f' ({names}, …)' if names else ''}"
             )
-        if number := as_number(pick(health, "num_infrastructure_errors")):
+        if number := health.num_infrastructure_errors:
             yield (
                 f"evaluate-{model} could not judge {count(number)} answers, which count neither way"
             )
 
 
-def excluded_lines(run: Run) -> list[tuple[str, ...]]:
-    """Each problem that was left out because its known answer fails here: its id, how that ends,
-    and for whom.
+def excluded_tables(run: RunContents) -> list[ReportTable]:
+    """The problems that were left out because their known answer fails here, if there are any: how
+    that ends, and for whom.
     """
-    models: dict[tuple[str, ...], list[str]] = {}
-    for model in judged_models(run):
-        for entry in objects(run.get(f"evaluate-{model}", "health", "excluded")):
-            facts = (
-                str(entry.get("task_id")),
-                str(entry.get("verdict")).replace("_", " "),
-                str(entry.get("detail")),
-            )
+    models: dict[Line, list[str]] = {}
+    for model, found in run.evaluations.items():
+        for one in found.health.excluded:
+            facts = (one.task_id, one.verdict.replace("_", " "), one.detail)
             models.setdefault(facts, []).append(model)
-    return [(*facts, listed(names)) for facts, names in models.items()]
-
-
-def _of_all(block: dict[str, Json]) -> str:
-    return f"{_count(block.get('num_judged'))} of {_count(block.get('num_problems'))}"
-
-
-def _timeouts(block: dict[str, Json]) -> float:
-    return sum(
-        as_number(number) or 0
-        for name, number in mapping(block.get("verdicts")).items()
-        if "timeout" in name
+    if not models:
+        return []
+    lines = [(*facts, listed(names)) for facts, names in models.items()]
+    more = f" The first {_MOST_EXCLUDED} of {count(len(lines))}." * (len(lines) > _MOST_EXCLUDED)
+    note = (
+        "Their own known answer does not pass their test on this machine, so nobody was "
+        f"asked.{more}"
     )
-
-
-def _perturbed(run: Run, model: str, name: str) -> float | None:
-    methods = mapping(run.get(f"evaluate-{model}", "robustness", "perturbations"))
-    found = [as_number(pick(entry, name)) for entry in methods.values()]
-    return sum(number or 0 for number in found) if methods else None
-
-
-def _suite(run: Run, model: str) -> str:
-    name, digest = (run.get(f"evaluate-{model}", "suite", key) for key in ("name", "digest"))
-    return f"{name or _DASH} ({str(digest or '')[:12]})"
-
-
-def _share(value: Json) -> str:
-    number = as_number(value)
-    return _DASH if number is None else percent(number)
-
-
-def _count(value: Json) -> str:
-    number = as_number(value)
-    return _DASH if number is None else count(number)
+    head = ("", "verdict on the known answer", "detail", "left out for")
+    title = f"Problems left out: {count(len(lines))}"
+    return [table("excluded", title, head, lines[:_MOST_EXCLUDED], note)]

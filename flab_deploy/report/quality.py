@@ -2,204 +2,176 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from flab_deploy.artifacts import Json
 from flab_deploy.corpus import TASK_LABELS
-from flab_deploy.report.rows import Cell, absent, figure, kept, task_kinds
-from flab_deploy.report.run import Run, as_number, pick
-from flab_deploy.wording.numbers import percent
+from flab_deploy.records.compare import ClaimFigures, ComparisonRecord
+from flab_deploy.records.evaluate import EvaluationRecord, Interval, TaskFigures
+from flab_deploy.records.report import KeptShare, QualityRow, ReportCell
+from flab_deploy.report.cells import NOT_RUN, absent, figure, kept
+from flab_deploy.report.run import MODELS, RunContents
+from flab_deploy.settings.compare import CompareConfig
 
-DEFAULT_MARGIN = 0.97
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeptShare:
-    """One candidate against the original on one set of problems."""
-
-    solved: Cell
-    """Share of the problems that the candidate solves."""
-    kept: Cell
-    """Candidate's share over the original's, with its interval."""
-    num_only_original: float | None
-    """Problems that only the original solves."""
-    num_only_candidate: float | None
-    """Problems that only the candidate solves."""
-    verdict: str
-    """shown, not shown, underpowered, or not run."""
-    mcnemar_p: float | None
-    """Chance of so uneven a split if neither model were better."""
-    non_inferiority_p: float | None
-    """Chance of figures this good if the candidate kept less than the margin."""
-    num_problems_needed: float | None
-    """Problems that would decide an underpowered comparison."""
+_Solved = tuple[float | None, Interval | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class QualityRow:
-    """One set of problems under three models."""
+class ProblemSet:
+    """A set of problems that models are judged and compared on."""
 
     key: str
-    """Task kind, `overall`, `robustness` or `worst_case`."""
+    """Stable name."""
     label: str
     """The set in words."""
-    num_problems: float | None
-    """Size of the set."""
-    original: Cell
-    """Share that the original solves."""
-    pruned: KeptShare
-    """Right after the cut."""
-    recovered: KeptShare
-    """After recovery."""
+    solved: Callable[[EvaluationRecord], _Solved]
+    """Share that a model solves, with its interval."""
+    size: Callable[[EvaluationRecord], int | None]
+    """Problems in it."""
+    claim: Callable[[ComparisonRecord], ClaimFigures | None]
+    """What a comparison says of it."""
+
+    def cell(self, run: RunContents, model: str) -> ReportCell:
+        """Share of the set that a model of the run solves."""
+        found = run.evaluations.get(model)
+        value, interval = self.solved(found) if found else (None, None)
+        if value is None:
+            return absent(run, f"evaluate-{model}")
+        return figure(value, "share", interval=interval)
 
 
-def quality_rows(run: Run) -> list[QualityRow]:
+def quality_rows(run: RunContents) -> list[QualityRow]:
     """One row per task kind, one for all of them together, two for robustness: by rewording, and in
     the worst case.
     """
-    rows = [_task_row(run, kind) for kind in task_kinds(run)]
-    return [*rows, _overall_row(run), _robustness_row(run), _worst_case_row(run)]
+    kinds = [_row(run, task_set(kind)) for kind in task_kinds(run)]
+    return [*kinds, _overall_row(run), _row(run, ROBUSTNESS), _row(run, _WORST_CASE)]
 
 
-def margin(run: Run) -> float:
-    """Share of the original's pass@1 that must be kept, in [0, 1]."""
-    found = run.number("compare-recovered", "margin")
-    if found is None:
-        found = run.number("compare-pruned", "margin")
-    return DEFAULT_MARGIN if found is None else found
+def task_kinds(run: RunContents) -> list[str]:
+    """Task kinds of the run's evaluations, the known ones first; the known ones alone if nothing
+    was evaluated.
+    """
+    found = {kind for evaluation in run.evaluations.values() for kind in evaluation.tasks}
+    known = [kind for kind in TASK_LABELS if kind in found or not found]
+    return known + sorted(found - set(known))
 
 
-def confidence(run: Run) -> float:
-    """Confidence level of the intervals, in (0, 1)."""
-    found = [
-        run.number(f"evaluate-{model}", "confidence")
-        for model in ("original", "pruned", "recovered")
-    ]
-    return next((level for level in found if level is not None), 0.95)
+def task_label(kind: str) -> str:
+    """A kind of task in words."""
+    return TASK_LABELS.get(kind, kind.replace("_", " "))
 
 
-def _task_row(run: Run, kind: str) -> QualityRow:
-    where = ("tasks", kind)
-    original = _solved(run, "original", where, "pass_at_1")
-    return QualityRow(
+def task_set(kind: str) -> ProblemSet:
+    """The problems of one kind."""
+
+    def figures(found: EvaluationRecord) -> TaskFigures | None:
+        return found.tasks.get(kind)
+
+    return ProblemSet(
         key=kind,
-        label=TASK_LABELS.get(kind, kind.replace("_", " ")),
-        original=original,
-        num_problems=run.number("evaluate-original", *where, "num_problems"),
-        pruned=_retention(
-            run, "pruned", where, original, _solved(run, "pruned", where, "pass_at_1")
-        ),
-        recovered=_retention(
-            run, "recovered", where, original, _solved(run, "recovered", where, "pass_at_1")
-        ),
+        label=task_label(kind),
+        solved=lambda found: (one.pass_at_1, one.interval) if (one := figures(found)) else _NONE,
+        size=lambda found: one.num_problems if (one := figures(found)) else None,
+        claim=lambda found: found.tasks.get(kind),
     )
 
 
-def _robustness_row(run: Run) -> QualityRow:
-    where = ("robustness",)
-    original = _solved(run, "original", where, "robust_pass_at_1")
+_NONE: _Solved = (None, None)
+ROBUSTNESS = ProblemSet(
+    key="robustness",
+    label="reworded tasks (robust)",
+    solved=lambda found: (found.robustness.robust_pass_at_1, found.robustness.interval),
+    size=lambda found: found.robustness.num_items,
+    claim=lambda found: found.robustness,
+)
+"""Every perturbed prompt by itself."""
+_WORST_CASE = ProblemSet(
+    key="worst_case",
+    label="all rewordings of a task at once",
+    solved=lambda found: (found.robustness.worst_case_pass_at_1, None),
+    size=lambda found: found.robustness.num_problems,
+    claim=lambda found: found.robustness.worst_case if found.robustness else None,
+)
+
+
+def margin(run: RunContents) -> float:
+    """Share of the original's pass@1 that must be kept, in [0, 1]."""
+    found = run.compare_recovered or run.compare_pruned
+    return found.margin if found else CompareConfig().margin
+
+
+def confidence(run: RunContents) -> float:
+    """Confidence level of the intervals, in (0, 1)."""
+    found = next(iter(run.evaluations.values()), None)
+    return found.confidence if found else CompareConfig().confidence
+
+
+def _row(run: RunContents, one: ProblemSet) -> QualityRow:
+    original, judged = one.cell(run, "original"), run.evaluate_original
     return QualityRow(
-        key="robustness",
-        label="reworded tasks (robust)",
+        key=one.key,
+        label=one.label,
+        num_problems=one.size(judged) if judged else None,
         original=original,
-        num_problems=_rewordings(run),
-        pruned=_retention(
-            run, "pruned", where, original, _solved(run, "pruned", where, "robust_pass_at_1")
-        ),
-        recovered=_retention(
-            run, "recovered", where, original, _solved(run, "recovered", where, "robust_pass_at_1")
-        ),
+        pruned=_kept_share(run, "pruned", one.claim, original, one.cell(run, "pruned")),
+        recovered=_kept_share(run, "recovered", one.claim, original, one.cell(run, "recovered")),
     )
 
 
-def _worst_case_row(run: Run) -> QualityRow:
-    where, name = ("robustness",), "worst_case_pass_at_1"
-    compared = ("robustness", "worst_case")
-    original = _solved(run, "original", where, name, bounds="")
-    return QualityRow(
-        key="worst_case",
-        label="all rewordings of a task at once",
-        original=original,
-        num_problems=run.number("evaluate-original", *where, "num_problems"),
-        pruned=_retention(
-            run, "pruned", compared, original, _solved(run, "pruned", where, name, bounds="")
-        ),
-        recovered=_retention(
-            run, "recovered", compared, original, _solved(run, "recovered", where, name, bounds="")
-        ),
-    )
-
-
-def _rewordings(run: Run) -> float | None:
-    """Prompts that the robustness figures are over: one per problem and perturbation."""
-    found = [
-        run.number("evaluate-original", "robustness", name)
-        for name in ("num_items", "num_problems")
-    ]
-    return next((number for number in found if number is not None), None)
-
-
-def _overall_row(run: Run) -> QualityRow:
+def _overall_row(run: RunContents) -> QualityRow:
     """The pooled row, from the comparison if there is one and otherwise added up from the task
     kinds.
     """
-    where = ("overall",)
-    stage = "compare-recovered" if run.has("compare-recovered") else "compare-pruned"
-    original = _pooled(run, stage, "original")
-    number = run.number(stage, *where, "num_problems")
+
+    def claim(found: ComparisonRecord) -> ClaimFigures:
+        return found.overall
+
+    compared = run.compare_recovered or run.compare_pruned
+    original = _pooled(run, "original", compared)
+    pruned, recovered = (_pooled(run, model, run.comparisons.get(model)) for model in MODELS[1:])
+    judged = run.evaluate_original
+    size = sum(part.num_problems for part in judged.tasks.values()) if judged else None
     return QualityRow(
         key="overall",
         label="all tasks together",
+        num_problems=compared.overall.num_problems if compared else size,
         original=original,
-        num_problems=_sum(run, "original", "num_problems") if number is None else number,
-        pruned=_retention(run, "pruned", where, original, _pooled(run, "compare-pruned", "pruned")),
-        recovered=_retention(
-            run, "recovered", where, original, _pooled(run, "compare-recovered", "recovered")
-        ),
+        pruned=_kept_share(run, "pruned", claim, original, pruned),
+        recovered=_kept_share(run, "recovered", claim, original, recovered),
     )
 
 
-def _solved(
-    run: Run, model: str, where: tuple[str, ...], name: str, bounds: str = "interval"
-) -> Cell:
-    stage = f"evaluate-{model}"
-    return figure(run, stage, run.get(stage, *where), name, "share", bounds=bounds)
+def _pooled(run: RunContents, model: str, compared: ComparisonRecord | None) -> ReportCell:
+    if compared is not None:
+        whole = compared.overall
+        role = whole.original_pass_at_1 if model == "original" else whole.candidate_pass_at_1
+        return figure(role, "share")
+    judged = run.evaluations.get(model)
+    parts = [judged.tasks.get(kind) for kind in task_kinds(run)] if judged else []
+    shares = [(part.pass_at_1, part.num_problems) if part else (None, 0) for part in parts]
+    known = [(share * size, size) for share, size in shares if share is not None]
+    if not known or len(known) < len(shares):
+        return absent(run, f"evaluate-{model}")
+    return figure(sum(s for s, _ in known) / sum(n for _, n in known), "share", "computed")
 
 
-def _pooled(run: Run, stage: str, model: str) -> Cell:
-    role = "original" if model == "original" else "candidate"
-    value = run.number(stage, "overall", f"{role}_pass_at_1")
-    if value is not None:
-        return Cell(value=value, text=percent(value), status="measured")
-    passed, problems = (_sum(run, model, name) for name in ("num_passed", "num_problems"))
-    if passed is None or not problems:
-        return absent(f"evaluate-{model}", run)
-    return Cell(value=passed / problems, text=percent(passed / problems), status="computed")
-
-
-def _sum(run: Run, model: str, name: str) -> float | None:
-    found = [run.number(f"evaluate-{model}", "tasks", kind, name) for kind in task_kinds(run)]
-    known = [number for number in found if number is not None]
-    return sum(known) if known and len(known) == len(found) else None
-
-
-def _retention(
-    run: Run, model: str, where: tuple[str, ...], original: Cell, solved: Cell
+def _kept_share(
+    run: RunContents,
+    model: str,
+    read: Callable[[ComparisonRecord], ClaimFigures | None],
+    original: ReportCell,
+    solved: ReportCell,
 ) -> KeptShare:
-    stage = f"compare-{model}"
-    part = run.get(stage, *where)
+    compared = run.comparisons.get(model)
+    claim = read(compared) if compared else None
     return KeptShare(
         solved=solved,
-        kept=kept(run, stage, part, original, solved),
-        verdict=_verdict(run, stage, part),
-        num_only_original=as_number(pick(part, "num_only_original")),
-        num_only_candidate=as_number(pick(part, "num_only_candidate")),
-        mcnemar_p=as_number(pick(part, "mcnemar_p")),
-        non_inferiority_p=as_number(pick(part, "non_inferiority_p")),
-        num_problems_needed=as_number(pick(part, "num_problems_needed")),
+        kept=kept(run, f"compare-{model}", claim, original, solved),
+        num_only_original=claim.num_only_original if claim else None,
+        num_only_candidate=claim.num_only_candidate if claim else None,
+        verdict=claim.verdict if claim else NOT_RUN,
+        mcnemar_p=claim.mcnemar_p if claim else None,
+        non_inferiority_p=claim.non_inferiority_p if claim else None,
+        num_problems_needed=claim.num_problems_needed if claim else None,
     )
-
-
-def _verdict(run: Run, stage: str, part: Json) -> str:
-    found = pick(part, "verdict")
-    return found if isinstance(found, str) else "not run"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from flab_deploy.artifacts import Artifact, Draft, Json, run_stage, tree_digest, write_json
+from flab_deploy.records.document import write_record
+from flab_deploy.records.report import LINEAGE_FILE, PAGE_FILE, REPORT_FILE
 from flab_deploy.report.charts.all import draw_charts
-from flab_deploy.report.document import report_document
+from flab_deploy.report.document import report_record
 from flab_deploy.report.page import TEMPLATES, render_page
 from flab_deploy.report.run import read_run
 
@@ -17,7 +19,8 @@ def report(run: Path, out: Path, *, force: bool = False) -> Artifact:
 
     Stages that were not run are shown as such. The same run gives the same bytes; a run whose
     timings alone differ gives the same digest, which covers the lineage and not the page.
-    Raises ArtifactError if there is no run, or if one of its documents is damaged or was changed.
+    Raises ArtifactError if there is no run, or if one of its documents was changed, is damaged or
+    lacks a field.
     """
     found = read_run(run)
     config: dict[str, Json] = {"content": found.digest(), "templates": tree_digest(TEMPLATES)}
@@ -25,12 +28,13 @@ def report(run: Path, out: Path, *, force: bool = False) -> Artifact:
 
     def work(draft: Draft) -> None:
         charts = draw_charts(found)
-        document = report_document(found, charts)
-        write_json(draft.path / "report.json", document)
-        write_json(draft.path / "lineage.json", parents)
-        (draft.path / "report.html").write_text(render_page(document, charts), encoding="utf-8")
-        draft.figures["num_stages"] = len(parents)
-        draft.figures["num_charts"] = sum(chart is not None for chart in charts.values())
+        document = report_record(found, {key: chart for key, (chart, _) in charts.items()})
+        drawings = {key: svg for key, (_, svg) in charts.items() if svg}
+        write_record(draft.path / REPORT_FILE, document)
+        write_json(draft.path / LINEAGE_FILE, parents)
+        page = render_page(document, drawings)
+        (draft.path / PAGE_FILE).write_text(page, encoding="utf-8")
+        draft.figures |= {"num_stages": len(parents), "num_charts": len(drawings)}
 
     return run_stage(
         out,
@@ -39,6 +43,6 @@ def report(run: Path, out: Path, *, force: bool = False) -> Artifact:
         parents=parents,
         config=config,
         work=work,
-        measurements=("report.html", "report.json"),
+        measurements=(PAGE_FILE, REPORT_FILE),
         force=force,
     )

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from flab_deploy.artifacts import Json
+from flab_deploy.records.report import ChartData, ReportChart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,37 +89,36 @@ _IDENTITY = re.compile(r'(\bid="|url\(#|href="#)')
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class Drawing:
     """One drawing with what it says."""
 
-    key: str
-    """Stable name, also the prefix of the drawing's element ids."""
-    title: str
-    """What is shown."""
     alt: str
     """The drawing in words, for readers who cannot see it."""
     caption: str
     """How to read it."""
-    svg: str = field(repr=False)
-    """An `<svg>` element to put into a page."""
-    data: Json = field(repr=False)
+    data: ChartData = field(repr=False)
     """The figures drawn."""
+    draw: Callable[[Axes], None] = field(repr=False)
+    """Puts them on a pair of axes."""
+    height: float = 3.4
+    """Inches, as the width."""
+    width: float = _WIDTH
+
+    def described(self, title: str) -> ReportChart:
+        """What it shows, under a title."""
+        return ReportChart(title=title, alt=self.alt, caption=self.caption, data=self.data)
+
+    def svg(self, key: str) -> str:
+        """The drawing as an `<svg>` element: themed, without dates, outside references or ids
+        shared between charts.
+        """
+        with matplotlib.rc_context(_SETTINGS):
+            figure = Figure(figsize=(self.width, self.height))
+            self.draw(figure.subplots())
+            return _inline(figure, key, self.alt)
 
 
-@contextmanager
-def canvas(height: float = 3.4, width: float = _WIDTH) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of the given size in inches with one pair of axes, under the house style."""
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(width, height))
-        yield figure, figure.subplots()
-
-
-def inline_svg(figure: Figure, key: str, alt: str) -> str:
-    """The figure as an `<svg>` element: themed, without dates, outside references or ids shared
-    between charts.
-
-    Call it inside `canvas`, whose settings it needs.
-    """
+def _inline(figure: Figure, key: str, alt: str) -> str:
     buffer = io.StringIO()
     figure.patch.set_visible(False)
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -144,17 +142,12 @@ def _attribute(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 
 
-def legend_above(axes: Axes, columns: int, *, right: bool = False) -> None:
+def legend_above(axes: Axes, columns: int, *, right: bool = False, **more: Any) -> None:
     """Put the legend in a row above the axes, where it covers no data; `right` where wide labels
     leave less room.
     """
-    axes.legend(
-        loc="lower right" if right else "lower left",
-        bbox_to_anchor=(float(right), 1.0),
-        ncols=columns,
-        borderaxespad=0.2,
-        handlelength=1.6,
-    )
+    place = {"loc": "lower right" if right else "lower left", "bbox_to_anchor": (float(right), 1.0)}
+    axes.legend(ncols=columns, borderaxespad=0.2, **{"handlelength": 1.6, **place, **more})
 
 
 def scale_y(axes: Axes, values: Sequence[float]) -> None:
@@ -169,3 +162,14 @@ def scale_y(axes: Axes, values: Sequence[float]) -> None:
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def plot(axes: Axes, points: Sequence[tuple[float, float]], **look: Any) -> None:
+    """Plot (x, y) pairs, which may be none."""
+    axes.plot([x for x, _ in points], [y for _, y in points], **look)
+
+
+def whole_numbers(axes: Axes, label: str) -> None:
+    """Make the x axis count something."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(label)

@@ -1,0 +1,38 @@
+"""What a comparison says of the claim "keeps at least the margin", in a sentence."""
+
+from __future__ import annotations
+
+from flab_deploy.wording.numbers import count, probability
+
+
+def claim_sentence(
+    margin: float,
+    verdict: str | None,
+    *,
+    non_inferiority_p: float | None,
+    retention_interval: tuple[float, float] | None,
+    num_problems_needed: int | None,
+) -> str:
+    """Whether keeping `margin`, a share, is shown, not shown or underpowered, with the reason.
+
+    `verdict` is None where nothing was compared; without a p-value the original solves nothing.
+    """
+    claim = f"it keeps at least {100 * margin:g} %"
+    if verdict is None:
+        return f"Whether {claim} was not tested."
+    if non_inferiority_p is None:
+        return f"That {claim} is not shown: the original solves nothing."
+    sure = probability(non_inferiority_p)
+    if verdict == "shown":
+        return f"That {claim} is shown ({sure})."
+    if verdict == "underpowered":
+        more = (
+            f"; about {count(num_problems_needed)} would be needed" if num_problems_needed else ""
+        )
+        return (
+            f"That {claim} can be neither shown nor refuted with so few problems "
+            f"(underpowered){more} ({sure})."
+        )
+    below = retention_interval is not None and retention_interval[1] < margin
+    why = ": even the upper end of the interval lies below" if below else ""
+    return f"That {claim} is not shown ({sure}){why}."

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
-
-from pydantic import Field, JsonValue
+from typing import Literal, TypeAlias
 
 from flab_deploy.records.bench import MachineRecord
+from flab_deploy.records.compare import ClaimFigures
 from flab_deploy.records.document import record
 from flab_deploy.records.evaluate import Interval, RobustnessRecord
+from flab_deploy.records.manifest import ManifestRecord
 from flab_deploy.records.plan import CandidateRecord, Contribution
-from flab_deploy.records.run import RunMachine
+from flab_deploy.records.run import RunRecord
 
 REPORT_FILE, PAGE_FILE, LINEAGE_FILE = "report.json", "report.html", "lineage.json"
 CellStatus: TypeAlias = Literal["measured", "computed", "estimated", "unavailable"]
@@ -73,18 +73,10 @@ class KeptShare:
     """Share of the problems that the candidate solves."""
     kept: ReportCell
     """Candidate's share over the original's, with its interval."""
-    num_only_original: int | None
-    """Problems that only the original solves."""
-    num_only_candidate: int | None
-    """Problems that only the candidate solves."""
     verdict: str
     """shown, not shown, underpowered, or not run."""
-    mcnemar_p: float | None
-    """Chance of so uneven a split if neither model were better."""
-    non_inferiority_p: float | None
-    """Chance of figures this good if the candidate kept less than the margin."""
-    num_problems_needed: int | None
-    """Problems that would decide an underpowered comparison."""
+    claim: ClaimFigures | None
+    """What the comparison found; None if there was none."""
 
 
 @record
@@ -202,42 +194,17 @@ class ReportChart:
 
 
 @record
-class StageNotRun:
-    """A stage that the run does not have."""
-
-    status: Literal["not run"]
-
-
-@record
-class FinishedStage:
-    """A stage's manifest, without what only the stage itself needs."""
-
-    status: Literal["finished"]
-    kind: str
-    digest: str
-    parents: dict[str, str]
-    config: dict[str, JsonValue]
-    versions: dict[str, str]
-    figures: dict[str, JsonValue]
-    seconds: float
-
-
-@record
 class RunProvenance:
     """How the run was made."""
 
-    command: str | None
-    """None, as for the next four, where the run left no record of it."""
-    config: dict[str, JsonValue] | None
-    """The settings of the run, by name."""
-    changed: dict[str, JsonValue] | None
-    """Those that differ from the defaults, by their dotted name."""
-    machine: RunMachine | None
+    run: RunRecord | None
+    """What was asked of the run and on what machine; None if it left no record of it."""
     bench_machine: MachineRecord | None
     """Where the load test ran."""
     engine: str | None
     """What served the models; None without a load test."""
-    stages: dict[str, Annotated[FinishedStage | StageNotRun, Field(discriminator="status")]]
+    stages: dict[str, ManifestRecord | None]
+    """What each stage says of itself; None for one that was not run."""
 
 
 @record

@@ -1,6 +1,4 @@
-"""What was lost: the problems that only the original solves, how they fail now, and under which
-rewordings.
-"""
+"""What was lost: the problems that only the original solves, and under which rewordings."""
 
 from __future__ import annotations
 
@@ -12,8 +10,9 @@ from flab_deploy.records.evaluate import PerturbationFigures
 from flab_deploy.records.report import ReportTable
 from flab_deploy.report.quality import task_label
 from flab_deploy.report.run import RunContents
-from flab_deploy.report.tables import DASH, Line, gain, table
-from flab_deploy.wording.numbers import between, count, listed, percent, probability
+from flab_deploy.report.tables import Line, table
+from flab_deploy.wording.fields import DASH
+from flab_deploy.wording.numbers import between, count, gain, listed, percent, probability
 
 _EXAMPLES = 3
 _FAILURES = {
@@ -35,13 +34,8 @@ def loss_tables(run: RunContents) -> list[ReportTable]:
 def _by_kind(found: ComparisonRecord | None) -> ReportTable:
     kinds = found.tasks if found else ()
     lost, gained = (found.lost, found.gained) if found else ((), ())
-    return table(
-        "lost",
-        "Problems lost and gained",
-        ("", "lost", "gained", "the lost ones now end in", "for example"),
-        [_kind_line(kind, _of_kind(lost, kind), _of_kind(gained, kind)) for kind in kinds],
-        "Lost: only the original solves it. Gained: only the slimmed model does.",
-    )
+    lines = [_kind_line(kind, _of_kind(lost, kind), _of_kind(gained, kind)) for kind in kinds]
+    return table("lost", lines)
 
 
 def _of_kind(problems: Sequence[ChangedProblem], kind: str) -> list[ChangedProblem]:
@@ -56,35 +50,16 @@ def _kind_line(kind: str, lost: list[ChangedProblem], gained: list[ChangedProble
 
 
 def _by_perturbation(run: RunContents, found: ComparisonRecord | None) -> ReportTable:
-    robust = found.robustness if found else None
-    judged = run.evaluate_original
-    held = judged.robustness.perturbations if judged else {}
-    lines = [
-        _pair_line(f"{name} (family)", one, one.holm_p, None)
-        for name, one in (robust.families if robust else {}).items()
-    ]
-    lines += [
-        _pair_line(name.replace("_", " "), one, one.benjamini_hochberg_p, held.get(name))
-        for name, one in (robust.perturbations if robust else {}).items()
-    ]
-    return table(
-        "perturbations",
-        "Each perturbation by itself",
-        (
-            "",
-            "prompts",
-            "original solves",
-            "slimmed solves",
-            "difference",
-            "lost / won",
-            "adjusted p",
-            "changed nothing / rejected",
-        ),
-        lines,
-        "The same perturbed prompts for both models. p is McNemar's, adjusted for the number of "
-        "families (Holm) or of methods (Benjamini and Hochberg): below 0.05 the models are shown "
-        "to differ.",
-    )
+    lines: list[Line] = []
+    if found and (robust := found.robustness):
+        judged = run.evaluate_original
+        held = judged.robustness.perturbations if judged else {}
+        for name, family in robust.families.items():
+            lines.append(_pair_line(f"{name} (family)", family, family.holm_p, None))
+        for name, one in robust.perturbations.items():
+            words, p = name.replace("_", " "), one.benjamini_hochberg_p
+            lines.append(_pair_line(words, one, p, held.get(name)))
+    return table("perturbations", lines)
 
 
 def _pair_line(label: str, one: PairFigures, p: float, held: PerturbationFigures | None) -> Line:
@@ -101,23 +76,11 @@ def _pair_line(label: str, one: PairFigures, p: float, held: PerturbationFigures
 
 
 def _noise(found: ComparisonRecord | None) -> ReportTable:
-    noise = found.noise if found else None
-    line = noise and (
-        "one model judged twice",
-        count(noise.num_problems),
-        count(noise.num_flips),
-        percent(noise.flip_rate),
-        between(noise.interval),
-    )
-    return table(
-        "noise",
-        "Noise floor",
-        ("", "problems", "verdicts that flip", "share", "interval"),
-        [line] if line else [],
-        "How often one model disagrees with itself; a difference no larger than that is not a "
-        "finding.",
-        "not run: give `flab compare` a second evaluation of the original with --repeat",
-    )
+    lines: list[Line] = []
+    if found and (noise := found.noise):
+        flips = (count(noise.num_problems), count(noise.num_flips), percent(noise.flip_rate))
+        lines = [("one model judged twice", *flips, between(noise.interval))]
+    return table("noise", lines)
 
 
 def loss_sentences(run: RunContents) -> Iterator[str]:

@@ -5,32 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flab_deploy.artifacts import Json
+from flab_deploy.records.compare import ClaimFigures
 from flab_deploy.records.document import as_json
 from flab_deploy.records.report import BeforeAfterRow, KeptShare, ReportRecord, RunProvenance
 from flab_deploy.report.cells import NOT_RUN
 from flab_deploy.report.charts.all import CHARTS
-from flab_deploy.report.tables import text, words
+from flab_deploy.report.tables import PROSE, TEMPLATES
+from flab_deploy.wording.fields import text, words
 from flab_deploy.wording.numbers import count, probability, signed_percent, significant
 
-TEMPLATES = Path(__file__).parent / "templates"
 _ASIDES = ("Health of the judging", "Not run")
-_SECTIONS = (
-    ("quality", "What was kept, what was lost"),
-    ("cut", "What was cut, and why"),
-    ("serving", "Serving"),
-)
 _SETS_OVER_KINDS = ("overall", "robustness", "worst_case")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tile:
+class Tile(NamedTuple):
     """One of the main figures at the top of the page."""
 
     value: str
@@ -60,14 +54,9 @@ def render_page(report: ReportRecord, drawings: Mapping[str, str]) -> str:
     page = environment.get_template("page.html.j2").render(
         report=report,
         drawings={key: Markup(svg) for key, svg in drawings.items()},
-        charts=CHARTS,
-        chart_absence=_absence(report),
-        sections=[
-            (key, title, [name for name, kind in CHARTS.items() if kind.section == key])
-            for key, title in _SECTIONS
-        ],
+        prose=PROSE.charts,
+        kinds=CHARTS,
         groups_not_run=groups_not_run(report),
-        judged=["pruned", "recovered"] if report.final == "recovered" else [report.final],
         tiles=tiles(report),
         machine=_machine(report.provenance),
     )
@@ -75,9 +64,7 @@ def render_page(report: ReportRecord, drawings: Mapping[str, str]) -> str:
 
 
 def _together(page: str) -> str:
-    """The page with the parts of a figure kept on one line: a number and its sign, a p-value, an
-    interval.
-    """
+    """The page with figures kept on one line: a number and its sign, a p-value, an interval."""
     page = re.sub(r"\bp (=|&lt;) (?=0\.)", r"p&nbsp;\1&nbsp;", page.replace(" %", "&nbsp;%"))
     return re.sub(r"\[([−+][\d.]+) to ([−+][\d.]+)\]", r"[\1&nbsp;to&nbsp;\2]", page)
 
@@ -89,25 +76,14 @@ def groups_not_run(report: ReportRecord) -> list[str]:
     return [group for group in dict.fromkeys(row.group for row in rows) if group not in ran]
 
 
-def _absence(report: ReportRecord) -> dict[str, str]:
-    """Why each chart is not there: its stage was not run, or left too little to draw."""
-    done = {name for name, stage in report.provenance.stages.items() if stage.status == "finished"}
-    return {
-        key: "unavailable: too few figures to draw" if done.issuperset(kind.stages) else NOT_RUN
-        for key, kind in CHARTS.items()
-    }
-
-
-def _machine(provenance: RunProvenance) -> dict[str, Json]:
+def _machine(found: RunProvenance) -> dict[str, Json]:
     """What is known of the machine of the load test and of the run, by name."""
-    blocks = (provenance.bench_machine, provenance.machine)
+    blocks = (found.bench_machine, found.run.machine if found.run else None)
     return {name: value for one in blocks if one for name, value in as_json(one).items()}
 
 
 def tiles(report: ReportRecord) -> list[Tile]:
-    """The four figures at the top of the page: the main ones, others in place of what was not
-    run.
-    """
+    """The four figures at the top: the main ones, others in place of what was not run."""
     rows = {row.key: row for row in report.before_after}
     sets = {
         row.key: row.pruned if report.final == "pruned" else row.recovered for row in report.quality
@@ -123,7 +99,7 @@ def tiles(report: ReportRecord) -> list[Tile]:
     others = [
         _kept_tile(sets["robustness"], "of robust pass@1 kept"),
         _kept_tile(sets[weakest], f"of pass@1 kept in {labels[weakest]}, the weakest part"),
-        _loss_tile(sets["overall"]),
+        _loss_tile(sets["overall"].claim),
     ]
     shown = [tile for tile in [*main, *others] if tile.value != NOT_RUN]
     return [*shown, *(tile for tile in main if tile.value == NOT_RUN)][:4]
@@ -137,26 +113,23 @@ def _weakest(sets: Mapping[str, KeptShare]) -> str:
 
 
 def _kept_tile(found: KeptShare, label: str) -> Tile:
-    note = f"interval {found.kept.interval_text}" if found.kept.interval_text else ""
-    return Tile(value=found.kept.text, label=label, note=note, verdict=found.verdict)
+    told = found.kept.interval_text
+    return Tile(found.kept.text, label, f"interval {told}" if told else "", found.verdict)
 
 
-def _loss_tile(found: KeptShare) -> Tile:
-    label, lost, gained = (
-        "problems lost and gained",
-        found.num_only_original,
-        found.num_only_candidate,
-    )
-    if lost is None or gained is None:
-        return Tile(value=NOT_RUN, label=label)
-    return Tile(value=f"{count(lost)} / {count(gained)}", label=label, note="same problems")
+def _loss_tile(claim: ClaimFigures | None) -> Tile:
+    label = "problems lost and gained"
+    if claim is None:
+        return Tile(NOT_RUN, label)
+    told = f"{count(claim.num_only_original)} / {count(claim.num_only_candidate)}"
+    return Tile(told, label, "same problems")
 
 
 def _change_tile(row: BeforeAfterRow, label: str) -> Tile:
     ratio = row.ratio
     if ratio.value is None:
-        return Tile(value=ratio.text, label=label, note=ratio.reason or "")
+        return Tile(ratio.text, label, ratio.reason or "")
     estimated = ", estimated" if ratio.status == "estimated" else ""
     spread = f", {ratio.interval_text}" if ratio.interval_text else ""
     note = f"{row.original.text} → {row.slimmed.text}{estimated}{spread}"
-    return Tile(value=signed_percent(ratio.value - 1), label=label, note=note)
+    return Tile(signed_percent(ratio.value - 1), label, note)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from flab_deploy.artifacts import MANIFEST, Artifact, check_digest, json_digest
+from flab_deploy.artifacts import MANIFEST, check_digest, json_digest, open_artifact
 from flab_deploy.errors import ArtifactError
 from flab_deploy.records.bench import BENCH_FILE, BenchRecord
 from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
@@ -22,9 +22,9 @@ from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.records.report import FinalModel
 from flab_deploy.records.run import RUN_FILE, RunRecord
 from flab_deploy.records.scores import SCORES_FILE, ScoresRecord
-from flab_deploy.report.discover import find_stages
 
 T = TypeVar("T")
+_Finished = tuple[Path, ManifestRecord]
 MODELS = ("original", "pruned", "recovered")
 """Models that a run evaluates."""
 
@@ -49,10 +49,8 @@ STAGES: Mapping[str, tuple[type[object], str | None]] = {
 class RunContents:
     """A run directory as read once; a stage whose record is None was not run."""
 
-    artifacts: dict[str, Artifact]
-    """Finished stages by name."""
     manifests: dict[str, ManifestRecord]
-    """What each of them says of itself."""
+    """What each finished stage says of itself, by name."""
     scores: ScoresRecord | None
     plan: PlanRecord | None
     pruned: PruneRecord | None
@@ -72,36 +70,30 @@ class RunContents:
     def evaluations(self) -> dict[str, EvaluationRecord]:
         """What was found of each model that was judged."""
         found = (self.evaluate_original, self.evaluate_pruned, self.evaluate_recovered)
-        return {model: one for model, one in zip(MODELS, found, strict=True) if one is not None}
+        return {model: one for model, one in zip(MODELS, found, strict=True) if one}
 
     @property
     def comparisons(self) -> dict[str, ComparisonRecord]:
         """What was found of each model that was compared with the original."""
         found = (self.compare_pruned, self.compare_recovered)
-        return {model: one for model, one in zip(MODELS[1:], found, strict=True) if one is not None}
+        return {model: one for model, one in zip(MODELS[1:], found, strict=True) if one}
 
     @property
     def final(self) -> FinalModel:
-        """The slimmed model: the recovered one, or the pruned one where that is as far as the run
-        got.
-        """
+        """The slimmed model: the recovered one, or the pruned one if the run got no further."""
         judged = {*self.evaluations, *self.comparisons}
         return "pruned" if "pruned" in judged and "recovered" not in judged else "recovered"
 
     def has(self, stage: str) -> bool:
         """Whether the stage was run to its end."""
-        return stage in self.artifacts
+        return stage in self.manifests
 
     def digest(self) -> str:
         """SHA-256 over everything the report is made from, measurements included."""
-        records = {name: getattr(self, name.replace("-", "_")) for name in self.artifacts}
-        said = {**records, "record": self.record}
-        return json_digest(
-            {
-                "manifests": {name: as_json(found) for name, found in self.manifests.items()},
-                "records": {name: as_json(found) for name, found in said.items() if found},
-            }
-        )
+        records = {name: getattr(self, _field(name)) for name in self.manifests}
+        said = {**records, "record": self.record} if self.record else records
+        parts = (self.manifests, said)
+        return json_digest([{name: as_json(one) for name, one in part.items()} for part in parts])
 
 
 def read_run(path: Path) -> RunContents:
@@ -112,34 +104,65 @@ def read_run(path: Path) -> RunContents:
     """
     if not path.is_dir():
         raise ArtifactError(f"no run at {path}; give the --out directory of `flab run`")
-    artifacts = find_stages(path, STAGES)
-    if not artifacts:
+    folders = _find_stages(path)
+    if not folders:
         raise ArtifactError(
             f"{path} holds no finished stage; start one with `flab run --out {path}`"
         )
-    manifests = {
-        name: record_of(ManifestRecord, found.manifest, str(found.path / MANIFEST))
-        for name, found in artifacts.items()
-    }
     records = {
-        name.replace("-", "_"): _said(cls, file, artifacts.get(name))
+        _field(name): _said(cls, file, *folders[name]) if name in folders else None
         for name, (cls, file) in STAGES.items()
     }
     asked = path / RUN_FILE
     return RunContents(
-        artifacts=artifacts,
-        manifests=manifests,
+        manifests={name: manifest for name, (_, manifest) in folders.items()},
         record=read_record(RunRecord, asked) if asked.is_file() else None,
         **records,  # type: ignore[arg-type]
     )
 
 
-def _said(cls: type[T], file: str | None, artifact: Artifact | None) -> T | None:
-    """A stage's record, or None if it was not run."""
-    if artifact is None:
-        return None
+def _field(stage: str) -> str:
+    return stage.replace("-", "_")
+
+
+def _said(cls: type[T], file: str | None, folder: Path, manifest: ManifestRecord) -> T:
     if file is None:
-        return record_of(cls, artifact.figures, str(artifact.path / MANIFEST))
+        return record_of(cls, dict(manifest.figures), str(folder / MANIFEST))
     if file != PARITY_FILE:  # `flab verify` reads through exported weights
-        check_digest(artifact)
-    return read_record(cls, artifact.path / file)
+        check_digest(open_artifact(folder))
+    return read_record(cls, folder / file)
+
+
+def _find_stages(path: Path) -> dict[str, _Finished]:
+    """Finished stages by name, in order.
+
+    A comparison with its two evaluations is also found under names of the user's own, as
+    `flab evaluate` and `flab compare` leave them. Raises ArtifactError if there are several such
+    comparisons.
+    """
+    folders = sorted(folder for folder in path.iterdir() if (folder / MANIFEST).is_file())
+    every = {one.name: (one, read_record(ManifestRecord, one / MANIFEST)) for one in folders}
+    found = {name: every[name] for name in STAGES if name in every}
+    if not any(name.startswith("compare-") for name in found):
+        found |= _by_kind(path, every)
+    return {name: found[name] for name in STAGES if name in found}
+
+
+def _by_kind(path: Path, every: Mapping[str, _Finished]) -> dict[str, _Finished]:
+    comparisons = [one for one in every.values() if one[1].kind == "comparison"]
+    if not comparisons:
+        return {}
+    if len(comparisons) > 1:
+        listed = ", ".join(folder.name for folder, _ in comparisons)
+        raise ArtifactError(
+            f"{path} holds several comparisons ({listed}); name them compare-pruned and "
+            "compare-recovered, or keep one in the directory"
+        )
+    parents = comparisons[0][1].parents
+    judged = {one[1].digest: one for one in every.values() if one[1].kind == "evaluation"}
+    recovered = every.get("evaluate-recovered")
+    same = recovered is not None and recovered[1].digest == parents.get("candidate")
+    slot = "recovered" if same else "pruned"
+    roles = {"evaluate-original": "original", f"evaluate-{slot}": "candidate"}
+    pair = {name: judged.get(parents.get(role, "")) for name, role in roles.items()}
+    return {f"compare-{slot}": comparisons[0], **{name: one for name, one in pair.items() if one}}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from flab_deploy.records.bench import BenchRecord
+from flab_deploy.records.compare import ClaimFigures
 from flab_deploy.records.plan import PlanRecord, ShapeRecord
-from flab_deploy.records.report import BeforeAfterRow, KeptShare, QualityRow, ReportCell
-from flab_deploy.report.health import health_sentence
+from flab_deploy.records.report import BeforeAfterRow, QualityRow, ReportCell
+from flab_deploy.report.cells import UNAVAILABLE
+from flab_deploy.report.judged import health_sentence
 from flab_deploy.report.losses import loss_sentences
-from flab_deploy.report.quality import confidence, margin, quality_rows
+from flab_deploy.report.quality import confidence, final_share, margin, quality_rows
 from flab_deploy.report.rows import SIDES, rows_of, served
 from flab_deploy.report.run import STAGES, RunContents
-from flab_deploy.wording.claims import claim_sentence
+from flab_deploy.wording.claims import claim_sentence, untested_sentence
 from flab_deploy.wording.numbers import (
     between,
     count,
@@ -28,8 +31,8 @@ def verdict_sentences(run: RunContents) -> list[str]:
     """Sentences that tell a stranger what was cut, what was kept and how sure that is."""
     rows = {row.key: row for row in rows_of(run)}
     quality = {row.key: row for row in quality_rows(run)}
-    parts = [_cut(run), *_kept(run, quality["overall"]), *_robust(run, quality["robustness"])]
-    parts += [health_sentence(run), *_speed(run, rows), *_energy(rows), *_missing(run)]
+    parts = [_cut(run), *_kept(run, quality["overall"]), _robust(run, quality["robustness"])]
+    parts += [health_sentence(run), *_speed(run, rows), _energy(rows), _missing(run)]
     return [sentence for sentence in parts if sentence]
 
 
@@ -42,107 +45,78 @@ def _cut(run: RunContents) -> str:
     verb = "Pruning took" if run.pruned else "The plan, not yet carried out, takes"
     change = signed_percent(after / before - 1)
     whole = f"{verb} the model from {millions(before)} to {millions(after)} parameters ({change})"
-    sources = _sources(run.plan)
+    sources = list(_sources(run.plan))
     return f"{whole}; of the cut, {listed(sources)}." if sources else f"{whole}."
 
 
 def _compared(run: RunContents) -> str:
     """Which models an evaluation without a cut is about."""
-    original, slimmed = run.evaluate_original, run.evaluations.get(run.final)
-    if original is None or slimmed is None:
-        return "Two models were judged on the same problems."
-    return (
-        f"Two models were judged on the same problems: {original.model.name} (the original) and "
-        f"{slimmed.model.name} (the slimmed one)."
-    )
+    told, models = "Two models were judged on the same problems", run.evaluations
+    if not {"original", run.final} <= models.keys():
+        return f"{told}."
+    original, slimmed = (models[name].model.name for name in ("original", run.final))
+    return f"{told}: {original} (the original) and {slimmed} (the slimmed one)."
 
 
-_SOURCES: dict[str, tuple[str, Callable[[ShapeRecord], int], str]] = {
+_HEADS = " key-value heads per layer"
+_Part = Literal["vocabulary", "layers", "ffn", "heads", "experts"]
+_Size = Callable[[ShapeRecord], int]
+_PARTS: dict[_Part, tuple[str, _Size, str]] = {
     "vocabulary": ("rarely used vocabulary", lambda shape: shape.vocab_size, " tokens"),
     "layers": ("whole layers", lambda shape: shape.num_hidden_layers, ""),
     "ffn": ("feed-forward channels", lambda shape: shape.intermediate_size, " per layer"),
-    "heads": (
-        "attention heads",
-        lambda shape: shape.num_key_value_heads,
-        " key-value heads per layer",
-    ),
+    "heads": ("attention heads", lambda shape: shape.num_key_value_heads, _HEADS),
     "experts": ("experts", lambda shape: shape.num_experts, " per layer"),
 }
 """What a cut takes away, the size that it changes, and the unit of that."""
 
 
-def _sources(plan: PlanRecord) -> list[str]:
-    shares = removed_by(plan)
-    total = sum(shares.values())
-    return [
-        f"{100 * shares[name] / total:.0f} % is {what} "
-        f"({count(size(plan.before))} to {count(size(plan.after))}{unit})"
-        for name, (what, size, unit) in _SOURCES.items()
-        if shares[name] > 0
-    ]
-
-
-def removed_by(plan: PlanRecord) -> dict[str, int]:
-    """Parameters that each kind of cut takes away."""
-    found = plan.contribution
-    return {
-        "vocabulary": found["vocabulary"],
-        "layers": found["layers"],
-        "ffn": found["ffn"],
-        "heads": found.get("heads", 0),
-        "experts": found.get("experts", 0),
-    }
-
-
-def final_share(run: RunContents, row: QualityRow) -> KeptShare:
-    """What a set of problems says of the slimmed model."""
-    return row.pruned if run.final == "pruned" else row.recovered
+def _sources(plan: PlanRecord) -> Iterator[str]:
+    removed = {part: plan.contribution.get(part, 0) for part in _PARTS}
+    total = sum(removed.values())
+    for part, (what, size, unit) in _PARTS.items():
+        if removed[part] > 0:
+            change = f"{count(size(plan.before))} to {count(size(plan.after))}{unit}"
+            yield f"{100 * removed[part] / total:.0f} % is {what} ({change})"
 
 
 def _kept(run: RunContents, row: QualityRow) -> Iterator[str]:
-    now, then = final_share(run, row), row.pruned
-    if row.original.value is not None and now.solved.value is None:
-        yield (
-            f"The original solves {row.original.text} of {count(row.num_problems or 0)} "
-            "held-out problems."
-        )
-    if row.original.value is not None and now.solved.value is not None:
-        yield (
-            f"Of {count(row.num_problems or 0)} held-out problems the slimmed model solves "
-            f"{now.solved.text}, the original {row.original.text}: it keeps "
-            f"{now.kept.text}{_bounds(run, now)}. {_claim(run, now)}"
-        )
-        yield from loss_sentences(run)
-    if then.kept.value is not None and run.final == "recovered":
-        yield (
-            "Right after the cut, before any recovery, it kept "
-            f"{then.kept.text}{_bounds(run, then)}."
-        )
+    number, then = count(row.num_problems or 0), row.pruned.kept
+    if row.original.value is not None:
+        told = _solved(run, row)
+        if told:
+            yield f"Of {number} held-out problems the slimmed model solves {told}"
+            yield from loss_sentences(run)
+        else:
+            yield f"The original solves {row.original.text} of {number} held-out problems."
+    if then.value is not None and run.final == "recovered":
+        yield f"Right after the cut, before any recovery, it kept {then.text}{_bounds(run, then)}."
 
 
-def _bounds(run: RunContents, found: KeptShare) -> str:
-    level = f"{100 * confidence(run):.0f} %"
-    return f" ({level} interval {between(found.kept.interval)})" if found.kept.interval else ""
-
-
-def _claim(run: RunContents, found: KeptShare) -> str:
-    return claim_sentence(
-        margin(run),
-        None if found.verdict == "not run" else found.verdict,
-        non_inferiority_p=found.non_inferiority_p,
-        retention_interval=found.kept.interval,
-        num_problems_needed=found.num_problems_needed,
-    )
-
-
-def _robust(run: RunContents, row: QualityRow) -> Iterator[str]:
+def _solved(run: RunContents, row: QualityRow) -> str:
+    """What both solve, what is kept of that and how sure it is; empty without one of the two."""
     now = final_share(run, row)
-    if row.original.value is not None and now.solved.value is not None:
-        yield (
-            "When the tasks are put differently, without a change of meaning, it solves "
-            f"{now.solved.text}, the original {row.original.text}: it keeps "
-            f"{now.kept.text}{_bounds(run, now)}. {_claim(run, now)}"
-        )
+    if row.original.value is None or now.solved.value is None:
+        return ""
+    share = f"{now.solved.text}, the original {row.original.text}: it keeps {now.kept.text}"
+    return f"{share}{_bounds(run, now.kept)}. {_claim(run, now.claim)}"
+
+
+def _bounds(run: RunContents, kept: ReportCell) -> str:
+    level = f"{100 * confidence(run):.0f} %"
+    return f" ({level} interval {between(kept.interval)})" if kept.interval else ""
+
+
+def _claim(run: RunContents, claim: ClaimFigures | None) -> str:
+    if claim is None:
+        return untested_sentence(margin(run))
+    needed, interval = claim.num_problems_needed, claim.retention_interval
+    return claim_sentence(margin(run), claim.verdict, claim.non_inferiority_p, interval, needed)
+
+
+def _robust(run: RunContents, row: QualityRow) -> str:
+    how = "When the tasks are put differently, without a change of meaning, it solves"
+    return f"{how} {told}" if (told := _solved(run, row)) else ""
 
 
 def _speed(run: RunContents, rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
@@ -151,18 +125,14 @@ def _speed(run: RunContents, rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
         _changed("its median time to the first token was {} {}", "longer", "shorter", first),
         _changed("at most it put out {} {} tokens per second", "more", "fewer", rate),
     ]
-    known = [fact for fact in facts if fact]
+    known = listed([fact for fact in facts if fact])
     if run.bench and known:
-        yield (
-            f"Served by {engine(run.bench)} under the same load as the original, {listed(known)}."
-        )
+        yield f"Served by {engine(run.bench)} under the same load as the original, {known}."
         yield invalid_sentence(run)
 
 
 def _changed(sentence: str, more: str, less: str, ratio: ReportCell) -> str:
-    """The sentence with the change filled in, and with a warning where rounds disagree about its
-    direction.
-    """
+    """The sentence filled in, with a warning where rounds disagree about the direction."""
     if ratio.value is None:
         return ""
     told = sentence.format(percent(abs(ratio.value - 1)), more if ratio.value >= 1 else less)
@@ -181,34 +151,26 @@ def engine(found: BenchRecord) -> str:
 def invalid_sentence(run: RunContents) -> str:
     """What is wrong with the load test, or nothing if it is valid or was not run."""
     checks = {side: served(run.bench, side).validity for side in SIDES} if run.bench else {}
-    told = "; ".join(
-        f"{side} model: {'; '.join(check.reasons) or check.verdict}"
-        for side, check in checks.items()
-        if check.verdict != "valid"
-    )
-    return (
-        f"The load test did not pass its own checks ({told}), so its times prove nothing."
-        if told
-        else ""
-    )
+    bad = [(side, check) for side, check in checks.items() if check.verdict != "valid"]
+    told = [f"{side} model: {'; '.join(check.reasons) or check.verdict}" for side, check in bad]
+    why = f"The load test did not pass its own checks ({'; '.join(told)})"
+    return f"{why}, so its times prove nothing." if told else ""
 
 
-def _energy(rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
+def _energy(rows: dict[str, BeforeAfterRow]) -> str:
     row = rows["energy_per_output_token_joules"]
     if row.ratio.value is not None:
         how = "measured" if row.ratio.status == "computed" else "estimated, not measured"
-        yield f"{_changed('An output token cost {} {} energy', 'more', 'less', row.ratio)} ({how})."
-    elif row.slimmed.text == "unavailable":
-        yield (
-            "Energy is unavailable: "
-            f"{(row.slimmed.reason or 'no reason was recorded').rstrip('.')}."
+        return (
+            f"{_changed('An output token cost {} {} energy', 'more', 'less', row.ratio)} ({how})."
         )
+    why = (row.slimmed.reason or "no reason was recorded").rstrip(".")
+    return f"Energy is unavailable: {why}." if row.slimmed.text == UNAVAILABLE else ""
 
 
-def _missing(run: RunContents) -> Iterator[str]:
+def _missing(run: RunContents) -> str:
     names = [name for name in STAGES if not run.has(name)]
-    if names:
-        yield f"Not run: {listed(names)}."
+    return f"Not run: {listed(names)}." if names else ""
 
 
 def headline(run: RunContents) -> str:

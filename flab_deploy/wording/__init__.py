@@ -1,1 +1,1 @@
-"""How figures and tables are written, the same in every report."""
+"""How figures, tables and drawings are written, the same in every report."""

@@ -7,32 +7,33 @@ from flab_deploy.wording.numbers import count, probability
 
 def claim_sentence(
     margin: float,
-    verdict: str | None,
-    *,
+    verdict: str,
     non_inferiority_p: float | None,
     retention_interval: tuple[float, float] | None,
     num_problems_needed: int | None,
 ) -> str:
     """Whether keeping `margin`, a share, is shown, not shown or underpowered, with the reason.
 
-    `verdict` is None where nothing was compared; without a p-value the original solves nothing.
+    Without a p-value the original solves nothing.
     """
-    claim = f"it keeps at least {100 * margin:g} %"
-    if verdict is None:
-        return f"Whether {claim} was not tested."
+    claim = f"That it keeps at least {100 * margin:g} %"
     if non_inferiority_p is None:
-        return f"That {claim} is not shown: the original solves nothing."
+        return f"{claim} is not shown: the original solves nothing."
     sure = probability(non_inferiority_p)
     if verdict == "shown":
-        return f"That {claim} is shown ({sure})."
+        return f"{claim} is shown ({sure})."
     if verdict == "underpowered":
-        more = (
-            f"; about {count(num_problems_needed)} would be needed" if num_problems_needed else ""
-        )
+        needed = num_problems_needed
+        more = f"; about {count(needed)} would be needed" if needed else ""
         return (
-            f"That {claim} can be neither shown nor refuted with so few problems "
+            f"{claim} can be neither shown nor refuted with so few problems "
             f"(underpowered){more} ({sure})."
         )
     below = retention_interval is not None and retention_interval[1] < margin
     why = ": even the upper end of the interval lies below" if below else ""
-    return f"That {claim} is not shown ({sure}){why}."
+    return f"{claim} is not shown ({sure}){why}."
+
+
+def untested_sentence(margin: float) -> str:
+    """What is said of the claim where nothing was compared."""
+    return f"Whether it keeps at least {100 * margin:g} % was not tested."

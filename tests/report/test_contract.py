@@ -25,8 +25,7 @@ from flab_deploy.records.plan import Contribution, PaperBudget
 from flab_deploy.records.report import REPORT_FILE, ReportRecord
 from flab_deploy.records.run import RUN_FILE
 from flab_deploy.report.charts.all import CHARTS
-from flab_deploy.report.document import report_record
-from flab_deploy.report.report import report
+from flab_deploy.report.report import report, report_record
 from flab_deploy.report.run import STAGES, RunContents, read_run
 from tests.report import synthetic_run
 from tests.report.synthetic_run import edit, write_complete
@@ -201,7 +200,7 @@ def test_the_report_can_be_read_back(whole, tmp_path):
     written = report(whole, tmp_path / "report").path / REPORT_FILE
     found = read_record(ReportRecord, written)
     assert as_json(found) == json.loads(written.read_text(encoding="utf-8"))
-    assert found.provenance.changed == {"plan.reduction": 0.3}
+    assert found.provenance.run.changed == {"plan.reduction": 0.3}
     page = (written.parent / "report.html").read_text(encoding="utf-8")
     assert "<code>plan.reduction</code> 0.3" in page
 
@@ -248,7 +247,8 @@ def not_run(run: RunContents) -> set[str]:
     """Places of the report that say `not run`, or where a chart or a fact is missing."""
     document = as_json(report_record(run, {}))
     charts = {f"charts.{key}" for key, kind in CHARTS.items() if kind.draw(run) is None}
-    facts = document["provenance"]
+    facts = {**document["provenance"]}
+    facts |= {f"stages.{name}": found for name, found in facts.pop("stages").items()}
     missing = {f"provenance.{name}" for name, value in facts.items() if value is None}
     return charts | missing | set(_not_run(document, ""))
 
@@ -275,7 +275,7 @@ def test_not_run_stands_for_exactly_what_the_stage_feeds(whole, tmp_path, stage)
     run = shutil.copytree(whole, tmp_path / "run")
     shutil.rmtree(run / stage)
     found = read_run(run)
-    assert not_run(found) == FEEDS[stage] | {f"provenance.stages.{stage}.status"}
+    assert not_run(found) == FEEDS[stage] | {f"provenance.stages.{stage}"}
     assert report_record(found, {}).verdict[-1] == f"Not run: {stage}."
 
 

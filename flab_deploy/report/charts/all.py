@@ -1,72 +1,55 @@
-"""The report's charts in the order of the page. Adding one is one more entry here."""
+"""The report's charts in the order of the page. To add one, add an entry here and its prose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
-from flab_deploy.records.report import ReportChart
-from flab_deploy.report.charts.cut import candidates_chart, cut_chart, recovery_chart
-from flab_deploy.report.charts.importance import channel_chart, layer_chart, token_chart
-from flab_deploy.report.charts.measured import (
-    LATENCIES,
-    latency_chart,
-    retention_chart,
-    robustness_chart,
-)
-from flab_deploy.report.charts.style import Drawing
+from flab_deploy.records.report import ChartData, ReportChart
+from flab_deploy.report.charts import decided, measured
 from flab_deploy.report.run import RunContents
+from flab_deploy.report.tables import PROSE
+from flab_deploy.wording.drawing import Drawing
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChartKind:
-    """One chart of the page."""
+class ChartKind(NamedTuple):
+    """Where a chart stands, the stage that it needs, and what draws it."""
 
     section: str
-    """Part of the page that it stands in."""
-    title: str
-    """What is shown."""
-    stages: tuple[str, ...]
-    """What it is drawn from."""
-    draw: Callable[[RunContents], Drawing | None]
-    """The drawing of a run; None if the run lacks the figures for it."""
+    stage: str
+    draw: Callable[[RunContents], Drawing[ChartData] | None]
 
 
-def _kind(
-    section: str, title: str, stage: str, draw: Callable[[RunContents], Drawing | None]
-) -> ChartKind:
-    return ChartKind(section=section, title=title, stages=(stage,), draw=draw)
+def _latency(stamp: str) -> Callable[[RunContents], Drawing[ChartData] | None]:
+    return partial(measured.latency_chart, stamp=stamp)
 
 
-CHARTS: Mapping[str, ChartKind] = {
-    "retention": _kind(
-        "quality", "How much quality was kept", "compare-recovered", retention_chart
-    ),
-    "robustness": _kind(
-        "quality", "Quality when the task is put differently", "evaluate-original", robustness_chart
-    ),
-    "cut": _kind("cut", "Where the cut came from", "plan", cut_chart),
-    "candidates": _kind("cut", "Ways to make the cut", "plan", candidates_chart),
-    "layers": _kind("cut", "Importance of each layer", "scores", layer_chart),
-    "channels": _kind("cut", "Importance of feed-forward channels", "scores", channel_chart),
-    "tokens": _kind("cut", "How often each token is used", "scores", token_chart),
-    "recovery": _kind("cut", "Recovery training", "recovered", recovery_chart),
-    **{
-        f"latency-{stamp}": _kind(
-            "serving", words.capitalize(), "bench", partial(latency_chart, stamp=stamp)
-        )
-        for stamp, words in LATENCIES.items()
-    },
+CHARTS = {
+    "retention": ChartKind("quality", "compare-recovered", measured.retention_chart),
+    "robustness": ChartKind("quality", "evaluate-original", measured.robustness_chart),
+    "cut": ChartKind("cut", "plan", decided.cut_chart),
+    "candidates": ChartKind("cut", "plan", decided.candidates_chart),
+    "layers": ChartKind("cut", "scores", decided.layer_chart),
+    "channels": ChartKind("cut", "scores", decided.channel_chart),
+    "tokens": ChartKind("cut", "scores", decided.token_chart),
+    "recovery": ChartKind("cut", "recovered", decided.recovery_chart),
+    "latency-ttft": ChartKind("serving", "bench", _latency("ttft")),
+    "latency-tpot": ChartKind("serving", "bench", _latency("tpot")),
+    "latency-e2el": ChartKind("serving", "bench", _latency("e2el")),
 }
 
 
-def draw_charts(run: RunContents) -> dict[str, tuple[ReportChart | None, str]]:
-    """What every chart shows and its drawing as an `<svg>` element, by key; None and an empty text
-    where the run lacks the figures for it.
-    """
-    charts: dict[str, tuple[ReportChart | None, str]] = {}
-    for key, kind in CHARTS.items():
-        found = kind.draw(run)
-        charts[key] = (found.described(kind.title), found.svg(key)) if found else (None, "")
-    return charts
+def draw_charts(run: RunContents) -> tuple[dict[str, ReportChart | None], dict[str, str]]:
+    """What each chart shows, None if the run lacks the figures; and those drawn, as `<svg>`."""
+    found = {key: kind.draw(run) for key, kind in CHARTS.items()}
+    drawings = {key: drawing.svg(key) for key, drawing in found.items() if drawing}
+    return {key: _described(key, drawing) for key, drawing in found.items()}, drawings
+
+
+def _described(key: str, drawing: Drawing[ChartData] | None) -> ReportChart | None:
+    if drawing is None:
+        return None
+    said = PROSE.charts[key]
+    caption = said.caption.format(**drawing.facts)
+    return ReportChart(title=said.title, alt=drawing.alt, caption=caption, data=drawing.data)

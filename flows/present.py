@@ -26,7 +26,7 @@ TABLE_KEY = "before-after-table"
 )
 def present(run: Path, page: Path) -> None:
     """Show the before/after table of a finished run, and where its report lies."""
-    from flab_deploy.report.rows import as_markdown, before_after_rows, shown
+    from flab_deploy.report.rows import as_markdown, before_after_rows
 
     rows = before_after_rows(run)
     title = f"# {flow_run.name}: before and after\n\nReport: `{page}` on {_host()}\n\n"
@@ -40,7 +40,7 @@ def present(run: Path, page: Path) -> None:
             "original": row.original.value,
             "slimmed": row.slimmed.value,
             "ratio": row.ratio.value,
-            "shown": f"{shown(row.original)} → {shown(row.slimmed)}",
+            "shown": f"{row.original.shown} → {row.slimmed.shown}",
             "verdict": row.verdict or "",
         }
         for row in rows

@@ -14,9 +14,8 @@ from flab_deploy.artifacts import Json, write_json
 from flab_deploy.errors import ArtifactError
 
 T = TypeVar("T")
-_STRICT = ConfigDict(
-    extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+"""How records are read; other classes that stand in one may need it said."""
 _VERSION = "schema_version"
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
@@ -24,7 +23,7 @@ _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def record(cls: type[T]) -> type[T]:
     """A frozen dataclass that is read strictly: no unknown field, no other type, no NaN."""
-    cls.__pydantic_config__ = _STRICT  # type: ignore[attr-defined]
+    cls.__pydantic_config__ = STRICT  # type: ignore[attr-defined]
     return dataclass(frozen=True, kw_only=True)(cls)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import fields
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from flab_deploy.records.document import record
 from flab_deploy.settings.footprint import FootprintConfig
@@ -32,10 +35,19 @@ class BothFootprints:
     slimmed: ModelFootprint
 
 
+def _all_settings(value: object) -> object:
+    """Refuse settings that lack one, which has a default but was not measured with it."""
+    names = {field.name for field in fields(FootprintConfig)}
+    given = set(value) if isinstance(value, dict) else names
+    if given != names:
+        raise ValueError(f"has {sorted(given - names)} where {sorted(names - given)} is expected")
+    return value
+
+
 @record
 class FootprintRecord:
     """Both checkpoints, measured alike."""
 
     schema_version: Literal[1]
     models: BothFootprints
-    config: FootprintConfig
+    config: Annotated[FootprintConfig, BeforeValidator(_all_settings)]

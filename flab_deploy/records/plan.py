@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from flab_deploy.records.document import record
+from flab_deploy.records.document import STRICT, record
 from flab_deploy.settings.plan import Metric
 
 PLAN_FILE, TIMINGS_FILE, LATENCY_FILE = "plan.json", "timings.json", "latency.json"
 SWEEP_FILE = "sweep.json"
 
 
+@with_config(STRICT)
 class Contribution(TypedDict):
     """Parameters removed by each kind of cut; heads and experts only where some were."""
 

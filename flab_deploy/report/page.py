@@ -5,36 +5,36 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flab_deploy.artifacts import Json
-from flab_deploy.corpus import TASK_LABELS
+from flab_deploy.records.compare import ClaimFigures
+from flab_deploy.records.document import as_json
+from flab_deploy.records.report import BeforeAfterRow, KeptShare, ReportRecord, RunProvenance
+from flab_deploy.report.cells import NOT_RUN
 from flab_deploy.report.charts.all import CHARTS
-from flab_deploy.report.charts.style import Chart
-from flab_deploy.report.checks import text, words
-from flab_deploy.report.rows import NOT_RUN
-from flab_deploy.report.run import as_number, mapping, objects
+from flab_deploy.report.tables import PROSE, TEMPLATES
+from flab_deploy.wording.fields import text, words
 from flab_deploy.wording.numbers import count, probability, signed_percent, significant
 
-TEMPLATES = Path(__file__).parent / "templates"
 _ASIDES = ("Health of the judging", "Not run")
-_CELLS = ("original", "slimmed")
-_SECTIONS = (
-    ("quality", "What was kept, what was lost", ("retention", "robustness")),
-    (
-        "cut",
-        "What was cut, and why",
-        ("cut", "candidates", "layers", "channels", "tokens", "recovery"),
-    ),
-    ("serving", "Serving", ("latency-ttft", "latency-tpot", "latency-e2el")),
-)
+_SETS_OVER_KINDS = ("overall", "robustness", "worst_case")
 
 
-def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]) -> str:
-    """The whole page as HTML text."""
+class Tile(NamedTuple):
+    """One of the main figures at the top of the page."""
+
+    value: str
+    label: str
+    note: str = ""
+    verdict: str = ""
+
+
+def render_page(report: ReportRecord, drawings: Mapping[str, str]) -> str:
+    """The whole page as HTML text, with the charts' drawings in it."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -45,157 +45,91 @@ def render_page(document: Mapping[str, Json], charts: Mapping[str, Chart | None]
     environment.filters.update(
         count=count,
         probability=probability,
-        pretty=_pretty,
+        pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         told=text,
         words=words,
-        seconds=_seconds,
+        seconds=lambda value: f"{significant(value)} s",
     )
-    environment.tests["aside"] = lambda sentence: str(sentence).startswith(_ASIDES)
-    template = environment.get_template("page.html.j2")
-    drawings = {key: Markup(chart.svg) for key, chart in charts.items() if chart is not None}
-    titles = {key: title for key, (title, _, _) in CHARTS.items()}
-    page = template.render(
-        report=document,
-        drawings=drawings,
-        chart_titles=titles,
-        chart_absence=_absence(document),
-        sections=_SECTIONS,
-        groups_not_run=groups_not_run(document),
-        judged=_judged(document),
-        tiles=tiles(document),
-        task_labels=TASK_LABELS,
+    environment.tests["aside"] = lambda sentence: sentence.startswith(_ASIDES)
+    page = environment.get_template("page.html.j2").render(
+        report=report,
+        drawings={key: Markup(svg) for key, svg in drawings.items()},
+        prose=PROSE.charts,
+        kinds=CHARTS,
+        groups_not_run=groups_not_run(report),
+        tiles=tiles(report),
+        machine=_machine(report.provenance),
     )
     return _together(page.rstrip()) + "\n"
 
 
 def _together(page: str) -> str:
-    """The page with the parts of a figure kept on one line: a number and its sign, a p-value, an
-    interval.
-    """
+    """The page with figures kept on one line: a number and its sign, a p-value, an interval."""
     page = re.sub(r"\bp (=|&lt;) (?=0\.)", r"p&nbsp;\1&nbsp;", page.replace(" %", "&nbsp;%"))
     return re.sub(r"\[([−+][\d.]+) to ([−+][\d.]+)\]", r"[\1&nbsp;to&nbsp;\2]", page)
 
 
-def groups_not_run(document: Mapping[str, Json]) -> list[str]:
+def groups_not_run(report: ReportRecord) -> list[str]:
     """Groups of the before/after table of which nothing was run."""
-    rows = objects(document["before_after"])
-    ran = {row["group"] for row in rows for name in _CELLS if mapping(row[name])["text"] != NOT_RUN}
-    return [str(group) for group in dict.fromkeys(row["group"] for row in rows) if group not in ran]
+    rows = report.before_after
+    ran = {row.group for row in rows if {row.original.text, row.slimmed.text} != {NOT_RUN}}
+    return [group for group in dict.fromkeys(row.group for row in rows) if group not in ran]
 
 
-def _judged(document: Mapping[str, Json]) -> list[str]:
-    """The models after the original that the quality table has columns for."""
-    final = str(document["final"])
-    return ["pruned", "recovered"] if final == "recovered" else [final]
+def _machine(found: RunProvenance) -> dict[str, Json]:
+    """What is known of the machine of the load test and of the run, by name."""
+    blocks = (found.bench_machine, found.run.machine if found.run else None)
+    return {name: value for one in blocks if one for name, value in as_json(one).items()}
 
 
-def _absence(document: Mapping[str, Json]) -> dict[str, str]:
-    """Why each chart is not there: its stage was not run, or left too little to draw."""
-    stages = mapping(mapping(document["provenance"])["stages"])
-    done = {name for name, stage in stages.items() if mapping(stage)["status"] == "finished"}
-    missing = {
-        key: [stage for stage in needed if stage not in done]
-        for key, (_, needed, _) in CHARTS.items()
-    }
-    return {
-        key: "not run" if names else "unavailable: too few figures to draw"
-        for key, names in missing.items()
-    }
-
-
-def tiles(document: Mapping[str, Json]) -> list[dict[str, str]]:
-    """The four figures at the top of the page: the main ones, others in place of what was not
-    run.
-    """
-    rows = {str(row["key"]): row for row in objects(document["before_after"])}
+def tiles(report: ReportRecord) -> list[Tile]:
+    """The four figures at the top: the main ones, others in place of what was not run."""
+    rows = {row.key: row for row in report.before_after}
     sets = {
-        str(row["key"]): mapping(row[str(document["final"])])
-        for row in objects(document["quality"])
+        row.key: row.pruned if report.final == "pruned" else row.recovered for row in report.quality
     }
+    labels = {row.key: row.label for row in report.quality}
     main = [
         _change_tile(rows["num_parameters"], "parameters"),
         _kept_tile(sets["overall"], "of pass@1 kept"),
         _change_tile(rows["burst_output_throughput"], "output tokens per second, at most"),
         _change_tile(rows["energy_per_output_token_joules"], "energy per output token"),
     ]
-    kind, weakest = _weakest(document, sets)
+    weakest = _weakest(sets)
     others = [
         _kept_tile(sets["robustness"], "of robust pass@1 kept"),
-        _kept_tile(weakest, f"of pass@1 kept in {kind}, the weakest part"),
-        _loss_tile(sets["overall"]),
+        _kept_tile(sets[weakest], f"of pass@1 kept in {labels[weakest]}, the weakest part"),
+        _loss_tile(sets["overall"].claim),
     ]
-    shown = [tile for tile in [*main, *others] if tile["value"] != NOT_RUN]
-    return [*shown, *(tile for tile in main if tile["value"] == NOT_RUN)][:4]
+    shown = [tile for tile in [*main, *others] if tile.value != NOT_RUN]
+    return [*shown, *(tile for tile in main if tile.value == NOT_RUN)][:4]
 
 
-def _weakest(
-    document: Mapping[str, Json], sets: Mapping[str, Mapping[str, Json]]
-) -> tuple[str, Mapping[str, Json]]:
-    """Name and figures of the task kind of which the least was kept; those of all tasks if none was
-    compared.
-    """
-    shares = {
-        str(row["key"]): (
-            as_number(mapping(sets[str(row["key"])]["kept"])["value"]),
-            str(row["label"]),
-        )
-        for row in objects(document["quality"])
-        if row["key"] not in ("overall", "robustness", "worst_case")
-    }
-    known = {key: share for key, (share, _) in shares.items() if share is not None}
-    key = min(known, key=lambda name: known[name], default="overall")
-    return shares.get(key, (None, "all tasks"))[1], sets[key]
+def _weakest(sets: Mapping[str, KeptShare]) -> str:
+    """The task kind of which the least was kept; `overall` if none was compared."""
+    shares = {key: found.kept.value for key, found in sets.items() if key not in _SETS_OVER_KINDS}
+    known = {key: share for key, share in shares.items() if share is not None}
+    return min(known, key=lambda key: known[key], default="overall")
 
 
-def _kept_tile(found: Mapping[str, Json], label: str) -> dict[str, str]:
-    kept = mapping(found["kept"])
-    note = f"interval {told}" if (told := kept["interval_text"]) else ""
-    return {
-        "value": str(kept["text"]),
-        "label": label,
-        "note": note,
-        "verdict": str(found["verdict"]),
-    }
+def _kept_tile(found: KeptShare, label: str) -> Tile:
+    told = found.kept.interval_text
+    return Tile(found.kept.text, label, f"interval {told}" if told else "", found.verdict)
 
 
-def _loss_tile(found: Mapping[str, Json]) -> dict[str, str]:
-    lost, gained = (as_number(found[f"num_only_{model}"]) for model in ("original", "candidate"))
-    if lost is None or gained is None:
-        return {"value": NOT_RUN, "label": "problems lost and gained", "note": "", "verdict": ""}
+def _loss_tile(claim: ClaimFigures | None) -> Tile:
     label = "problems lost and gained"
-    return {
-        "value": f"{count(lost)} / {count(gained)}",
-        "label": label,
-        "note": "same problems",
-        "verdict": "",
-    }
+    if claim is None:
+        return Tile(NOT_RUN, label)
+    told = f"{count(claim.num_only_original)} / {count(claim.num_only_candidate)}"
+    return Tile(told, label, "same problems")
 
 
-def _change_tile(row: Mapping[str, Json], label: str) -> dict[str, str]:
-    ratio = mapping(row["ratio"])
-    value = as_number(ratio["value"])
-    if value is None:
-        return {
-            "value": str(ratio["text"]),
-            "label": label,
-            "note": str(ratio["reason"] or ""),
-            "verdict": "",
-        }
-    original, slimmed = (mapping(row[name])["text"] for name in ("original", "slimmed"))
-    estimated = ", estimated" if ratio["status"] == "estimated" else ""
-    spread = f", {ratio['interval_text']}" if ratio["interval_text"] else ""
-    return {
-        "value": signed_percent(value - 1),
-        "label": label,
-        "note": f"{original} → {slimmed}{estimated}{spread}",
-        "verdict": "",
-    }
-
-
-def _pretty(value: Json) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def _seconds(value: Json) -> str:
-    number = as_number(value)
-    return "–" if number is None else f"{significant(number)} s"
+def _change_tile(row: BeforeAfterRow, label: str) -> Tile:
+    ratio = row.ratio
+    if ratio.value is None:
+        return Tile(ratio.text, label, ratio.reason or "")
+    estimated = ", estimated" if ratio.status == "estimated" else ""
+    spread = f", {ratio.interval_text}" if ratio.interval_text else ""
+    note = f"{row.original.text} → {row.slimmed.text}{estimated}{spread}"
+    return Tile(signed_percent(ratio.value - 1), label, note)

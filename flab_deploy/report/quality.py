@@ -2,204 +2,156 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from flab_deploy.artifacts import Json
 from flab_deploy.corpus import TASK_LABELS
-from flab_deploy.report.rows import Cell, absent, figure, kept, task_kinds
-from flab_deploy.report.run import Run, as_number, pick
-from flab_deploy.wording.numbers import percent
-
-DEFAULT_MARGIN = 0.97
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeptShare:
-    """One candidate against the original on one set of problems."""
-
-    solved: Cell
-    """Share of the problems that the candidate solves."""
-    kept: Cell
-    """Candidate's share over the original's, with its interval."""
-    num_only_original: float | None
-    """Problems that only the original solves."""
-    num_only_candidate: float | None
-    """Problems that only the candidate solves."""
-    verdict: str
-    """shown, not shown, underpowered, or not run."""
-    mcnemar_p: float | None
-    """Chance of so uneven a split if neither model were better."""
-    non_inferiority_p: float | None
-    """Chance of figures this good if the candidate kept less than the margin."""
-    num_problems_needed: float | None
-    """Problems that would decide an underpowered comparison."""
+from flab_deploy.records.compare import ClaimFigures, ComparisonRecord
+from flab_deploy.records.evaluate import EvaluationRecord, Interval, TaskFigures
+from flab_deploy.records.report import KeptShare, QualityRow, ReportCell
+from flab_deploy.report.cells import NOT_RUN, figure, kept
+from flab_deploy.report.run import MODELS, RunContents
+from flab_deploy.settings.compare import CompareConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class QualityRow:
-    """One set of problems under three models."""
+class ProblemSet:
+    """A set of problems that models are judged and compared on."""
 
     key: str
-    """Task kind, `overall`, `robustness` or `worst_case`."""
     label: str
     """The set in words."""
-    num_problems: float | None
-    """Size of the set."""
-    original: Cell
-    """Share that the original solves."""
-    pruned: KeptShare
-    """Right after the cut."""
-    recovered: KeptShare
-    """After recovery."""
+    solved: Callable[[EvaluationRecord], tuple[float | None, Interval | None]]
+    """Share that a model solves, with its interval."""
+    size: Callable[[EvaluationRecord], int | None]
+    """Problems in it."""
+    claim: Callable[[ComparisonRecord], ClaimFigures | None]
+    """What a comparison says of it."""
+
+    def cell(self, run: RunContents, model: str) -> ReportCell:
+        """Share of the set that a model of the run solves."""
+        found = run.evaluations.get(model)
+        value, interval = self.solved(found) if found else (None, None)
+        return figure(run, f"evaluate-{model}", value, "share", interval=interval)
+
+    def claim_on(self, run: RunContents, model: str) -> ClaimFigures | None:
+        """What the comparison of a model of the run says of the set."""
+        found = run.comparisons.get(model)
+        return self.claim(found) if found else None
 
 
-def quality_rows(run: Run) -> list[QualityRow]:
-    """One row per task kind, one for all of them together, two for robustness: by rewording, and in
-    the worst case.
-    """
-    rows = [_task_row(run, kind) for kind in task_kinds(run)]
-    return [*rows, _overall_row(run), _robustness_row(run), _worst_case_row(run)]
+def task_label(kind: str) -> str:
+    """A kind of task in words."""
+    return TASK_LABELS.get(kind, kind.replace("_", " "))
 
 
-def margin(run: Run) -> float:
-    """Share of the original's pass@1 that must be kept, in [0, 1]."""
-    found = run.number("compare-recovered", "margin")
-    if found is None:
-        found = run.number("compare-pruned", "margin")
-    return DEFAULT_MARGIN if found is None else found
+def task_sets(run: RunContents) -> list[ProblemSet]:
+    """The problems of each kind that was evaluated, or of each known kind if none was."""
+    found = {kind for evaluation in run.evaluations.values() for kind in evaluation.tasks}
+    known = [kind for kind in TASK_LABELS if kind in found or not found]
+    return [_task_set(kind) for kind in known + sorted(found - set(known))]
 
 
-def confidence(run: Run) -> float:
-    """Confidence level of the intervals, in (0, 1)."""
-    found = [
-        run.number(f"evaluate-{model}", "confidence")
-        for model in ("original", "pruned", "recovered")
-    ]
-    return next((level for level in found if level is not None), 0.95)
+def _task_set(kind: str) -> ProblemSet:
+    def figures(found: EvaluationRecord) -> TaskFigures | None:
+        return found.tasks.get(kind)
 
-
-def _task_row(run: Run, kind: str) -> QualityRow:
-    where = ("tasks", kind)
-    original = _solved(run, "original", where, "pass_at_1")
-    return QualityRow(
+    return ProblemSet(
         key=kind,
-        label=TASK_LABELS.get(kind, kind.replace("_", " ")),
-        original=original,
-        num_problems=run.number("evaluate-original", *where, "num_problems"),
-        pruned=_retention(
-            run, "pruned", where, original, _solved(run, "pruned", where, "pass_at_1")
-        ),
-        recovered=_retention(
-            run, "recovered", where, original, _solved(run, "recovered", where, "pass_at_1")
-        ),
+        label=task_label(kind),
+        solved=lambda e: (one.pass_at_1, one.interval) if (one := figures(e)) else (None, None),
+        size=lambda e: one.num_problems if (one := figures(e)) else None,
+        claim=lambda c: c.tasks.get(kind),
     )
 
 
-def _robustness_row(run: Run) -> QualityRow:
-    where = ("robustness",)
-    original = _solved(run, "original", where, "robust_pass_at_1")
+ROBUSTNESS = ProblemSet(
+    key="robustness",
+    label="reworded tasks (robust)",
+    solved=lambda e: (e.robustness.robust_pass_at_1, e.robustness.interval),
+    size=lambda e: e.robustness.num_items,
+    claim=lambda c: c.robustness,
+)
+"""Every perturbed prompt by itself."""
+_WORST_CASE = ProblemSet(
+    key="worst_case",
+    label="all rewordings of a task at once",
+    solved=lambda e: (e.robustness.worst_case_pass_at_1, None),
+    size=lambda e: e.robustness.num_problems,
+    claim=lambda c: c.robustness.worst_case if c.robustness else None,
+)
+_OVERALL = ProblemSet(
+    key="overall",
+    label="all tasks together",
+    solved=lambda e: (_pooled(list(e.tasks.values())), None),
+    size=lambda e: sum(one.num_problems for one in e.tasks.values()),
+    claim=lambda c: c.overall,
+)
+
+
+def _pooled(parts: list[TaskFigures]) -> float | None:
+    shares = [(one.pass_at_1, one.num_problems) for one in parts]
+    solved = [share * size for share, size in shares if share is not None]
+    return sum(solved) / sum(size for _, size in shares) if len(solved) == len(parts) > 0 else None
+
+
+def quality_rows(run: RunContents) -> list[QualityRow]:
+    """One row per task kind, one for all together, one by rewording and one for the worst case."""
+    return [_row(run, one) for one in (*task_sets(run), _OVERALL, ROBUSTNESS, _WORST_CASE)]
+
+
+def final_share(run: RunContents, row: QualityRow) -> KeptShare:
+    """What a row says of the slimmed model."""
+    return row.pruned if run.final == "pruned" else row.recovered
+
+
+def margin(run: RunContents) -> float:
+    """Share of the original's pass@1 that must be kept, in [0, 1]."""
+    found = run.compare_recovered or run.compare_pruned
+    return found.margin if found else CompareConfig().margin
+
+
+def confidence(run: RunContents) -> float:
+    """Confidence level of the intervals, in (0, 1)."""
+    found = next(iter(run.evaluations.values()), None)
+    return found.confidence if found else CompareConfig().confidence
+
+
+def _row(run: RunContents, one: ProblemSet) -> QualityRow:
+    original, pruned, recovered = (_solved(run, one, model) for model in MODELS)
+    judged, compared = run.evaluate_original, run.compare_recovered or run.compare_pruned
+    size = one.size(judged) if judged else None
     return QualityRow(
-        key="robustness",
-        label="reworded tasks (robust)",
+        key=one.key,
+        label=one.label,
+        num_problems=compared.overall.num_problems if one is _OVERALL and compared else size,
         original=original,
-        num_problems=_rewordings(run),
-        pruned=_retention(
-            run, "pruned", where, original, _solved(run, "pruned", where, "robust_pass_at_1")
-        ),
-        recovered=_retention(
-            run, "recovered", where, original, _solved(run, "recovered", where, "robust_pass_at_1")
-        ),
+        pruned=_share(run, one, "pruned", (original, pruned)),
+        recovered=_share(run, one, "recovered", (original, recovered)),
     )
 
 
-def _worst_case_row(run: Run) -> QualityRow:
-    where, name = ("robustness",), "worst_case_pass_at_1"
-    compared = ("robustness", "worst_case")
-    original = _solved(run, "original", where, name, bounds="")
-    return QualityRow(
-        key="worst_case",
-        label="all rewordings of a task at once",
-        original=original,
-        num_problems=run.number("evaluate-original", *where, "num_problems"),
-        pruned=_retention(
-            run, "pruned", compared, original, _solved(run, "pruned", where, name, bounds="")
-        ),
-        recovered=_retention(
-            run, "recovered", compared, original, _solved(run, "recovered", where, name, bounds="")
-        ),
-    )
+def _solved(run: RunContents, one: ProblemSet, model: str) -> ReportCell:
+    """What a model solves; of all tasks together what the comparison says, if there is one."""
+    if one is not _OVERALL:
+        return one.cell(run, model)
+    last = "recovered" if run.compare_recovered else "pruned"
+    name = last if model == "original" else model
+    if found := run.comparisons.get(name):
+        whole = found.overall
+        share = whole.original_pass_at_1 if model == "original" else whole.candidate_pass_at_1
+        return figure(run, f"compare-{name}", share, "share")
+    pooled = one.cell(run, model)
+    return pooled if pooled.value is None else replace(pooled, status="computed")
 
 
-def _rewordings(run: Run) -> float | None:
-    """Prompts that the robustness figures are over: one per problem and perturbation."""
-    found = [
-        run.number("evaluate-original", "robustness", name)
-        for name in ("num_items", "num_problems")
-    ]
-    return next((number for number in found if number is not None), None)
-
-
-def _overall_row(run: Run) -> QualityRow:
-    """The pooled row, from the comparison if there is one and otherwise added up from the task
-    kinds.
-    """
-    where = ("overall",)
-    stage = "compare-recovered" if run.has("compare-recovered") else "compare-pruned"
-    original = _pooled(run, stage, "original")
-    number = run.number(stage, *where, "num_problems")
-    return QualityRow(
-        key="overall",
-        label="all tasks together",
-        original=original,
-        num_problems=_sum(run, "original", "num_problems") if number is None else number,
-        pruned=_retention(run, "pruned", where, original, _pooled(run, "compare-pruned", "pruned")),
-        recovered=_retention(
-            run, "recovered", where, original, _pooled(run, "compare-recovered", "recovered")
-        ),
-    )
-
-
-def _solved(
-    run: Run, model: str, where: tuple[str, ...], name: str, bounds: str = "interval"
-) -> Cell:
-    stage = f"evaluate-{model}"
-    return figure(run, stage, run.get(stage, *where), name, "share", bounds=bounds)
-
-
-def _pooled(run: Run, stage: str, model: str) -> Cell:
-    role = "original" if model == "original" else "candidate"
-    value = run.number(stage, "overall", f"{role}_pass_at_1")
-    if value is not None:
-        return Cell(value=value, text=percent(value), status="measured")
-    passed, problems = (_sum(run, model, name) for name in ("num_passed", "num_problems"))
-    if passed is None or not problems:
-        return absent(f"evaluate-{model}", run)
-    return Cell(value=passed / problems, text=percent(passed / problems), status="computed")
-
-
-def _sum(run: Run, model: str, name: str) -> float | None:
-    found = [run.number(f"evaluate-{model}", "tasks", kind, name) for kind in task_kinds(run)]
-    known = [number for number in found if number is not None]
-    return sum(known) if known and len(known) == len(found) else None
-
-
-def _retention(
-    run: Run, model: str, where: tuple[str, ...], original: Cell, solved: Cell
+def _share(
+    run: RunContents, one: ProblemSet, model: str, solved: tuple[ReportCell, ReportCell]
 ) -> KeptShare:
-    stage = f"compare-{model}"
-    part = run.get(stage, *where)
+    claim = one.claim_on(run, model)
     return KeptShare(
-        solved=solved,
-        kept=kept(run, stage, part, original, solved),
-        verdict=_verdict(run, stage, part),
-        num_only_original=as_number(pick(part, "num_only_original")),
-        num_only_candidate=as_number(pick(part, "num_only_candidate")),
-        mcnemar_p=as_number(pick(part, "mcnemar_p")),
-        non_inferiority_p=as_number(pick(part, "non_inferiority_p")),
-        num_problems_needed=as_number(pick(part, "num_problems_needed")),
+        solved=solved[1],
+        kept=kept(run, f"compare-{model}", claim, solved),
+        verdict=claim.verdict if claim else NOT_RUN,
+        claim=claim,
     )
-
-
-def _verdict(run: Run, stage: str, part: Json) -> str:
-    found = pick(part, "verdict")
-    return found if isinstance(found, str) else "not run"

@@ -2,468 +2,292 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
 
-from flab_deploy.artifacts import Json
-from flab_deploy.corpus import TASK_LABELS
-from flab_deploy.report.run import Run, as_number, interval, mapping, numbers, pick, read_run
-from flab_deploy.wording.numbers import FORMATS, count, percent, significant, span, times
+from flab_deploy.records.bench import (
+    BenchRecord,
+    CarbonRecord,
+    EnergyRecord,
+    Percentile,
+    RoundRatios,
+    ServedModel,
+)
+from flab_deploy.records.footprint import ModelFootprint
+from flab_deploy.records.report import BeforeAfterRow, CellStatus, Direction, ReportCell
+from flab_deploy.report.cells import NOT_RUN, figure, kept, quotient
+from flab_deploy.report.quality import ROBUSTNESS, ProblemSet, task_sets
+from flab_deploy.report.run import RunContents, read_run
+from flab_deploy.wording.numbers import count, significant, times
+from flab_deploy.wording.table import aligned, markdown
 
-Status = Literal["measured", "computed", "estimated", "unavailable"]
-STATUSES: tuple[Status, ...] = get_args(Status)
-NOT_RUN = "not run"
-_PREFIXES = ("p50", "p99")
-_STAMPS = {"ttft": "time to first token", "tpot": "time per output token"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One figure and where it came from."""
-
-    value: float | None = None
-    """In the row's unit; None if unavailable."""
-    text: str
-    """As shown: the value with its unit, `not run`, or `unavailable`."""
-    status: Status
-    """Read from an instrument or a test, worked out from other figures, modelled, or not there."""
-    interval: tuple[float, float] | None = None
-    """Confidence interval in the row's unit; for ratios of speed, the spread between rounds."""
-    interval_text: str = ""
-    """The interval as shown."""
-    reason: str | None = None
-    """Why the figure is unavailable or estimated."""
+SIDES = ("original", "slimmed")
+_COLUMNS = ("", *SIDES, "ratio", "provenance")
+_ALIGNED = "<>>><"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeforeAfterRow:
-    """One line of the table."""
+class BeforeAfterFigure:
+    """One row of the table before it is filled in. To add a row, add one of these to a list."""
 
     key: str
-    """Stable name."""
     group: str
-    """Heading it stands under."""
     label: str
-    """What is measured, in words."""
     unit: str
-    """Unit of the cells' values."""
-    better: Literal["lower", "higher"]
-    """The direction a user wants."""
-    original: Cell
-    """The model as it came."""
-    slimmed: Cell
-    """The model after pruning and recovery."""
-    ratio: Cell
-    """Slimmed over original; for quality this is the share kept, with its interval."""
-    verdict: str | None = None
-    """What the comparison says about keeping quality: shown, not shown or underpowered."""
-    method: str = ""
-    """How the figures were obtained."""
+    """One of `wording.numbers.FORMATS`."""
+    better: Direction = "lower"
+    read: Callable[[RunContents, str], ReportCell]
+    """The figure of the original or the slimmed model."""
+    method: Callable[[RunContents], str]
+    """How it was obtained."""
+    problems: ProblemSet | None = None
+    """What a comparison says whether quality was kept on."""
+    rounds: Callable[[RoundRatios], Sequence[float | None]] = lambda _: ()
+    """Slimmed over original, in each round of a load test."""
 
-    @property
-    def provenance(self) -> str:
-        """Where the figures came from, in words."""
-        return _provenance(self)
+    def row(self, run: RunContents) -> BeforeAfterRow:
+        """The figure in a run."""
+        cells = original, slimmed = self.read(run, "original"), self.read(run, "slimmed")
+        claim = self.problems.claim_on(run, run.final) if self.problems else None
+        if self.problems:
+            ratio = kept(run, f"compare-{run.final}", claim, cells)
+        else:
+            ratio = _spread(quotient(*cells), self.rounds(run.bench.ratios) if run.bench else ())
+        method = self.method(run)
+        return BeforeAfterRow(
+            key=self.key,
+            group=self.group,
+            label=self.label,
+            unit=self.unit,
+            better=self.better,
+            original=original,
+            slimmed=slimmed,
+            ratio=ratio,
+            verdict=claim.verdict if claim else None,
+            method=method,
+            provenance=_provenance(original, slimmed, ratio, method),
+        )
 
 
 def before_after_rows(run: Path) -> list[BeforeAfterRow]:
-    """The before/after table of the run directory at `run`, always with the same rows in the same
-    order.
+    """The table of the run directory at `run`, always with the same rows in the same order.
 
-    Raises ArtifactError if there is no run at that path.
+    Raises ArtifactError if there is no run at that path, or if one of its documents is damaged.
     """
     return rows_of(read_run(run))
 
 
-def rows_of(run: Run) -> list[BeforeAfterRow]:
+def rows_of(run: RunContents) -> list[BeforeAfterRow]:
     """The before/after table of a run that has been read."""
-    return [*_size_rows(run), *_quality_rows(run), *_speed_rows(run), *_energy_rows(run)]
+    quality = [_quality(one) for one in (*task_sets(run), ROBUSTNESS)]
+    return [one.row(run) for one in (*_SIZE, *quality, *_SERVED)]
 
 
-def task_kinds(run: Run) -> list[str]:
-    """Task kinds of the run's evaluations, the known ones first; the known ones alone if nothing
-    was evaluated.
-    """
-    stages = ("evaluate-original", "evaluate-pruned", "evaluate-recovered")
-    found = {kind for stage in stages for kind in mapping(run.get(stage, "tasks"))}
-    known = [kind for kind in TASK_LABELS if kind in found or not found]
-    return known + sorted(found - set(known))
+def served(found: BenchRecord, side: str) -> ServedModel:
+    """What a load test found of one model."""
+    return found.models.original if side == "original" else found.models.slimmed
 
 
-def absent(stage: str, run: Run, reason: Json = None) -> Cell:
-    """The cell of a figure that is not there: not run, or unavailable with the reason."""
-    if not run.has(stage):
-        return Cell(text=NOT_RUN, status="unavailable", reason=f"not run: {stage}")
-    why = reason if isinstance(reason, str) and reason else f"{stage} recorded no such figure"
-    return Cell(text="unavailable", status="unavailable", reason=why)
+_Method = tuple[CellStatus, str]
+_SHAPES: _Method = ("computed", "counted from the tensors' shapes")
+_FILES: _Method = ("measured", "size of the weight files")
+_PROCESS: _Method = (
+    "measured",
+    "of a fresh process beyond its libraries, {batch_size} × {context_tokens} tokens",
+)
+_CONTEXT: _Method = ("computed", "from the shapes, at a context of {context_tokens} tokens")
 
 
-def figure(
-    run: Run,
-    stage: str,
-    holder: Json,
-    name: str,
-    unit: str,
-    *,
-    status: Status = "measured",
-    bounds: str = "",
-) -> Cell:
-    """The figure `name` of `holder`, with the interval under `bounds`; its `<name>_reason` says why
-    there is none.
-    """
-    value = as_number(pick(holder, name))
-    if value is None:
-        return absent(stage, run, pick(holder, f"{name}_reason"))
-    pair = pick(holder, bounds) if bounds else None
-    found, low = interval(pair), as_number(pick(pair, 0))
-    told = (
-        span(found, unit) if found else f"at least {FORMATS[unit](low)}" if low is not None else ""
-    )
-    return Cell(
-        value=value, text=FORMATS[unit](value), status=status, interval=found, interval_text=told
-    )
+def _size(
+    key: str, label: str, unit: str, of: Callable[[ModelFootprint], int], method: _Method
+) -> BeforeAfterFigure:
+    status, words = method
+
+    def read(run: RunContents, side: str) -> ReportCell:
+        if run.footprint is None:
+            return figure(run, "footprint", None, unit)
+        models = run.footprint.models
+        value = of(models.original if side == "original" else models.slimmed)
+        return figure(run, "footprint", value, unit, status)
+
+    def how(run: RunContents) -> str:
+        sizes = asdict(run.footprint.config) if run.footprint else {}
+        return words.format(**{name: count(size) for name, size in sizes.items()}) if sizes else ""
+
+    return BeforeAfterFigure(key=key, group="Size", label=label, unit=unit, read=read, method=how)
 
 
-def quotient(original: Cell, slimmed: Cell) -> Cell:
-    """Slimmed over original, as weakly founded as the weaker of the two."""
-    if original.value is None or slimmed.value is None:
-        missing = original if original.value is None else slimmed
-        text = NOT_RUN if NOT_RUN in (original.text, slimmed.text) else "unavailable"
-        return Cell(text=text, status="unavailable", reason=missing.reason)
-    if original.value == 0:
-        return Cell(
-            text="unavailable", status="unavailable", reason="the original's figure is zero"
-        )
-    value = slimmed.value / original.value
-    status: Status = "estimated" if "estimated" in (original.status, slimmed.status) else "computed"
-    return Cell(value=value, text=times(value), status=status)
+_SIZE = (
+    _size("num_parameters", "parameters", "parameters", lambda m: m.num_parameters, _SHAPES),
+    _size("bytes_on_disk", "weights on disk", "bytes", lambda m: m.bytes_on_disk, _FILES),
+    _size("peak_memory_bytes", "peak memory", "bytes", lambda m: m.peak_memory_bytes, _PROCESS),
+    _size(
+        "forward_flops_per_token",
+        "forward pass per token",
+        "FLOP/token",
+        lambda m: m.forward_flops_per_token,
+        _CONTEXT,
+    ),
+)
 
 
-def kept(run: Run, stage: str, part: Json, original: Cell, candidate: Cell) -> Cell:
-    """Share of the original's pass@1 that a candidate keeps, from the paired comparison if there is
-    one.
-    """
-    value = as_number(pick(part, "retention"))
-    if value is None:
-        ratio = quotient(original, candidate)
-        if ratio.value is None:
-            return ratio
-        why = f"not run: {stage}" if not run.has(stage) else "the comparison has no such figure"
-        return Cell(
-            value=ratio.value,
-            text=percent(ratio.value),
-            status="computed",
-            reason=f"no interval ({why})",
-        )
-    bounds = interval(pick(part, "retention_interval"))
-    told = span(bounds, "share") if bounds else ""
-    return Cell(
-        value=value, text=percent(value), status="computed", interval=bounds, interval_text=told
-    )
-
-
-def _size_rows(run: Run) -> Iterator[BeforeAfterRow]:
-    specs: tuple[tuple[str, str, str, Status, str], ...] = (
-        (
-            "num_parameters",
-            "parameters",
-            "parameters",
-            "computed",
-            "counted from the tensors' shapes",
-        ),
-        ("bytes_on_disk", "weights on disk", "bytes", "measured", "size of the weight files"),
-        ("peak_memory_bytes", "peak memory", "bytes", "measured", _memory_method(run)),
-        (
-            "forward_flops_per_token",
-            "forward pass per token",
-            "FLOP/token",
-            "computed",
-            _flops_method(run),
-        ),
-    )
-    for name, label, unit, default, method in specs:
-        status = _declared(run.get("footprint", "provenance", name), default)
-        told = run.get("footprint", "methods", name)
-        cells = [
-            figure(run, "footprint", run.get("footprint", "models", m), name, unit, status=status)
-            for m in _MODELS
-        ]
-        how = told if isinstance(told, str) else method
-        yield _row(cells, key=name, group="Size", label=label, unit=unit, method=how)
-
-
-def _row(
-    cells: Sequence[Cell],
-    *,
-    key: str,
-    group: str,
-    label: str,
-    unit: str,
-    method: str,
-    better: Literal["lower", "higher"] = "lower",
-    ratio: Cell | None = None,
-    verdict: str | None = None,
-) -> BeforeAfterRow:
-    """The row of two cells, original and slimmed; without a ratio it is their quotient."""
-    original, slimmed = cells
-    return BeforeAfterRow(
-        key=key,
-        group=group,
-        label=label,
-        unit=unit,
-        better=better,
-        original=original,
-        slimmed=slimmed,
-        ratio=ratio or quotient(original, slimmed),
-        verdict=verdict,
-        method=method,
-    )
-
-
-def _memory_method(run: Run) -> str:
-    batch, tokens = (
-        run.number("footprint", "config", name) for name in ("batch_size", "context_tokens")
-    )
-    if batch is None or tokens is None:
-        return "of a fresh process that loads and runs the model"
-    return f"of a fresh process beyond its libraries, {count(batch)} × {count(tokens)} tokens"
-
-
-def _flops_method(run: Run) -> str:
-    tokens = run.number("footprint", "config", "context_tokens")
-    return (
-        "from the shapes"
-        if tokens is None
-        else f"from the shapes, at a context of {count(tokens)} tokens"
-    )
-
-
-_MODELS = ("original", "slimmed")
-
-
-def _declared(value: Json, default: Status) -> Status:
-    return next((status for status in STATUSES if status == value), default)
-
-
-def _quality_rows(run: Run) -> Iterator[BeforeAfterRow]:
-    for kind in task_kinds(run):
-        label = f"pass@1, {TASK_LABELS.get(kind, kind.replace('_', ' '))}"
-        yield quality_row(
-            run, f"pass_at_1_{kind}", label, ("tasks", kind), "pass_at_1", ("tasks", kind)
-        )
-    robust = ("robustness",)
-    yield quality_row(run, "robust_pass_at_1", "robust pass@1", robust, "robust_pass_at_1", robust)
-
-
-def quality_row(
-    run: Run, key: str, label: str, where: tuple[str, ...], name: str, compared: tuple[str, ...]
-) -> BeforeAfterRow:
-    """The row of one share of problems solved, with what the paired comparison says about keeping
-    it.
-    """
-    stages = ("evaluate-original", f"evaluate-{run.final}")
-    cells = [
-        figure(run, stage, run.get(stage, *where), name, "share", bounds="interval")
-        for stage in stages
-    ]
-    compare = f"compare-{run.final}"
-    part = run.get(compare, *compared)
-    verdict = pick(part, "verdict")
-    return _row(
-        cells,
-        key=key,
+def _quality(one: ProblemSet) -> BeforeAfterFigure:
+    """A share of problems solved, with what the paired comparison says about keeping it."""
+    robust = one is ROBUSTNESS
+    return BeforeAfterFigure(
+        key="robust_pass_at_1" if robust else f"pass_at_1_{one.key}",
         group="Quality",
-        label=label,
+        label="robust pass@1" if robust else f"pass@1, {one.label}",
         unit="share",
         better="higher",
-        method=_problems(run, where),
-        ratio=kept(run, compare, part, *cells),
-        verdict=verdict if isinstance(verdict, str) else None,
+        read=lambda run, side: one.cell(run, "original" if side == "original" else run.final),
+        method=lambda run: _asked(run, one),
+        problems=one,
     )
 
 
-def _problems(run: Run, where: tuple[str, ...]) -> str:
-    number = run.number("evaluate-original", *where, "num_problems")
-    if number is None:
-        number = run.number(f"evaluate-{run.final}", *where, "num_problems")
-    if number is None:
+def _asked(run: RunContents, one: ProblemSet) -> str:
+    judged = [run.evaluations.get(model) for model in ("original", run.final)]
+    sizes = [(one.size(found), found.robustness.num_problems) for found in judged if found]
+    size, problems = next((pair for pair in sizes if pair[0] is not None), (None, 0))
+    if size is None:
         return "greedy answers, executed"
-    items = run.number("evaluate-original", *where, "num_items")
-    text = f"{count(number)} held-out problems"
-    return text if items is None else f"{count(items)} rewordings of {text}"
+    if one is ROBUSTNESS:
+        return f"{count(size)} rewordings of {count(problems)} held-out problems"
+    return f"{count(size)} held-out problems"
 
 
-def _speed_rows(run: Run) -> Iterator[BeforeAfterRow]:
-    method = "one load, both models" + _invalidity(run)
-    for stamp, words in _STAMPS.items():
-        for prefix in _PREFIXES:
-            label = f"{words}, {prefix}"
-            yield _bench_row(run, f"{prefix}_{stamp}_ms", "Speed", label, "ms", "lower", method)
-    specs = (
-        (
-            "burst_output_throughput",
-            "output tokens per second, at most",
-            "all requests sent at once",
-        ),
-        (
-            "output_throughput",
-            "output tokens per second, under the load",
-            f"{method}; set by the load, not the model",
-        ),
-    )
-    for name, label, how in specs:
-        yield _bench_row(run, name, "Speed", label, "tokens/s", "higher", how)
-
-
-def _bench_row(
-    run: Run,
-    name: str,
-    group: str,
+def _served(
+    key: str,
     label: str,
     unit: str,
-    better: Literal["lower", "higher"],
-    method: str,
-) -> BeforeAfterRow:
-    holders = [run.get("bench", "models", model) for model in _MODELS]
-    cells = [
-        figure(run, "bench", holder, name, unit, bounds=f"{name}_interval") for holder in holders
-    ]
-    ratio = _spread(quotient(*cells), numbers(run.get("bench", "ratios", name)))
-    return _row(
-        cells,
-        key=name,
+    of: Callable[[ServedModel], _Measured],
+    rounds: Callable[[RoundRatios], Sequence[float | None]] = lambda _: (),
+    method: str = "one load, both models{invalid}",
+    group: str = "Speed",
+) -> BeforeAfterFigure:
+    """A figure of the load test; `{invalid}` in its method says if that was not valid."""
+
+    def read(run: RunContents, side: str) -> ReportCell:
+        return _bench_cell(run, of(served(run.bench, side)) if run.bench else None, unit)
+
+    return BeforeAfterFigure(
+        key=key,
         group=group,
         label=label,
         unit=unit,
-        better=better,
-        method=method,
-        ratio=ratio,
+        better="higher" if unit == "tokens/s" else "lower",
+        read=read,
+        method=lambda run: method.format(invalid=_invalidity(run)),
+        rounds=rounds,
     )
 
 
-def _spread(ratio: Cell, rounds: list[float]) -> Cell:
-    """The ratio with the least and the largest of the ratios within one round, if there are several
-    rounds.
-    """
-    if ratio.value is None or len(rounds) < 2:
+_Measured = Percentile | EnergyRecord | CarbonRecord | float | None
+
+
+def _bench_cell(run: RunContents, found: _Measured, unit: str) -> ReportCell:
+    if isinstance(found, Percentile):
+        return figure(run, "bench", found.ms, unit, "measured", found.interval_ms, found.reason)
+    if not isinstance(found, EnergyRecord | CarbonRecord):
+        return figure(run, "bench", found, unit)
+    if isinstance(found, EnergyRecord):
+        value = found.energy_per_output_token_joules
+    else:
+        value = found.gco2e_per_million_tokens
+    known = None if found.status == "unavailable" else value
+    return figure(run, "bench", known, unit, found.status, reason=found.reason or None)
+
+
+def _spread(ratio: ReportCell, rounds: Sequence[float | None]) -> ReportCell:
+    """The ratio with the least and the largest of single rounds, if there are several."""
+    known = [one for one in rounds if one is not None]
+    if ratio.value is None or len(known) < 2:
         return ratio
-    low, high = min(rounds), max(rounds)
-    return replace(
-        ratio, interval=(low, high), interval_text=f"{significant(low)}–{times(high)} by round"
-    )
+    low, high = min(known), max(known)
+    told = f"{significant(low)}–{times(high)} by round"
+    shown = f"{ratio.text} [{told}]"
+    return replace(ratio, interval=(low, high), interval_text=told, shown=shown)
 
 
-def _invalidity(run: Run) -> str:
-    bad = [
-        model
-        for model in _MODELS
-        if run.get("bench", "models", model, "validity", "verdict") not in ("valid", None)
-    ]
-    return (
-        f"; load test judged {' and '.join(sorted({str(validity(run, m)) for m in bad}))}"
-        if bad
-        else ""
-    )
+def _invalidity(run: RunContents) -> str:
+    found = [served(run.bench, side).validity.verdict for side in SIDES] if run.bench else []
+    bad = sorted({verdict for verdict in found if verdict != "valid"})
+    return f"; load test judged {' and '.join(bad)}" if bad else ""
 
 
-def validity(run: Run, model: str) -> Json:
-    """The load test's own verdict on whether its figures for a model count."""
-    return run.get("bench", "models", model, "validity", "verdict")
+_FIRST, _EACH = "time to first token", "time per output token"
+_DURING = "during the load test{invalid}"
+_SERVED = (
+    _served("p50_ttft_ms", f"{_FIRST}, p50", "ms", lambda m: m.ttft.p50, lambda r: r.p50_ttft_ms),
+    _served("p99_ttft_ms", f"{_FIRST}, p99", "ms", lambda m: m.ttft.p99),
+    _served("p50_tpot_ms", f"{_EACH}, p50", "ms", lambda m: m.tpot.p50, lambda r: r.p50_tpot_ms),
+    _served("p99_tpot_ms", f"{_EACH}, p99", "ms", lambda m: m.tpot.p99),
+    _served(
+        "burst_output_throughput",
+        "output tokens per second, at most",
+        "tokens/s",
+        lambda m: m.burst_output_throughput,
+        lambda r: r.burst_output_throughput,
+        "all requests sent at once",
+    ),
+    _served(
+        "output_throughput",
+        "output tokens per second, under the load",
+        "tokens/s",
+        lambda m: m.output_throughput,
+        method="one load, both models{invalid}; set by the load, not the model",
+    ),
+    _served(
+        "energy_per_output_token_joules",
+        "energy per output token",
+        "J/token",
+        lambda m: m.energy,
+        method=_DURING,
+        group="Energy",
+    ),
+    _served(
+        "gco2e_per_million_tokens",
+        "carbon per million tokens",
+        "gCO2e/million tokens",
+        lambda m: m.carbon,
+        method=_DURING,
+        group="Energy",
+    ),
+)
 
 
-def _energy_rows(run: Run) -> Iterator[BeforeAfterRow]:
-    specs = (
-        ("energy", "energy_per_output_token_joules", "energy per output token", "J/token"),
-        ("carbon", "gco2e_per_million_tokens", "carbon per million tokens", "gCO2e/million tokens"),
-    )
-    for block, name, label, unit in specs:
-        cells = [
-            _energy_cell(run, run.get("bench", "models", model, block), name, unit)
-            for model in _MODELS
-        ]
-        how = "during the load test" + _invalidity(run)
-        yield _row(cells, key=name, group="Energy", label=label, unit=unit, method=how)
+def _provenance(original: ReportCell, slimmed: ReportCell, ratio: ReportCell, method: str) -> str:
+    """Where the figures of a row came from, in words."""
+    if original.status != slimmed.status:
+        return f"original {_origin(original)}; slimmed {_origin(slimmed)}"
+    if original.status == "unavailable":
+        told = _together(original.reason, slimmed.reason)
+        return told if original.text == NOT_RUN else f"unavailable: {told}"
+    notes = _together(method, original.reason, slimmed.reason, ratio.reason)
+    return f"{original.status}: {notes}" if notes else original.status
 
 
-def _energy_cell(run: Run, block: Json, name: str, unit: str) -> Cell:
-    status, reason, value = (
-        pick(block, "status"),
-        pick(block, "reason"),
-        as_number(pick(block, name)),
-    )
-    if value is None or status not in ("measured", "estimated"):
-        return absent("bench", run, reason)
-    why = reason if isinstance(reason, str) and reason else None
-    return Cell(value=value, text=FORMATS[unit](value), status=cast("Status", status), reason=why)
+def _together(*reasons: str | None) -> str:
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
 
-def _provenance(row: BeforeAfterRow) -> str:
-    cells = (row.original, row.slimmed)
-    if row.original.status != row.slimmed.status:
-        parts = [f"{name} {_origin(cell)}" for name, cell in zip(_MODELS, cells, strict=True)]
-        return "; ".join(parts)
-    if row.original.status == "unavailable":
-        reasons = dict.fromkeys(cell.reason for cell in cells if cell.reason)
-        told = "; ".join(reasons)
-        return told if row.original.text == NOT_RUN else f"unavailable: {told}"
-    notes = dict.fromkeys(
-        note
-        for note in (row.method, row.original.reason, row.slimmed.reason, row.ratio.reason)
-        if note
-    )
-    return f"{row.original.status}: {'; '.join(notes)}" if notes else row.original.status
+def _origin(cell: ReportCell) -> str:
+    reason = cell.reason or ""
+    return reason if cell.text == NOT_RUN else cell.status + (f" ({reason})" if reason else "")
 
 
-def _origin(cell: Cell) -> str:
-    if cell.text == NOT_RUN and cell.reason:
-        return cell.reason
-    return f"{cell.status} ({cell.reason})" if cell.reason else cell.status
-
-
-def shown(cell: Cell) -> str:
-    """The cell as text, with its interval if it has one."""
-    return f"{cell.text} [{cell.interval_text}]" if cell.interval_text else cell.text
-
-
-_HEADINGS = ("", "original", "slimmed", "ratio", "provenance")
-
-
-def _texts(rows: Sequence[BeforeAfterRow]) -> list[tuple[str, ...]]:
-    return [
-        (
-            row.label,
-            shown(row.original),
-            shown(row.slimmed),
-            shown(row.ratio) + _verdict(row),
-            row.provenance,
-        )
-        for row in rows
-    ]
-
-
-def _verdict(row: BeforeAfterRow) -> str:
-    return f" kept: {row.verdict}" if row.verdict else ""
+def _line(row: BeforeAfterRow) -> tuple[str, ...]:
+    ratio = row.ratio.shown + (f" kept: {row.verdict}" if row.verdict else "")
+    return (row.label, row.original.shown, row.slimmed.shown, ratio, row.provenance)
 
 
 def as_text(rows: Sequence[BeforeAfterRow]) -> str:
-    """The table with aligned columns for a terminal, ending in a newline; the last column is as
-    long as it is.
-    """
-    lines = [_HEADINGS, *_texts(rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS) - 1)]
-    out = []
-    for line in lines:
-        numbers = [text.rjust(width) for text, width in zip(line[1:4], widths[1:], strict=True)]
-        out.append("  ".join([line[0].ljust(widths[0]), *numbers, line[4]]).rstrip())
-    return "\n".join(out) + "\n"
+    """The table with aligned columns for a terminal, ending in a newline."""
+    return "\n".join(aligned([_COLUMNS, *map(_line, rows)], _ALIGNED)) + "\n"
 
 
 def as_markdown(rows: Sequence[BeforeAfterRow]) -> str:
-    """The table in GitHub's Markdown, ending in a newline; pipes in reasons are escaped."""
-    lines = [_HEADINGS, ("---", "---:", "---:", "---:", "---"), *_texts(rows)]
-    escaped = [
-        " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in line) for line in lines
-    ]
-    return "".join(f"| {line} |\n" for line in escaped)
+    """The table in GitHub's Markdown, ending in a newline."""
+    return markdown([_COLUMNS, *map(_line, rows)], _ALIGNED)

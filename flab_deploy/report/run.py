@@ -1,138 +1,168 @@
-"""Reading a run directory: which stages are there, and what their documents say."""
+"""Reading a run directory: which stages are there, and what their records say."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
-from flab_deploy.artifacts import Artifact, Json, check_digest, json_digest, read_json
+from flab_deploy.artifacts import MANIFEST, check_digest, json_digest, open_artifact
 from flab_deploy.errors import ArtifactError
-from flab_deploy.report.discover import find_stages
+from flab_deploy.records.bench import BENCH_FILE, BenchRecord
+from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
+from flab_deploy.records.document import as_json, read_record, record_of
+from flab_deploy.records.evaluate import REPORT_FILE, EvaluationRecord
+from flab_deploy.records.export import PARITY_FILE, ExportRecord
+from flab_deploy.records.footprint import FOOTPRINT_FILE, FootprintRecord
+from flab_deploy.records.manifest import ManifestRecord
+from flab_deploy.records.plan import PLAN_FILE, PlanRecord
+from flab_deploy.records.prune import PruneRecord
+from flab_deploy.records.recover import RecoverRecord
+from flab_deploy.records.report import FinalModel
+from flab_deploy.records.run import RUN_FILE, RunRecord
+from flab_deploy.records.scores import SCORES_FILE, ScoresRecord
 
-DOCUMENTS: dict[str, str | None] = {
-    "scores": "scores.json",
-    "plan": "plan.json",
-    "pruned": None,
-    "recovered": None,
-    "evaluate-original": "report.json",
-    "evaluate-pruned": "report.json",
-    "evaluate-recovered": "report.json",
-    "compare-pruned": "comparison.json",
-    "compare-recovered": "comparison.json",
-    "footprint": "footprint.json",
-    "export": "parity.json",
-    "bench": "bench.json",
-}
-"""Stages of a run in order, each with the document it leaves (None: its manifest says all)."""
-
+T = TypeVar("T")
+_Finished = tuple[Path, ManifestRecord]
 MODELS = ("original", "pruned", "recovered")
 """Models that a run evaluates."""
 
-_RUN_RECORD = "run.json"
+STAGES: Mapping[str, tuple[type[object], str | None]] = {
+    "scores": (ScoresRecord, SCORES_FILE),
+    "plan": (PlanRecord, PLAN_FILE),
+    "pruned": (PruneRecord, None),
+    "recovered": (RecoverRecord, None),
+    "evaluate-original": (EvaluationRecord, REPORT_FILE),
+    "evaluate-pruned": (EvaluationRecord, REPORT_FILE),
+    "evaluate-recovered": (EvaluationRecord, REPORT_FILE),
+    "compare-pruned": (ComparisonRecord, COMPARISON_FILE),
+    "compare-recovered": (ComparisonRecord, COMPARISON_FILE),
+    "footprint": (FootprintRecord, FOOTPRINT_FILE),
+    "export": (ExportRecord, PARITY_FILE),
+    "bench": (BenchRecord, BENCH_FILE),
+}
+"""Stages of a run in order, with what each says and in which file (None: in its manifest)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """A run directory as read once; nothing here touches the disk again."""
+class RunContents:
+    """A run directory as read once; a stage whose record is None was not run."""
 
-    path: Path
-    """The directory."""
-    artifacts: dict[str, Artifact]
-    """Finished stages by name; a stage that is not here was not run."""
-    documents: dict[str, Json]
-    """Each finished stage's document; the figures of its manifest where it leaves none."""
-    record: Json
-    """Content of `run.json` (command, machine, configuration), or None if the run left none."""
+    manifests: dict[str, ManifestRecord]
+    """What each finished stage says of itself, by name."""
+    scores: ScoresRecord | None
+    plan: PlanRecord | None
+    pruned: PruneRecord | None
+    recovered: RecoverRecord | None
+    evaluate_original: EvaluationRecord | None
+    evaluate_pruned: EvaluationRecord | None
+    evaluate_recovered: EvaluationRecord | None
+    compare_pruned: ComparisonRecord | None
+    compare_recovered: ComparisonRecord | None
+    footprint: FootprintRecord | None
+    export: ExportRecord | None
+    bench: BenchRecord | None
+    record: RunRecord | None
+    """What was asked of the run; None if it left no `run.json`."""
+
+    @property
+    def evaluations(self) -> dict[str, EvaluationRecord]:
+        """What was found of each model that was judged."""
+        found = (self.evaluate_original, self.evaluate_pruned, self.evaluate_recovered)
+        return {model: one for model, one in zip(MODELS, found, strict=True) if one}
+
+    @property
+    def comparisons(self) -> dict[str, ComparisonRecord]:
+        """What was found of each model that was compared with the original."""
+        found = (self.compare_pruned, self.compare_recovered)
+        return {model: one for model, one in zip(MODELS[1:], found, strict=True) if one}
+
+    @property
+    def final(self) -> FinalModel:
+        """The slimmed model: the recovered one, or the pruned one if the run got no further."""
+        judged = {*self.evaluations, *self.comparisons}
+        return "pruned" if "pruned" in judged and "recovered" not in judged else "recovered"
 
     def has(self, stage: str) -> bool:
         """Whether the stage was run to its end."""
-        return stage in self.artifacts
-
-    def get(self, stage: str, *keys: str | int) -> Json:
-        """A value of a stage's document, or None if the stage or the value is missing."""
-        return pick(self.documents.get(stage), *keys)
-
-    def number(self, stage: str, *keys: str | int) -> float | None:
-        """A number of a stage's document, or None if it is missing or not a number."""
-        return as_number(self.get(stage, *keys))
-
-    @property
-    def final(self) -> Literal["pruned", "recovered"]:
-        """The slimmed model: the recovered one, or the pruned one where that is as far as the run
-        got.
-        """
-        judged = any(self.has(f"{stage}-pruned") for stage in ("evaluate", "compare"))
-        recovered = any(self.has(name) for name in ("evaluate-recovered", "compare-recovered"))
-        return "pruned" if judged and not recovered else "recovered"
+        return stage in self.manifests
 
     def digest(self) -> str:
         """SHA-256 over everything the report is made from, measurements included."""
-        manifests = {name: artifact.manifest for name, artifact in self.artifacts.items()}
-        return json_digest(
-            {"manifests": manifests, "documents": self.documents, "record": self.record}
-        )
+        records = {name: getattr(self, _field(name)) for name in self.manifests}
+        said = {**records, "record": self.record} if self.record else records
+        parts = (self.manifests, said)
+        return json_digest([{name: as_json(one) for name, one in part.items()} for part in parts])
 
 
-def read_run(path: Path) -> Run:
-    """The run at `path`. Raises ArtifactError if there is none, or if a document is damaged or was
-    changed.
+def read_run(path: Path) -> RunContents:
+    """The run at `path`.
+
+    Raises ArtifactError if there is none, if one of its documents was changed, or if one is
+    damaged or lacks a field, which it names.
     """
     if not path.is_dir():
         raise ArtifactError(f"no run at {path}; give the --out directory of `flab run`")
-    artifacts = find_stages(path, DOCUMENTS)
-    if not artifacts:
+    folders = _find_stages(path)
+    if not folders:
         raise ArtifactError(
             f"{path} holds no finished stage; start one with `flab run --out {path}`"
         )
-    documents: dict[str, Json] = {}
-    for name, artifact in artifacts.items():
-        document = DOCUMENTS[name]
-        if (
-            document is not None and name != "export"
-        ):  # `flab verify` reads through exported weights
-            check_digest(artifact)
-        documents[name] = (
-            artifact.figures if document is None else read_json(artifact.path / document)
+    records = {
+        _field(name): _said(cls, file, *folders[name]) if name in folders else None
+        for name, (cls, file) in STAGES.items()
+    }
+    asked = path / RUN_FILE
+    return RunContents(
+        manifests={name: manifest for name, (_, manifest) in folders.items()},
+        record=read_record(RunRecord, asked) if asked.is_file() else None,
+        **records,  # type: ignore[arg-type]
+    )
+
+
+def _field(stage: str) -> str:
+    return stage.replace("-", "_")
+
+
+def _said(cls: type[T], file: str | None, folder: Path, manifest: ManifestRecord) -> T:
+    if file is None:
+        return record_of(cls, dict(manifest.figures), str(folder / MANIFEST))
+    if file != PARITY_FILE:  # `flab verify` reads through exported weights
+        check_digest(open_artifact(folder))
+    return read_record(cls, folder / file)
+
+
+def _find_stages(path: Path) -> dict[str, _Finished]:
+    """Finished stages by name, in order.
+
+    A comparison with its two evaluations is also found under names of the user's own, as
+    `flab evaluate` and `flab compare` leave them. Raises ArtifactError if there are several such
+    comparisons.
+    """
+    folders = sorted(folder for folder in path.iterdir() if (folder / MANIFEST).is_file())
+    every = {one.name: (one, read_record(ManifestRecord, one / MANIFEST)) for one in folders}
+    found = {name: every[name] for name in STAGES if name in every}
+    if not any(name.startswith("compare-") for name in found):
+        found |= _by_kind(path, every)
+    return {name: found[name] for name in STAGES if name in found}
+
+
+def _by_kind(path: Path, every: Mapping[str, _Finished]) -> dict[str, _Finished]:
+    comparisons = [one for one in every.values() if one[1].kind == "comparison"]
+    if not comparisons:
+        return {}
+    if len(comparisons) > 1:
+        listed = ", ".join(folder.name for folder, _ in comparisons)
+        raise ArtifactError(
+            f"{path} holds several comparisons ({listed}); name them compare-pruned and "
+            "compare-recovered, or keep one in the directory"
         )
-    record = read_json(path / _RUN_RECORD) if (path / _RUN_RECORD).is_file() else None
-    return Run(path=path, artifacts=artifacts, documents=documents, record=record)
-
-
-def pick(value: Json, *keys: str | int) -> Json:
-    """What lies under `keys` in nested objects and lists, or None if any step is missing."""
-    for key in keys:
-        if isinstance(value, dict) and isinstance(key, str):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int) and -len(value) <= key < len(value):
-            value = value[key]
-        else:
-            return None
-    return value
-
-
-def as_number(value: Json) -> float | None:
-    """The value as a number, or None; true and false are not numbers."""
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else value
-
-
-def numbers(value: Json) -> list[float]:
-    """The numbers of a list, in order; anything else is left out."""
-    found = [as_number(item) for item in value] if isinstance(value, list) else []
-    return [item for item in found if item is not None]
-
-
-def objects(value: Json) -> list[dict[str, Json]]:
-    """The objects of a list, in order; anything else is left out."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def mapping(value: Json) -> dict[str, Json]:
-    """The value if it is an object, otherwise an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def interval(value: Json) -> tuple[float, float] | None:
-    """A pair of numbers, or None."""
-    found = numbers(value)
-    return (found[0], found[1]) if len(found) == 2 else None
+    parents = comparisons[0][1].parents
+    judged = {one[1].digest: one for one in every.values() if one[1].kind == "evaluation"}
+    recovered = every.get("evaluate-recovered")
+    same = recovered is not None and recovered[1].digest == parents.get("candidate")
+    slot = "recovered" if same else "pruned"
+    roles = {"evaluate-original": "original", f"evaluate-{slot}": "candidate"}
+    pair = {name: judged.get(parents.get(role, "")) for name, role in roles.items()}
+    return {f"compare-{slot}": comparisons[0], **{name: one for name, one in pair.items() if one}}

@@ -2,162 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal
 
-from flab_deploy.artifacts import Json
-from flab_deploy.report.health import health_sentence
+from flab_deploy.records.bench import BenchRecord
+from flab_deploy.records.compare import ClaimFigures
+from flab_deploy.records.plan import PlanRecord, ShapeRecord
+from flab_deploy.records.report import BeforeAfterRow, QualityRow, ReportCell
+from flab_deploy.report.cells import UNAVAILABLE
+from flab_deploy.report.judged import health_sentence
 from flab_deploy.report.losses import loss_sentences
-from flab_deploy.report.quality import KeptShare, QualityRow, confidence, margin, quality_rows
-from flab_deploy.report.rows import BeforeAfterRow, Cell, rows_of
-from flab_deploy.report.run import DOCUMENTS, Run, pick
+from flab_deploy.report.quality import confidence, final_share, margin, quality_rows
+from flab_deploy.report.rows import SIDES, rows_of, served
+from flab_deploy.report.run import STAGES, RunContents
+from flab_deploy.wording.claims import claim_sentence, untested_sentence
 from flab_deploy.wording.numbers import (
     between,
     count,
     listed,
     millions,
     percent,
-    probability,
     signed_percent,
     significant,
 )
 
 
-def verdict_sentences(run: Run) -> list[str]:
+def verdict_sentences(run: RunContents) -> list[str]:
     """Sentences that tell a stranger what was cut, what was kept and how sure that is."""
     rows = {row.key: row for row in rows_of(run)}
     quality = {row.key: row for row in quality_rows(run)}
-    parts = [_cut(run), *_kept(run, quality["overall"]), *_robust(run, quality["robustness"])]
-    parts += [health_sentence(run)]
-    return [
-        sentence
-        for sentence in [*parts, *_speed(run, rows), *_energy(rows), *_missing(run)]
-        if sentence
-    ]
+    parts = [_cut(run), *_kept(run, quality["overall"]), _robust(run, quality["robustness"])]
+    parts += [health_sentence(run), *_speed(run, rows), _energy(rows), _missing(run)]
+    return [sentence for sentence in parts if sentence]
 
 
-def _cut(run: Run) -> str:
-    before, after = (run.number("plan", when, "num_parameters") for when in ("before", "after"))
-    if before is None or after is None or before == 0:
-        if run.has(f"compare-{run.final}"):
+def _cut(run: RunContents) -> str:
+    if run.plan is None:
+        if run.comparisons.get(run.final):
             return _compared(run)
         return "Nothing has been cut yet: the plan was not run."
-    verb = "Pruning took" if run.has("pruned") else "The plan, not yet carried out, takes"
+    before, after = run.plan.before.num_parameters, run.plan.after.num_parameters
+    verb = "Pruning took" if run.pruned else "The plan, not yet carried out, takes"
     change = signed_percent(after / before - 1)
     whole = f"{verb} the model from {millions(before)} to {millions(after)} parameters ({change})"
-    sources = _sources(run)
+    sources = list(_sources(run.plan))
     return f"{whole}; of the cut, {listed(sources)}." if sources else f"{whole}."
 
 
-def _compared(run: Run) -> str:
+def _compared(run: RunContents) -> str:
     """Which models an evaluation without a cut is about."""
-    names = [run.get(f"evaluate-{model}", "model", "name") for model in ("original", run.final)]
-    if not all(names):
-        return "Two models were judged on the same problems."
-    return (
-        f"Two models were judged on the same problems: {names[0]} (the original) and "
-        f"{names[1]} (the slimmed one)."
-    )
+    told, models = "Two models were judged on the same problems", run.evaluations
+    if not {"original", run.final} <= models.keys():
+        return f"{told}."
+    original, slimmed = (models[name].model.name for name in ("original", run.final))
+    return f"{told}: {original} (the original) and {slimmed} (the slimmed one)."
 
 
-def _sources(run: Run) -> list[str]:
-    words = {
-        "vocabulary": ("rarely used vocabulary", "vocab_size", " tokens"),
-        "layers": ("whole layers", "num_hidden_layers", ""),
-        "ffn": ("feed-forward channels", "intermediate_size", " per layer"),
-        "heads": ("attention heads", "num_key_value_heads", " key-value heads per layer"),
-        "experts": ("experts", "num_experts", " per layer"),
-    }
-    shares = {name: run.number("plan", "contribution", name) or 0.0 for name in words}
-    total = sum(shares.values())
-    if total <= 0:
-        return []
-    return [
-        f"{100 * shares[name] / total:.0f} % is {what} ({_change(run, field, unit)})"
-        for name, (what, field, unit) in words.items()
-        if shares[name] > 0
-    ]
+_HEADS = " key-value heads per layer"
+_Part = Literal["vocabulary", "layers", "ffn", "heads", "experts"]
+_Size = Callable[[ShapeRecord], int]
+_PARTS: dict[_Part, tuple[str, _Size, str]] = {
+    "vocabulary": ("rarely used vocabulary", lambda shape: shape.vocab_size, " tokens"),
+    "layers": ("whole layers", lambda shape: shape.num_hidden_layers, ""),
+    "ffn": ("feed-forward channels", lambda shape: shape.intermediate_size, " per layer"),
+    "heads": ("attention heads", lambda shape: shape.num_key_value_heads, _HEADS),
+    "experts": ("experts", lambda shape: shape.num_experts, " per layer"),
+}
+"""What a cut takes away, the size that it changes, and the unit of that."""
 
 
-def _change(run: Run, field: str, unit: str) -> str:
-    before, after = (run.number("plan", when, field) for when in ("before", "after"))
-    return f"{count(before or 0)} to {count(after or 0)}{unit}"
+def _sources(plan: PlanRecord) -> Iterator[str]:
+    removed = {part: plan.contribution.get(part, 0) for part in _PARTS}
+    total = sum(removed.values())
+    for part, (what, size, unit) in _PARTS.items():
+        if removed[part] > 0:
+            change = f"{count(size(plan.before))} to {count(size(plan.after))}{unit}"
+            yield f"{100 * removed[part] / total:.0f} % is {what} ({change})"
 
 
-def _kept(run: Run, row: QualityRow) -> Iterator[str]:
-    now: KeptShare = getattr(row, run.final)
-    then = row.pruned
-    if row.original.value is not None and now.solved.value is None:
-        yield (
-            f"The original solves {row.original.text} of {count(row.num_problems or 0)} "
-            "held-out problems."
-        )
-    if row.original.value is not None and now.solved.value is not None:
-        yield (
-            f"Of {count(row.num_problems or 0)} held-out problems the slimmed model solves "
-            f"{now.solved.text}, the original {row.original.text}: it keeps "
-            f"{now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
-        )
-        yield from loss_sentences(run)
-    if then.kept.value is not None and run.final == "recovered":
-        yield (
-            "Right after the cut, before any recovery, it kept "
-            f"{then.kept.text}{_bounds(run, then)}."
-        )
+def _kept(run: RunContents, row: QualityRow) -> Iterator[str]:
+    number, then = count(row.num_problems or 0), row.pruned.kept
+    if row.original.value is not None:
+        told = _solved(run, row)
+        if told:
+            yield f"Of {number} held-out problems the slimmed model solves {told}"
+            yield from loss_sentences(run)
+        else:
+            yield f"The original solves {row.original.text} of {number} held-out problems."
+    if then.value is not None and run.final == "recovered":
+        yield f"Right after the cut, before any recovery, it kept {then.text}{_bounds(run, then)}."
 
 
-def _bounds(run: Run, found: KeptShare) -> str:
-    level = f"{100 * confidence(run):.0f} %"
-    return f" ({level} interval {between(found.kept.interval)})" if found.kept.interval else ""
-
-
-def _claim(found: KeptShare, bound: float) -> str:
-    claim = f"That it keeps at least {100 * bound:.0f} %"
-    sure = (
-        f" ({probability(found.non_inferiority_p)})" if found.non_inferiority_p is not None else ""
-    )
-    if found.verdict == "shown":
-        return f"{claim} is shown{sure}."
-    if found.verdict == "underpowered":
-        needed = found.num_problems_needed
-        more = f"; about {count(needed)} would be needed" if needed else ""
-        return (
-            f"{claim} can be neither shown nor refuted with so few problems (underpowered){more}."
-        )
-    if found.verdict == "not shown":
-        return f"{claim} is not shown{sure}."
-    return f"Whether it keeps at least {100 * bound:.0f} % was not tested."
-
-
-def _robust(run: Run, row: QualityRow) -> Iterator[str]:
-    now: KeptShare = getattr(row, run.final)
+def _solved(run: RunContents, row: QualityRow) -> str:
+    """What both solve, what is kept of that and how sure it is; empty without one of the two."""
+    now = final_share(run, row)
     if row.original.value is None or now.solved.value is None:
-        return
-    yield (
-        "When the tasks are put differently, without a change of meaning, it solves "
-        f"{now.solved.text}, the original {row.original.text}: it keeps "
-        f"{now.kept.text}{_bounds(run, now)}. {_claim(now, margin(run))}"
-    )
+        return ""
+    share = f"{now.solved.text}, the original {row.original.text}: it keeps {now.kept.text}"
+    return f"{share}{_bounds(run, now.kept)}. {_claim(run, now.claim)}"
 
 
-def _speed(run: Run, rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
+def _bounds(run: RunContents, kept: ReportCell) -> str:
+    level = f"{100 * confidence(run):.0f} %"
+    return f" ({level} interval {between(kept.interval)})" if kept.interval else ""
+
+
+def _claim(run: RunContents, claim: ClaimFigures | None) -> str:
+    if claim is None:
+        return untested_sentence(margin(run))
+    needed, interval = claim.num_problems_needed, claim.retention_interval
+    return claim_sentence(margin(run), claim.verdict, claim.non_inferiority_p, interval, needed)
+
+
+def _robust(run: RunContents, row: QualityRow) -> str:
+    how = "When the tasks are put differently, without a change of meaning, it solves"
+    return f"{how} {told}" if (told := _solved(run, row)) else ""
+
+
+def _speed(run: RunContents, rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
     rate, first = rows["burst_output_throughput"].ratio, rows["p50_ttft_ms"].ratio
     facts = [
         _changed("its median time to the first token was {} {}", "longer", "shorter", first),
         _changed("at most it put out {} {} tokens per second", "more", "fewer", rate),
     ]
-    if not any(facts):
-        return
-    yield (
-        f"Served by {engine(run)} under the same load as the original, "
-        f"{listed([fact for fact in facts if fact])}."
-    )
-    yield invalid_sentence(run)
+    known = listed([fact for fact in facts if fact])
+    if run.bench and known:
+        yield f"Served by {engine(run.bench)} under the same load as the original, {known}."
+        yield invalid_sentence(run)
 
 
-def _changed(sentence: str, more: str, less: str, ratio: Cell) -> str:
-    """The sentence with the change filled in, and with a warning where rounds disagree about its
-    direction.
-    """
+def _changed(sentence: str, more: str, less: str, ratio: ReportCell) -> str:
+    """The sentence filled in, with a warning where rounds disagree about the direction."""
     if ratio.value is None:
         return ""
     told = sentence.format(percent(abs(ratio.value - 1)), more if ratio.value >= 1 else less)
@@ -165,68 +140,47 @@ def _changed(sentence: str, more: str, less: str, ratio: Cell) -> str:
     return f"{told} ({ratio.interval_text}, so no claim)" if unsure else told
 
 
-def engine(run: Run) -> str:
-    """The engine of the load test with its version and device, in words."""
-    name, version, device = (
-        run.get("bench", "engine", key) for key in ("name", "version", "device")
-    )
-    words = " ".join(str(part) for part in (_engine_name(name), version) if part)
-    where = str(device).upper() if device in ("cpu", "gpu", "cuda") else device
-    mode = run.get("bench", "engine", "mode")
-    place = f"{words} on {where}" if where else words
-    return f"{place} ({mode})" if mode else place
+def engine(found: BenchRecord) -> str:
+    """The engine of a load test with its version, device and mode, in words."""
+    name = "vLLM" if found.engine.name == "vllm" else found.engine.name
+    device = found.engine.device
+    where = device.upper() if device in ("cpu", "gpu", "cuda") else device
+    return f"{name} {found.engine.version} on {where} ({found.engine.mode})"
 
 
-def _engine_name(name: Json) -> str:
-    return "vLLM" if name in ("vllm", None) else str(name)
-
-
-def invalid_sentence(run: Run) -> str:
+def invalid_sentence(run: RunContents) -> str:
     """What is wrong with the load test, or nothing if it is valid or was not run."""
-    reasons: list[str] = []
-    for model in ("original", "slimmed"):
-        block = run.get("bench", "models", model, "validity")
-        verdict, why = pick(block, "verdict"), pick(block, "reasons")
-        if verdict not in ("valid", None):
-            told = (
-                "; ".join(str(item) for item in why)
-                if isinstance(why, list) and why
-                else str(verdict)
-            )
-            reasons.append(f"{model} model: {told}")
-    told = "; ".join(reasons)
-    return (
-        f"The load test did not pass its own checks ({told}), so its times prove nothing."
-        if told
-        else ""
-    )
+    checks = {side: served(run.bench, side).validity for side in SIDES} if run.bench else {}
+    bad = [(side, check) for side, check in checks.items() if check.verdict != "valid"]
+    told = [f"{side} model: {'; '.join(check.reasons) or check.verdict}" for side, check in bad]
+    why = f"The load test did not pass its own checks ({'; '.join(told)})"
+    return f"{why}, so its times prove nothing." if told else ""
 
 
-def _energy(rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
+def _energy(rows: dict[str, BeforeAfterRow]) -> str:
     row = rows["energy_per_output_token_joules"]
     if row.ratio.value is not None:
         how = "measured" if row.ratio.status == "computed" else "estimated, not measured"
-        yield f"{_changed('An output token cost {} {} energy', 'more', 'less', row.ratio)} ({how})."
-    elif row.slimmed.text == "unavailable":
-        yield (
-            "Energy is unavailable: "
-            f"{(row.slimmed.reason or 'no reason was recorded').rstrip('.')}."
+        return (
+            f"{_changed('An output token cost {} {} energy', 'more', 'less', row.ratio)} ({how})."
         )
+    why = (row.slimmed.reason or "no reason was recorded").rstrip(".")
+    return f"Energy is unavailable: {why}." if row.slimmed.text == UNAVAILABLE else ""
 
 
-def _missing(run: Run) -> Iterator[str]:
-    names = [name for name in DOCUMENTS if not run.has(name)]
-    if names:
-        yield f"Not run: {listed(names)}."
+def _missing(run: RunContents) -> str:
+    names = [name for name in STAGES if not run.has(name)]
+    return f"Not run: {listed(names)}." if names else ""
 
 
-def headline(run: Run) -> str:
+def headline(run: RunContents) -> str:
     """One line for the title of the page."""
     overall = next(row for row in quality_rows(run) if row.key == "overall")
-    kept = getattr(overall, run.final).kept
-    told = [f"{kept.text} of pass@1 kept"] if kept.value is not None else []
-    before, after = (run.number("plan", when, "num_parameters") for when in ("before", "after"))
-    if before and after is not None:
-        planned = "" if run.has("pruned") else " planned"
-        told.insert(0, f"{significant(100 * (1 - after / before))} % fewer parameters{planned}")
+    kept, told = final_share(run, overall).kept, []
+    if run.plan:
+        cut = 1 - run.plan.after.num_parameters / run.plan.before.num_parameters
+        planned = "" if run.pruned else " planned"
+        told.append(f"{significant(100 * cut)} % fewer parameters{planned}")
+    if kept.value is not None:
+        told.append(f"{kept.text} of pass@1 kept")
     return ", ".join(told) or "A model before slimming"

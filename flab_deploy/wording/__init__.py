@@ -1,4 +1,1 @@
-"""How figures and tables are written, the same in every report.
-
-Nothing here knows what a figure means.
-"""
+"""How figures, tables and drawings are written, the same in every report."""

@@ -93,6 +93,11 @@ def points(value: float) -> str:
     return f"{'−' if round(100 * value, 1) < 0 else '+'}{abs(100 * value):.1f}"
 
 
+def gain(difference: float, bounds: tuple[float, float]) -> str:
+    """A difference of shares in percentage points with its interval."""
+    return f"{points(difference)} [{points(bounds[0])} to {points(bounds[1])}]"
+
+
 def between(bounds: tuple[float, float]) -> str:
     """An interval of shares as text, as in 82.9–86.1 %."""
     return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"

@@ -83,7 +83,7 @@ def plain(text: str) -> str:
 def test_json_and_table_say_the_same(written):
     text, document = read(written)
     rows = Page(text).rows
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     for row in document["before_after"]:
         label, *cells, provenance = [plain(cell) for cell in rows[f"row-{row['key']}"]]
         assert label == row["label"]
@@ -108,7 +108,7 @@ def test_quality_before_and_after_recovery(written):
     assert worst[4].startswith("88.4 %") and "underpowered" in worst[-1]
     overall = next(row for row in document["quality"] if row["key"] == "overall")
     assert overall["pruned"]["verdict"] == "not shown"
-    assert overall["recovered"]["num_only_candidate"] == 74
+    assert overall["recovered"]["claim"]["num_only_candidate"] == 74
 
 
 def test_the_verdict_is_in_words(written):
@@ -203,7 +203,8 @@ def test_the_same_run_gives_the_same_bytes(written, tmp_path):
 
 def test_timings_change_the_page_and_not_the_digest(complete_run):
     before = report(complete_run, complete_run / "report")
-    edit(complete_run / "bench" / "bench.json", "models", "slimmed", "p50_ttft_ms", value=12.5)
+    bench = complete_run / "bench" / "bench.json"
+    edit(bench, "models", "slimmed", "ttft", "p50", "ms", value=12.5)
     after = report(complete_run, before.path)
     assert "12.5 ms" in (after.path / "report.html").read_text(encoding="utf-8")
     assert after.digest == before.digest
@@ -223,7 +224,7 @@ def test_a_partial_run_says_what_was_not_run(partial_run):
     assert "Not run: pruned, recovered," in " ".join(document["verdict"])
     assert document["charts"]["latency-ttft"] is None
     assert document["charts"]["layers"] is not None
-    assert document["provenance"]["stages"]["bench"] == {"status": "not run"}
+    assert document["provenance"]["stages"]["bench"] is None
     assert "bench: not run" in page
     assert page.count(">not run<") > 5
     assert "Nothing to show for size, speed, energy: not run." in page
@@ -287,8 +288,9 @@ def test_what_was_lost_is_listed(written):
 
 def test_doubtful_judging_is_pointed_out(complete_run):
     health = complete_run / "evaluate-original" / "report.json"
+    excluded = {"task_id": "test/7", "verdict": "fail_load", "detail": ""}
     edit(health, "health", "canonical_pass_rate", value=0.9)
-    edit(health, "health", "excluded", value=[{"task_id": "test/7", "verdict": "fail_load"}])
+    edit(health, "health", "excluded", value=[excluded])
     edit(health, "health", "num_infrastructure_errors", value=2)
     _, document = read(report(complete_run, complete_run / "report").path)
     warned = " ".join(document["warnings"])
@@ -302,7 +304,7 @@ def test_doubtful_judging_is_pointed_out(complete_run):
 
 def test_too_few_samples_for_a_curve_are_not_called_not_run(complete_run):
     for model in ("original", "slimmed"):
-        edit(complete_run / "bench" / "bench.json", "models", model, "ttft_ms_curve", value=[])
+        edit(complete_run / "bench" / "bench.json", "models", model, "ttft", "curve", value=[])
     text, document = read(report(complete_run, complete_run / "report").path)
     assert document["charts"]["latency-ttft"] is None
     assert "unavailable: too few figures to draw" in text
@@ -347,7 +349,7 @@ def test_the_small_print_is_there(written):
         table["key"]: {line[0]: line[1:] for line in table["lines"]} for table in document["checks"]
     }
     assert tables["load"]["server counted: request success total"] == ["400", "400"]
-    assert tables["load"]["engine"] == ["vLLM 0.32.0 on CPU"] * 2
+    assert tables["load"]["engine"] == ["vLLM 0.32.0 on CPU (compiled)"] * 2
     assert tables["agreement"]["equal (count)"] == ["49", "49", "49"]
     assert tables["parity-onnx"]["greedy equal (count)"] == ["50"]
     assert tables["cut-checks"]["KL divergence of the finished cut, nats per held-out token"] == [

@@ -1,42 +1,55 @@
-"""The report's charts in the order of the page."""
+"""The report's charts in the order of the page. To add one, add an entry here and its prose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
-from flab_deploy.report.charts.cut import candidates_chart, cut_chart, recovery_chart
-from flab_deploy.report.charts.importance import channel_chart, layer_chart, token_chart
-from flab_deploy.report.charts.measured import (
-    LATENCIES,
-    latency_chart,
-    retention_chart,
-    robustness_chart,
-)
-from flab_deploy.report.charts.style import Chart
-from flab_deploy.report.run import Run
+from flab_deploy.records.report import ChartData, ReportChart
+from flab_deploy.report.charts import decided, measured
+from flab_deploy.report.run import RunContents
+from flab_deploy.report.tables import PROSE
+from flab_deploy.wording.drawing import Drawing
 
-CHARTS: dict[str, tuple[str, tuple[str, ...], Callable[[Run], Chart | None]]] = {
-    "retention": ("How much quality was kept", ("compare-recovered",), retention_chart),
-    "robustness": (
-        "Quality when the task is put differently",
-        ("evaluate-original",),
-        robustness_chart,
-    ),
-    "cut": ("Where the cut came from", ("plan",), cut_chart),
-    "candidates": ("Ways to make the cut", ("plan",), candidates_chart),
-    "layers": ("Importance of each layer", ("scores",), layer_chart),
-    "channels": ("Importance of feed-forward channels", ("scores",), channel_chart),
-    "tokens": ("How often each token is used", ("scores",), token_chart),
-    "recovery": ("Recovery training", ("recovered",), recovery_chart),
-    **{
-        f"latency-{stamp}": (words.capitalize(), ("bench",), partial(latency_chart, stamp=stamp))
-        for stamp, words in LATENCIES.items()
-    },
+
+class ChartKind(NamedTuple):
+    """Where a chart stands, the stage that it needs, and what draws it."""
+
+    section: str
+    stage: str
+    draw: Callable[[RunContents], Drawing[ChartData] | None]
+
+
+def _latency(stamp: str) -> Callable[[RunContents], Drawing[ChartData] | None]:
+    return partial(measured.latency_chart, stamp=stamp)
+
+
+CHARTS = {
+    "retention": ChartKind("quality", "compare-recovered", measured.retention_chart),
+    "robustness": ChartKind("quality", "evaluate-original", measured.robustness_chart),
+    "cut": ChartKind("cut", "plan", decided.cut_chart),
+    "candidates": ChartKind("cut", "plan", decided.candidates_chart),
+    "layers": ChartKind("cut", "scores", decided.layer_chart),
+    "channels": ChartKind("cut", "scores", decided.channel_chart),
+    "tokens": ChartKind("cut", "scores", decided.token_chart),
+    "recovery": ChartKind("cut", "recovered", decided.recovery_chart),
+    "latency-ttft": ChartKind("serving", "bench", _latency("ttft")),
+    "latency-tpot": ChartKind("serving", "bench", _latency("tpot")),
+    "latency-e2el": ChartKind("serving", "bench", _latency("e2el")),
 }
-"""Title, stages it is drawn from, and drawing function by key."""
 
 
-def draw_charts(run: Run) -> dict[str, Chart | None]:
-    """Every chart by key; None where the run lacks the figures for it."""
-    return {key: draw(run) for key, (_, _, draw) in CHARTS.items()}
+def draw_charts(run: RunContents) -> tuple[dict[str, ReportChart | None], dict[str, str]]:
+    """What each chart shows, None if the run lacks the figures; and those drawn, as `<svg>`."""
+    found = {key: kind.draw(run) for key, kind in CHARTS.items()}
+    drawings = {key: drawing.svg(key) for key, drawing in found.items() if drawing}
+    return {key: _described(key, drawing) for key, drawing in found.items()}, drawings
+
+
+def _described(key: str, drawing: Drawing[ChartData] | None) -> ReportChart | None:
+    if drawing is None:
+        return None
+    said = PROSE.charts[key]
+    caption = said.caption.format(**drawing.facts)
+    return ReportChart(title=said.title, alt=drawing.alt, caption=caption, data=drawing.data)

@@ -2,274 +2,155 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from flab_deploy.artifacts import Json
-from flab_deploy.report.charts.style import (
+from flab_deploy.records.bench import LatencyFigures, ServedModel
+from flab_deploy.records.evaluate import Interval, PerturbationFigures, RobustnessRecord
+from flab_deploy.records.report import ChartData, KeptPoint, RetentionPoint
+from flab_deploy.report.quality import margin, quality_rows
+from flab_deploy.report.rows import SIDES, served
+from flab_deploy.report.run import MODELS, RunContents
+from flab_deploy.wording.drawing import (
     COLORS,
     LOOKS,
-    Chart,
-    canvas,
-    inline_svg,
+    Drawing,
+    interval,
     legend_above,
+    name_lines,
+    plot,
     scale_y,
 )
-from flab_deploy.report.quality import KeptShare, margin, quality_rows
-from flab_deploy.report.run import Run, as_number, interval, mapping, numbers, pick
 from flab_deploy.wording.numbers import percent, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LATENCIES = {
-    "ttft": "time to first token",
-    "tpot": "time per output token",
-    "e2el": "time of the whole request",
+_LATENCIES: dict[str, tuple[str, Callable[[ServedModel], LatencyFigures]]] = {
+    "ttft": ("time to first token", lambda model: model.ttft),
+    "tpot": ("time per output token", lambda model: model.tpot),
+    "e2el": ("time of the whole request", lambda model: model.e2el),
 }
-"""Latencies of a load test, by their short names."""
 _OFFSETS = {"original": -0.22, "pruned": 0.0, "recovered": 0.22}
+_PLAIN, _ALL, _EVERY = "as written", "all together", "right in all of them"
+_Point = tuple[float | None, Interval | None]
 
 
-def retention_chart(run: Run) -> Chart | None:
+def retention_chart(run: RunContents) -> Drawing[ChartData] | None:
     """Share of the original's pass@1 kept before and after recovery; None without a comparison."""
-    rows = [
-        row
-        for row in quality_rows(run)
-        if row.pruned.kept.value is not None or row.recovered.kept.value is not None
-    ]
-    if not rows:
+    shares = {row.label: (row.pruned.kept, row.recovered.kept) for row in quality_rows(run)}
+    shares = {name: both for name, both in shares.items() if any(c.value is not None for c in both)}
+    if not shares:
         return None
-    bound = margin(run)
-    told = [f"{row.label}: {getattr(row, run.final).kept.text}" for row in rows]
-    alt = (
-        f"Intervals of the share kept, against the bar of {100 * bound:.0f} %; {run.final}: "
-        f"{'; '.join(told)}."
-    )
-    beside = mapping(run.get("evaluate-original", "robustness", "perturbations"))
-    with canvas(height=max(_robustness_height(len(beside)), 0.52 * len(rows) + 1.5)) as (
-        figure,
-        axes,
-    ):
-        for place, row in enumerate(rows):
-            for model, found in (("pruned", row.pruned), ("recovered", row.recovered)):
-                _interval(
-                    axes,
-                    place + 0.7 * _OFFSETS[model] - 0.07,
-                    _kept_percent(found),
-                    model,
-                    first=place == 0,
-                )
+    bar, final, judged = margin(run), MODELS[1:].index(run.final), run.evaluate_original
+    told = "; ".join(f"{name}: {both[final].text}" for name, both in shares.items())
+    beside = _robustness_height(len(judged.robustness.perturbations) if judged else 0)
+
+    def draw(axes: Axes) -> None:
+        for place, both in enumerate(shares.values()):
+            for model, cell in zip(MODELS[1:], both, strict=True):
+                height = place + 0.7 * _OFFSETS[model] - 0.07
+                look, first = LOOKS[model], place == 0
+                interval(axes, height, cell.value, cell.interval, look, first=first)
         axes.axvline(100, color=COLORS["muted"], linewidth=1.0)
-        axes.axvline(100 * bound, color=COLORS["ink"], linewidth=1.2, linestyle=(0, (5, 3)))
-        axes.set_yticks(range(len(rows)), [row.label for row in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.6)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel("share of the original's pass@1 kept (%)")
+        axes.axvline(100 * bar, color=COLORS["ink"], linewidth=1.2, linestyle=(0, (5, 3)))
+        name_lines(axes, list(shares), "share of the original's pass@1 kept (%)")
+        axes.set_ylim(len(shares) - 0.5, -0.6)
         legend_above(axes, 2)
-        svg = inline_svg(figure, "retention", alt)
-    return Chart(
-        key="retention",
-        title="How much quality was kept",
-        alt=alt,
-        svg=svg,
-        caption=f"Points with their intervals; dashed: the bar of {100 * bound:.0f} %; thin "
-        "line: as good as the "
-        "original. The further right of the dashed line an interval lies, the surer the claim.",
-        data=[
-            {
-                "set": row.label,
-                "pruned": _kept_data(row.pruned),
-                "recovered": _kept_data(row.recovered),
-            }
-            for row in rows
-        ],
+
+    points = [
+        [KeptPoint(kept=c.value, interval=c.interval) for c in both] for both in shares.values()
+    ]
+    return Drawing(
+        alt=f"Intervals of the share kept, against the bar of {100 * bar:.0f} %; {run.final}: "
+        f"{told}.",
+        facts={"bar": f"{100 * bar:.0f} %"},
+        data=tuple(
+            RetentionPoint(set=name, pruned=pruned, recovered=recovered)
+            for name, (pruned, recovered) in zip(shares, points, strict=True)
+        ),
+        draw=draw,
+        height=max(beside, 0.52 * len(shares) + 1.5),
     )
 
 
-_Point = tuple[float, float, float]
-
-
-def _kept_percent(found: KeptShare) -> _Point | None:
-    return _point(found.kept.value, found.kept.interval)
-
-
-def _point(value: float | None, bounds: tuple[float, float] | None) -> _Point | None:
-    if value is None:
-        return None
-    low, high = bounds or (value, value)
-    return 100 * value, 100 * low, 100 * high
-
-
-def _kept_data(found: KeptShare) -> Json:
-    return {
-        "kept": found.kept.value,
-        "interval": list(found.kept.interval) if found.kept.interval else None,
-    }
-
-
-def _interval(axes: Axes, height: float, point: _Point | None, model: str, *, first: bool) -> None:
-    if point is None:
-        return
-    value, low, high = point
-    look = LOOKS[model]
-    axes.plot([low, high], [height, height], color=look.color, linewidth=1.8, solid_capstyle="butt")
-    axes.plot(
-        [value],
-        [height],
-        color=look.color,
-        marker=look.marker,
-        markersize=6.5,
-        linestyle="none",
-        label=look.label if first else None,
-    )
-
-
-def robustness_chart(run: Run) -> Chart | None:
-    """Pass@1 under each perturbation for each model; None if no evaluation has robustness
-    figures.
-    """
-    models = {model: mapping(run.get(f"evaluate-{model}", "robustness")) for model in _OFFSETS}
-    models = {model: block for model, block in models.items() if block}
+def robustness_chart(run: RunContents) -> Drawing[ChartData] | None:
+    """Pass@1 under each perturbation for each model; None if nothing was evaluated."""
+    models = {model: found.robustness for model, found in run.evaluations.items()}
     if not models:
         return None
-    names = list(
-        dict.fromkeys(
-            name for block in models.values() for name in mapping(block.get("perturbations"))
-        )
-    )
-    names.sort(key=lambda name: (_family(models, name), name))
-    rows = [_PLAIN, *names, _ALL, _EVERY]
-    alt = (
-        f"Pass@1 of {', '.join(models)} under {len(names)} ways of putting it differently. "
-        + _robust_words(models)
-    )
-    with canvas(height=_robustness_height(len(names))) as (figure, axes):
-        for place, name in enumerate(rows):
+    methods = {name: one for block in models.values() for name, one in block.perturbations.items()}
+    names = sorted(methods, key=lambda name: (methods[name].family, name))
+    lines = [_PLAIN, *names, _ALL, _EVERY]
+    labels = [_label(name, methods[name]) if name in methods else name for name in lines]
+    whole = [(model, block.robust_pass_at_1) for model, block in models.items()]
+    told = ", ".join(f"{model} {percent(share)}" for model, share in whole if share is not None)
+
+    def draw(axes: Axes) -> None:
+        for place, name in enumerate(lines):
             for model, block in models.items():
-                _interval(
-                    axes,
-                    place + _OFFSETS[model],
-                    _robust_point(block, name),
-                    model,
-                    first=place == 0,
-                )
+                point, height = _robust_point(block, name), place + _OFFSETS[model]
+                interval(axes, height, *point, LOOKS[model], first=place == 0)
             if place % 2:
-                axes.axhspan(
-                    place - 0.5, place + 0.5, color=COLORS["grid"], alpha=0.35, linewidth=0
-                )
-        axes.set_yticks(range(len(rows)), [_row_label(models, name) for name in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel("pass@1 (% of problems)")
+                ends, shade = (place - 0.5, place + 0.5), COLORS["grid"]
+                axes.axhspan(*ends, color=shade, alpha=0.35, linewidth=0)
+        name_lines(axes, labels, "pass@1 (% of problems)")
         legend_above(axes, 3, right=True)
-        svg = inline_svg(figure, "robustness", alt)
-    return Chart(
-        key="robustness",
-        title="Quality when the task is put differently",
-        alt=alt,
-        svg=svg,
-        caption="The right answer still passes after every change. “As written” is the plain "
-        "prompt of the same tasks; "
-        "“right in all of them” counts a task only if it is solved each time. Probes stay out "
-        "of the last two.",
-        data=cast("Json", models),
+
+    return Drawing(
+        alt=f"Pass@1 of {', '.join(models)} under {len(names)} ways of putting it differently. "
+        + (f"Over all of them: {told}." if told else ""),
+        data=models,
+        draw=draw,
+        height=_robustness_height(len(names)),
     )
-
-
-_PLAIN, _ALL, _EVERY = "as written", "all together", "right in all of them"
 
 
 def _robustness_height(num_perturbations: int) -> float:
     return 0.4 * (num_perturbations + 3) + 1.3
 
 
-def _family(models: dict[str, dict[str, Json]], name: str) -> str:
-    found = [pick(block, "perturbations", name, "family") for block in models.values()]
-    return next((text for text in found if isinstance(text, str)), "")
-
-
-def _row_label(models: dict[str, dict[str, Json]], name: str) -> str:
-    family = _family(models, name)
+def _label(name: str, found: PerturbationFigures) -> str:
     words = name.replace("_", " ")
-    probe = any(pick(block, "perturbations", name, "probe") is True for block in models.values())
-    notes = [
-        note
-        for note in (family.replace("_", " "), "probe" if probe else "")
-        if note and note != words
-    ]
-    return f"{words} ({', '.join(notes)})" if notes else words
+    notes = [found.family.replace("_", " "), "probe" if found.probe else ""]
+    told = ", ".join(note for note in notes if note and note != words)
+    return f"{words} ({told})" if told else words
 
 
-def _robust_point(block: dict[str, Json], name: str) -> _Point | None:
-    if name == _PLAIN:
-        return _point(as_number(block.get("nominal_pass_at_1")), None)
-    if name == _EVERY:
-        return _point(as_number(block.get("worst_case_pass_at_1")), None)
-    if name == _ALL:
-        return _point(as_number(block.get("robust_pass_at_1")), interval(block.get("interval")))
-    found = pick(block, "perturbations", name)
-    return _point(as_number(pick(found, "pass_at_1")), interval(pick(found, "interval")))
+def _robust_point(block: RobustnessRecord, name: str) -> _Point:
+    if found := block.perturbations.get(name):
+        return found.pass_at_1, found.interval
+    whole = {_PLAIN: block.nominal_pass_at_1, _EVERY: block.worst_case_pass_at_1}
+    return (block.robust_pass_at_1, block.interval) if name == _ALL else (whole.get(name), None)
 
 
-def _robust_words(models: dict[str, dict[str, Json]]) -> str:
-    values = {model: as_number(block.get("robust_pass_at_1")) for model, block in models.items()}
-    told = [f"{model} {percent(value)}" for model, value in values.items() if value is not None]
-    return f"Over all of them: {', '.join(told)}." if told else ""
-
-
-def latency_chart(run: Run, stamp: str) -> Chart | None:
-    """Quantile curves of one latency (`ttft`, `tpot` or `e2el`) for both models; None without a
-    load test.
-    """
-    models = {
-        model: mapping(run.get("bench", "models", model)) for model in ("original", "slimmed")
-    }
-    curves = {model: _curve(block.get(f"{stamp}_ms_curve")) for model, block in models.items()}
+def latency_chart(run: RunContents, stamp: str) -> Drawing[ChartData] | None:
+    """Quantile curves of `ttft`, `tpot` or `e2el`; None without a load test or enough answers."""
+    words, of = _LATENCIES[stamp]
+    models = {side: of(served(run.bench, side)) for side in SIDES} if run.bench else {}
+    curves = {side: found.curve for side, found in models.items()}
     if not any(curves.values()):
         return None
-    words = LATENCIES[stamp]
-    alt = (
-        f"Rising curves of the {words} over the share of requests. Medians: "
-        f"{_medians(models, stamp)}."
-    )
-    with canvas(height=3.2, width=4.4) as (figure, axes):
-        for model, points in curves.items():
-            look = LOOKS[model]
-            axes.plot(
-                [100 * p[0] for p in points],
-                [p[1] for p in points],
-                color=look.color,
-                linestyle=look.line,
-                linewidth=2.0,
-                label=look.label,
-            )
-        scale_y(axes, [p[1] for points in curves.values() for p in points])
+    middles = [(side, found.p50.ms) for side, found in models.items()]
+    medians = ", ".join(f"{side} {significant(ms)} ms" for side, ms in middles if ms is not None)
+
+    def draw(axes: Axes) -> None:
+        for side, points in curves.items():
+            look = LOOKS[side]
+            line = {"color": look.color, "linestyle": look.line, "linewidth": 2.0}
+            plot(axes, [(100 * share, ms) for share, ms in points], label=look.label, **line)
+        scale_y(axes, [ms for points in curves.values() for _, ms in points])
         axes.set_xticks([0, 25, 50, 75, 100])
         axes.set_xlim(0, 100)
         axes.set_xlabel("share of requests (%)")
         axes.set_ylabel(f"{words} (ms)")
         legend_above(axes, 2)
-        svg = inline_svg(figure, f"latency-{stamp}", alt)
-    return Chart(
-        key=f"latency-{stamp}",
-        title=words.capitalize(),
-        alt=alt,
-        svg=svg,
-        data=cast("Json", curves),
-        caption="Read up from a share of requests to the time within which they were served.",
-    )
 
-
-def _curve(value: Json) -> list[list[float]]:
-    found = [numbers(point) for point in value] if isinstance(value, list) else []
-    return [point for point in found if len(point) == 2]
-
-
-def _medians(models: dict[str, dict[str, Json]], stamp: str) -> str:
-    values = [(model, as_number(block.get(f"p50_{stamp}_ms"))) for model, block in models.items()]
-    return (
-        ", ".join(
-            f"{model} {significant(value)} ms" for model, value in values if value is not None
-        )
-        or "unavailable"
+    return Drawing(
+        alt=f"Rising curves of the {words} over the share of requests. Medians: "
+        f"{medians or 'unavailable'}.",
+        data=curves,
+        draw=draw,
+        height=3.2,
+        width=4.4,
     )

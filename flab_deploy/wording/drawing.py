@@ -1,4 +1,4 @@
-"""How every chart looks, and its way from matplotlib to inline SVG.
+"""Charts: how all of them look, and their way from matplotlib to inline SVG.
 
 Colours are drawn as the light theme's values and then replaced by CSS variables, so that one
 drawing serves both themes. Models differ by marker and line style too, never by colour alone.
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-from flab_deploy.artifacts import Json
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+T = TypeVar("T")
 _WIDTH = 5.6  # inches: text stays readable on a telephone and does not shout on a desk
 _WIDE = 8.0  # a logarithmic axis over less than this factor would have too few labels
 
@@ -90,37 +88,32 @@ _IDENTITY = re.compile(r'(\bid="|url\(#|href="#)')
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class Drawing(Generic[T]):
     """One drawing with what it says."""
 
-    key: str
-    """Stable name, also the prefix of the drawing's element ids."""
-    title: str
-    """What is shown."""
     alt: str
     """The drawing in words, for readers who cannot see it."""
-    caption: str
-    """How to read it."""
-    svg: str = field(repr=False)
-    """An `<svg>` element to put into a page."""
-    data: Json = field(repr=False)
+    data: T = field(repr=False)
     """The figures drawn."""
+    draw: Callable[[Axes], None] = field(repr=False)
+    """Puts them on a pair of axes."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What its caption speaks of, by name."""
+    height: float = 3.4
+    """Inches, as the width."""
+    width: float = _WIDTH
+
+    def svg(self, key: str) -> str:
+        """The drawing as an `<svg>` element: themed, without dates, outside references or ids
+        shared between charts.
+        """
+        with matplotlib.rc_context(_SETTINGS):
+            figure = Figure(figsize=(self.width, self.height))
+            self.draw(figure.subplots())
+            return _inline(figure, key, self.alt)
 
 
-@contextmanager
-def canvas(height: float = 3.4, width: float = _WIDTH) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of the given size in inches with one pair of axes, under the house style."""
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(width, height))
-        yield figure, figure.subplots()
-
-
-def inline_svg(figure: Figure, key: str, alt: str) -> str:
-    """The figure as an `<svg>` element: themed, without dates, outside references or ids shared
-    between charts.
-
-    Call it inside `canvas`, whose settings it needs.
-    """
+def _inline(figure: Figure, key: str, alt: str) -> str:
     buffer = io.StringIO()
     figure.patch.set_visible(False)
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -144,17 +137,12 @@ def _attribute(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 
 
-def legend_above(axes: Axes, columns: int, *, right: bool = False) -> None:
+def legend_above(axes: Axes, columns: int, *, right: bool = False, **more: Any) -> None:
     """Put the legend in a row above the axes, where it covers no data; `right` where wide labels
     leave less room.
     """
-    axes.legend(
-        loc="lower right" if right else "lower left",
-        bbox_to_anchor=(float(right), 1.0),
-        ncols=columns,
-        borderaxespad=0.2,
-        handlelength=1.6,
-    )
+    place = {"loc": "lower right" if right else "lower left", "bbox_to_anchor": (float(right), 1.0)}
+    axes.legend(ncols=columns, borderaxespad=0.2, **{"handlelength": 1.6, **place, **more})
 
 
 def scale_y(axes: Axes, values: Sequence[float]) -> None:
@@ -169,3 +157,50 @@ def scale_y(axes: Axes, values: Sequence[float]) -> None:
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def plot(axes: Axes, points: Sequence[tuple[float, float]], **look: Any) -> None:
+    """Plot (x, y) pairs, which may be none."""
+    axes.plot([x for x, _ in points], [y for _, y in points], **look)
+
+
+def note(
+    axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **look: Any
+) -> None:
+    """Write a text beside a point, `offset` in points of print."""
+    axes.annotate(text, at, offset, textcoords="offset points", **look)
+
+
+def name_lines(axes: Axes, names: Sequence[str], label: str) -> None:
+    """Make the y axis a list of names from the top down, and name the x axis."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(label)
+
+
+def interval(
+    axes: Axes,
+    height: float,
+    value: float | None,
+    bounds: tuple[float, float] | None,
+    look: Look,
+    *,
+    first: bool,
+) -> None:
+    """Draw a share as per cent with its interval, in the way of a model, if there is one; the
+    first of a model is named in the legend.
+    """
+    if value is None:
+        return
+    ends = [(100 * bound, height) for bound in bounds or (value, value)]
+    plot(axes, ends, color=look.color, linewidth=1.8, solid_capstyle="butt")
+    dot = {"marker": look.marker, "markersize": 6.5, "linestyle": "none"}
+    label = look.label if first else None
+    plot(axes, [(100 * value, height)], color=look.color, label=label, **dot)
+
+
+def whole_numbers(axes: Axes, label: str) -> None:
+    """Make the x axis count something."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(label)

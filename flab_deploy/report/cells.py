@@ -1,0 +1,86 @@
+"""Cells of the report's tables: a figure, where it came from, or why there is none."""
+
+from __future__ import annotations
+
+from flab_deploy.records.compare import ClaimFigures
+from flab_deploy.records.evaluate import Interval
+from flab_deploy.records.report import CellStatus, ReportCell
+from flab_deploy.report.run import RunContents
+from flab_deploy.wording.numbers import FORMATS, percent, span, times
+
+NOT_RUN, UNAVAILABLE = "not run", "unavailable"
+
+
+def cell(
+    value: float | None,
+    text: str,
+    status: CellStatus,
+    interval: Interval | None = None,
+    interval_text: str = "",
+    reason: str | None = None,
+) -> ReportCell:
+    """A cell whose text is written already."""
+    return ReportCell(
+        value=value,
+        text=text,
+        shown=f"{text} [{interval_text}]" if interval_text else text,
+        status=status,
+        interval=interval,
+        interval_text=interval_text,
+        reason=reason,
+    )
+
+
+def _missing(text: str, reason: str | None) -> ReportCell:
+    return cell(None, text, "unavailable", reason=reason)
+
+
+def figure(
+    run: RunContents,
+    stage: str,
+    value: float | None,
+    unit: str,
+    status: CellStatus = "measured",
+    interval: tuple[float | None, float | None] | None = None,
+    reason: str | None = None,
+) -> ReportCell:
+    """The cell of a stage's figure in its unit; without one, that it was not run, or the reason.
+
+    An interval that is open above is shown as `at least` its start.
+    """
+    if not run.has(stage):
+        return _missing(NOT_RUN, f"not run: {stage}")
+    if value is None:
+        return _missing(UNAVAILABLE, reason or f"{stage} recorded no such figure")
+    low, high = interval or (None, None)
+    bounds = (low, high) if low is not None and high is not None else None
+    start = f"at least {FORMATS[unit](low)}" if low is not None else ""
+    told = span(bounds, unit) if bounds else start
+    return cell(value, FORMATS[unit](value), status, bounds, told, reason)
+
+
+def quotient(original: ReportCell, slimmed: ReportCell) -> ReportCell:
+    """Slimmed over original, as weakly founded as the weaker of the two."""
+    if original.value is None or slimmed.value is None:
+        text = NOT_RUN if NOT_RUN in (original.text, slimmed.text) else UNAVAILABLE
+        return _missing(text, original.reason if original.value is None else slimmed.reason)
+    if original.value == 0:
+        return _missing(UNAVAILABLE, "the original's figure is zero")
+    value = slimmed.value / original.value
+    estimated = "estimated" in (original.status, slimmed.status)
+    return cell(value, times(value), "estimated" if estimated else "computed")
+
+
+def kept(
+    run: RunContents, stage: str, claim: ClaimFigures | None, solved: tuple[ReportCell, ReportCell]
+) -> ReportCell:
+    """Share of what the original solves that a candidate keeps; `solved` is what both solve."""
+    if claim and claim.retention is not None:
+        interval = claim.retention_interval
+        return figure(run, stage, claim.retention, "share", "computed", interval)
+    ratio = quotient(*solved)
+    if ratio.value is None:
+        return ratio
+    why = "the comparison has no such figure" if run.has(stage) else f"not run: {stage}"
+    reason = f"no interval ({why})"
+    return cell(ratio.value, percent(ratio.value), "computed", reason=reason)

@@ -20,6 +20,7 @@ from flab_deploy.decoder.architectures import (
 from flab_deploy.decoder.live import (
     attention_output,
     backbone,
+    computes_in_bfloat16,
     down_projection,
     finish_logits,
     has_experts,
@@ -37,6 +38,7 @@ from flab_deploy.decoder.live import (
     router,
     scaled_writes,
     weights_dtype,
+    working_dtype,
 )
 from flab_deploy.decoder.shape import (
     ModelShape,
@@ -56,6 +58,7 @@ __all__ = [
     "Place",
     "attention_output",
     "backbone",
+    "computes_in_bfloat16",
     "check_supported",
     "down_projection",
     "finish_logits",
@@ -80,4 +83,5 @@ __all__ = [
     "scaled_writes",
     "tensor_shapes",
     "weights_dtype",
+    "working_dtype",
 ]

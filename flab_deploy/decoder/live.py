@@ -57,6 +57,25 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return cast("PreTrainedTokenizerBase", found)
 
 
+def computes_in_bfloat16() -> bool:
+    """Whether this processor calculates in bfloat16 at a useful speed.
+
+    Where it does not, PyTorch falls back on a plain loop that is some ten times slower than
+    float32, so that training and writing answers there go in float32.
+    """
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def working_dtype(path: Path) -> torch.dtype:
+    """The dtype to calculate in: that of the weights, or float32 where this processor has no
+    arithmetic for it.
+
+    Raises ConfigError as `weights_dtype`.
+    """
+    found = weights_dtype(path)
+    return torch.float32 if found == torch.bfloat16 and not computes_in_bfloat16() else found
+
+
 def weights_dtype(path: Path) -> torch.dtype:
     """The number format of a checkpoint's weights, from `config.json`. Raises ConfigError if it
     names none that exists.

@@ -23,7 +23,13 @@ from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
 from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpus import Instruction, corpus_digest
-from flab_deploy.decoder import load_model, model_shape, tensor_shapes, weights_dtype
+from flab_deploy.decoder import (
+    computes_in_bfloat16,
+    load_model,
+    model_shape,
+    tensor_shapes,
+    weights_dtype,
+)
 from flab_deploy.records.document import as_json
 from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
@@ -108,8 +114,10 @@ def _train(
 ) -> None:
     torch.manual_seed(config.seed)
     encoded = encode(pruned.path, examples, end_of_text_id(pruned.path), config.max_tokens)
+    mixed = computes_in_bfloat16()
     teacher = Teacher(
-        load_model(original.path, torch.bfloat16), original_ids(original.path, pruned.path)
+        load_model(original.path, torch.bfloat16 if mixed else torch.float32),
+        original_ids(original.path, pruned.path),
     )
     student = load_model(pruned.path, torch.float32).train()
     optimizer = _optimizer(student, config)
@@ -122,7 +130,7 @@ def _train(
     ):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, config)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
             loss = recovery_loss(student, teacher, batch, config.distillation_weight)
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)

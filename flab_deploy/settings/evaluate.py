@@ -72,8 +72,8 @@ class EvaluateConfig:
     max_new_tokens: Annotated[int, Ge(1)] = 128
     """New tokens per problem, at most."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the model; `auto` is that of its weights. Only float32 is independent of
-    `batch_size`.
+    """Precision of the model; `auto` is that of its weights, or float32 where the processor has no
+    arithmetic for it. Only float32 is independent of `batch_size`.
     """
     confidence: Annotated[float, Gt(0), Lt(1)] = 0.95
     """Confidence of the intervals."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from flab_deploy.artifacts import json_digest, tree_digest
-from flab_deploy.decoder import load_model, load_tokenizer
+from flab_deploy.decoder import load_model, load_tokenizer, working_dtype
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.writing.attempt import Attempt
 from flab_deploy.evaluation.writing.completion import Completion, GenerateConfig, OnDone, Request
@@ -171,4 +171,5 @@ def _load(place: AnswerSource) -> Steps:
     if place.onnx:
         return OnnxSteps(Path(place.onnx))
     precisions: dict[Dtype, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    return TorchSteps(load_model(place.path, precisions.get(place.dtype, "auto")))
+    dtype = precisions.get(place.dtype) or working_dtype(place.path)
+    return TorchSteps(load_model(place.path, dtype))

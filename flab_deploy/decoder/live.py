@@ -63,6 +63,8 @@ def computes_in_bfloat16() -> bool:
     Where it does not, PyTorch falls back on a plain loop that is some ten times slower than
     float32, so that training and writing answers there go in float32.
     """
+    import torch
+
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -72,6 +74,8 @@ def working_dtype(path: Path) -> torch.dtype:
 
     Raises ConfigError as `weights_dtype`.
     """
+    import torch
+
     found = weights_dtype(path)
     return torch.float32 if found == torch.bfloat16 and not computes_in_bfloat16() else found
 

@@ -14,7 +14,7 @@ NOT_RUN, UNAVAILABLE = "not run", "unavailable"
 def cell(
     value: float | None,
     text: str,
-    status: CellStatus,
+    status: CellStatus = "unavailable",
     interval: Interval | None = None,
     interval_text: str = "",
     reason: str | None = None,
@@ -31,10 +31,6 @@ def cell(
     )
 
 
-def _missing(text: str, reason: str | None) -> ReportCell:
-    return cell(None, text, "unavailable", reason=reason)
-
-
 def figure(
     run: RunContents,
     stage: str,
@@ -48,10 +44,10 @@ def figure(
 
     An interval that is open above is shown as `at least` its start.
     """
-    if not run.has(stage):
-        return _missing(NOT_RUN, f"not run: {stage}")
+    if stage not in run.manifests:
+        return cell(None, NOT_RUN, reason=f"not run: {stage}")
     if value is None:
-        return _missing(UNAVAILABLE, reason or f"{stage} recorded no such figure")
+        return cell(None, UNAVAILABLE, reason=reason or f"{stage} recorded no such figure")
     low, high = interval or (None, None)
     bounds = (low, high) if low is not None and high is not None else None
     start = f"at least {FORMATS[unit](low)}" if low is not None else ""
@@ -63,9 +59,10 @@ def quotient(original: ReportCell, slimmed: ReportCell) -> ReportCell:
     """Slimmed over original, as weakly founded as the weaker of the two."""
     if original.value is None or slimmed.value is None:
         text = NOT_RUN if NOT_RUN in (original.text, slimmed.text) else UNAVAILABLE
-        return _missing(text, original.reason if original.value is None else slimmed.reason)
+        lacking = original if original.value is None else slimmed
+        return cell(None, text, reason=lacking.reason)
     if original.value == 0:
-        return _missing(UNAVAILABLE, "the original's figure is zero")
+        return cell(None, UNAVAILABLE, reason="the original's figure is zero")
     value = slimmed.value / original.value
     estimated = "estimated" in (original.status, slimmed.status)
     return cell(value, times(value), "estimated" if estimated else "computed")
@@ -81,6 +78,6 @@ def kept(
     ratio = quotient(*solved)
     if ratio.value is None:
         return ratio
-    why = "the comparison has no such figure" if run.has(stage) else f"not run: {stage}"
-    reason = f"no interval ({why})"
-    return cell(ratio.value, percent(ratio.value), "computed", reason=reason)
+    why = "the comparison has no such figure" if stage in run.manifests else f"not run: {stage}"
+    told = percent(ratio.value)
+    return cell(ratio.value, told, "computed", reason=f"no interval ({why})")

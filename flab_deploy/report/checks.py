@@ -114,19 +114,19 @@ def lineage_warnings(run: RunContents) -> Iterator[str]:
     judged = {model: one.model.digest for model, one in run.evaluations.items()}
     for model in MODELS[1:]:
         if compared := run.comparisons.get(model):
-            pairs = (("original", "original", compared.original),)
-            for role, name, digest in (*pairs, ("candidate", model, compared.candidate)):
+            whole = ("original", "original", compared.original)
+            for role, name, digest in (whole, ("candidate", model, compared.candidate)):
                 if digest != judged.get(name, digest):
                     told = f"another {role} model than evaluate-{name} judged"
                     yield f"compare-{model} compared {told}"
-    original = judged.get("original")
-    if run.plan and original and run.plan.source != original:
+    first = judged.get("original")
+    if run.plan and first and run.plan.source != first:
         yield "the plan was made for another model than evaluate-original judged"
     if len({one.suite.digest for one in run.evaluations.values()}) > 1:
         yield "the models were judged on different problems"
     if run.bench:
-        first, second = (served(run.bench, side).model_digest for side in SIDES)
-        if first == second:
+        original, slimmed = (served(run.bench, side).model_digest for side in SIDES)
+        if original == slimmed:
             yield "the load test served the same model under both names"
-        if original and first != original:
+        if first and original != first:
             yield "the load test served another original than evaluate-original judged"

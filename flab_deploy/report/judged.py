@@ -45,14 +45,7 @@ _FACTS: list[Reading[EvaluationRecord]] = [
         lambda e: _over_methods(e, lambda method: method.num_rejected),
     ),
 ]
-_REPEATED: Reading[EvaluationRecord] = (
-    "perturbed forms alike under several seeds, counted each",
-    lambda e: _over_methods(e, lambda method: method.num_repeated or 0),
-)
-_SUITE: Reading[EvaluationRecord] = (
-    "problem suite",
-    lambda e: f"{e.suite.name} ({e.suite.digest[:12]})",
-)
+_REPEATED = "perturbed forms alike under several seeds, counted each"
 
 
 def _over_methods(found: EvaluationRecord, of: Callable[[PerturbationFigures], int]) -> str:
@@ -65,7 +58,11 @@ def health_table(run: RunContents) -> ReportTable:
     judged = run.evaluations
     seeds = max((found.robustness.num_seeds for found in judged.values()), default=1)
     verdicts = dict.fromkeys(name for found in judged.values() for name in found.health.verdicts)
-    facts = [*_FACTS, *([_REPEATED] if seeds > 1 else []), *map(_verdict, verdicts), _SUITE]
+    facts = [*_FACTS]
+    if seeds > 1:
+        facts.append((_REPEATED, lambda e: _over_methods(e, lambda one: one.num_repeated or 0)))
+    facts += map(_verdict, verdicts)
+    facts.append(("problem suite", lambda e: f"{e.suite.name} ({e.suite.digest[:12]})"))
     return table("health", readings(facts, judged), list(judged), sentence=health_sentence(run))
 
 

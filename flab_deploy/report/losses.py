@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from flab_deploy.records.compare import ChangedProblem, ComparisonRecord, PairFigures
+from flab_deploy.records.compare import ComparisonRecord, PairFigures
 from flab_deploy.records.evaluate import PerturbationFigures
 from flab_deploy.records.report import ReportTable
 from flab_deploy.report.quality import task_label
@@ -32,21 +32,16 @@ def loss_tables(run: RunContents) -> list[ReportTable]:
 
 
 def _by_kind(found: ComparisonRecord | None) -> ReportTable:
-    kinds = found.tasks if found else ()
-    lost, gained = (found.lost, found.gained) if found else ((), ())
-    lines = [_kind_line(kind, _of_kind(lost, kind), _of_kind(gained, kind)) for kind in kinds]
+    lines: list[Line] = []
+    changed = (found.lost, found.gained) if found else ()
+    for kind in found.tasks if found else ():
+        lost, gained = ([one for one in part if one.kind == kind] for part in changed)
+        ends = Counter(_FAILURES.get(one.verdict, one.verdict.replace("_", " ")) for one in lost)
+        told = listed([f"{how} ({number})" for how, number in ends.most_common()])
+        examples = ", ".join(one.task_id for one in lost[:_EXAMPLES])
+        facts = (count(len(lost)), count(len(gained)), told or DASH, examples or DASH)
+        lines.append((task_label(kind), *facts))
     return table("lost", lines)
-
-
-def _of_kind(problems: Sequence[ChangedProblem], kind: str) -> list[ChangedProblem]:
-    return [problem for problem in problems if problem.kind == kind]
-
-
-def _kind_line(kind: str, lost: list[ChangedProblem], gained: list[ChangedProblem]) -> Line:
-    ends = Counter(_FAILURES.get(one.verdict, one.verdict.replace("_", " ")) for one in lost)
-    told = listed([f"{how} ({number})" for how, number in ends.most_common()])
-    examples = ", ".join(one.task_id for one in lost[:_EXAMPLES])
-    return task_label(kind), count(len(lost)), count(len(gained)), told or DASH, examples or DASH
 
 
 def _by_perturbation(run: RunContents, found: ComparisonRecord | None) -> ReportTable:

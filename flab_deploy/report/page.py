@@ -16,6 +16,7 @@ from flab_deploy.records.document import as_json
 from flab_deploy.records.report import BeforeAfterRow, KeptShare, ReportRecord, RunProvenance
 from flab_deploy.report.cells import NOT_RUN
 from flab_deploy.report.charts.all import CHARTS
+from flab_deploy.report.quality import final_share
 from flab_deploy.report.tables import PROSE, TEMPLATES
 from flab_deploy.wording.fields import text, words
 from flab_deploy.wording.numbers import count, probability, signed_percent, significant
@@ -85,9 +86,7 @@ def _machine(found: RunProvenance) -> dict[str, Json]:
 def tiles(report: ReportRecord) -> list[Tile]:
     """The four figures at the top: the main ones, others in place of what was not run."""
     rows = {row.key: row for row in report.before_after}
-    sets = {
-        row.key: row.pruned if report.final == "pruned" else row.recovered for row in report.quality
-    }
+    sets = {row.key: final_share(report.final, row) for row in report.quality}
     labels = {row.key: row.label for row in report.quality}
     main = [
         _change_tile(rows["num_parameters"], "parameters"),

@@ -53,14 +53,11 @@ def task_sets(run: RunContents) -> list[ProblemSet]:
 
 
 def _task_set(kind: str) -> ProblemSet:
-    def figures(found: EvaluationRecord) -> TaskFigures | None:
-        return found.tasks.get(kind)
-
     return ProblemSet(
         key=kind,
         label=task_label(kind),
-        solved=lambda e: (one.pass_at_1, one.interval) if (one := figures(e)) else (None, None),
-        size=lambda e: one.num_problems if (one := figures(e)) else None,
+        solved=lambda e: (t.pass_at_1, t.interval) if (t := e.tasks.get(kind)) else (None, None),
+        size=lambda e: t.num_problems if (t := e.tasks.get(kind)) else None,
         claim=lambda c: c.tasks.get(kind),
     )
 
@@ -100,9 +97,9 @@ def quality_rows(run: RunContents) -> list[QualityRow]:
     return [_row(run, one) for one in (*task_sets(run), _OVERALL, ROBUSTNESS, _WORST_CASE)]
 
 
-def final_share(run: RunContents, row: QualityRow) -> KeptShare:
-    """What a row says of the slimmed model."""
-    return row.pruned if run.final == "pruned" else row.recovered
+def final_share(final: str, row: QualityRow) -> KeptShare:
+    """What a row says of the slimmed model, `final`."""
+    return row.pruned if final == "pruned" else row.recovered
 
 
 def margin(run: RunContents) -> float:

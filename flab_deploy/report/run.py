@@ -84,10 +84,6 @@ class RunContents:
         judged = {*self.evaluations, *self.comparisons}
         return "pruned" if "pruned" in judged and "recovered" not in judged else "recovered"
 
-    def has(self, stage: str) -> bool:
-        """Whether the stage was run to its end."""
-        return stage in self.manifests
-
     def digest(self) -> str:
         """SHA-256 over everything the report is made from, measurements included."""
         records = {name: getattr(self, _field(name)) for name in self.manifests}

@@ -20,35 +20,27 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 @record
-class TableProse:
-    """What is said about a table."""
+class Prose:
+    """What is said about a table or a chart."""
 
     title: str
     head: tuple[str, ...] = ()
     """Headings of the columns after the labels, unless they are the models of the run."""
     note: str
     absence: str = NOT_RUN
-    """In place of the note if there are no lines."""
+    """In place of the note if a table has no lines."""
 
 
 @record
-class ChartProse:
-    """What is said about a chart."""
-
-    title: str
-    caption: str
-
-
-@record
-class Prose:
+class PageProse:
     """What is said about every table and chart, by its key."""
 
-    tables: dict[str, TableProse]
-    charts: dict[str, ChartProse]
+    tables: dict[str, Prose]
+    charts: dict[str, Prose]
 
 
 _FILE = TEMPLATES / "prose.toml"
-PROSE = record_of(Prose, tomllib.loads(_FILE.read_text(encoding="utf-8")), str(_FILE))
+PROSE = record_of(PageProse, tomllib.loads(_FILE.read_text(encoding="utf-8")), str(_FILE))
 
 
 def table(key: str, lines: Sequence[Line], head: Sequence[str] = (), **facts: str) -> ReportTable:
@@ -66,9 +58,7 @@ def table(key: str, lines: Sequence[Line], head: Sequence[str] = (), **facts: st
 
 
 def readings(lines: Sequence[Reading[T]], found: Mapping[str, T | None]) -> list[Line]:
-    """A line for each reading with a cell for each model; a dash where it has no such figures, and
-    no lines if none has.
-    """
+    """A line for each reading, a cell or a dash for each model; no lines if none has figures."""
     models = found.values()
     known = lines if any(one is not None for one in models) else ()
     return [(label, *(DASH if m is None else read(m) for m in models)) for label, read in known]

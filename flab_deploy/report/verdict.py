@@ -95,7 +95,7 @@ def _kept(run: RunContents, row: QualityRow) -> Iterator[str]:
 
 def _solved(run: RunContents, row: QualityRow) -> str:
     """What both solve, what is kept of that and how sure it is; empty without one of the two."""
-    now = final_share(run, row)
+    now = final_share(run.final, row)
     if row.original.value is None or now.solved.value is None:
         return ""
     share = f"{now.solved.text}, the original {row.original.text}: it keeps {now.kept.text}"
@@ -169,14 +169,14 @@ def _energy(rows: dict[str, BeforeAfterRow]) -> str:
 
 
 def _missing(run: RunContents) -> str:
-    names = [name for name in STAGES if not run.has(name)]
+    names = [name for name in STAGES if name not in run.manifests]
     return f"Not run: {listed(names)}." if names else ""
 
 
 def headline(run: RunContents) -> str:
     """One line for the title of the page."""
     overall = next(row for row in quality_rows(run) if row.key == "overall")
-    kept, told = final_share(run, overall).kept, []
+    kept, told = final_share(run.final, overall).kept, []
     if run.plan:
         cut = 1 - run.plan.after.num_parameters / run.plan.before.num_parameters
         planned = "" if run.pruned else " planned"

@@ -200,6 +200,13 @@ def interval(
     plot(axes, [(100 * value, height)], color=look.color, label=label, **dot)
 
 
+def log_steps(size: int, most: int) -> list[int]:
+    """Numbers from 1 to `size`: all of them up to `most`, then evenly on a logarithmic scale."""
+    if size <= most:
+        return list(range(1, size + 1))
+    return sorted({round(size ** (i / (most - 1))) for i in range(most)} | {1, size})
+
+
 def whole_numbers(axes: Axes, label: str) -> None:
     """Make the x axis count something."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

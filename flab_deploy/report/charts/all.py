@@ -21,10 +21,6 @@ class ChartKind(NamedTuple):
     draw: Callable[[RunContents], Drawing[ChartData] | None]
 
 
-def _latency(stamp: str) -> Callable[[RunContents], Drawing[ChartData] | None]:
-    return partial(measured.latency_chart, stamp=stamp)
-
-
 CHARTS = {
     "retention": ChartKind("quality", "compare-recovered", measured.retention_chart),
     "robustness": ChartKind("quality", "evaluate-original", measured.robustness_chart),
@@ -34,9 +30,9 @@ CHARTS = {
     "channels": ChartKind("cut", "scores", decided.channel_chart),
     "tokens": ChartKind("cut", "scores", decided.token_chart),
     "recovery": ChartKind("cut", "recovered", decided.recovery_chart),
-    "latency-ttft": ChartKind("serving", "bench", _latency("ttft")),
-    "latency-tpot": ChartKind("serving", "bench", _latency("tpot")),
-    "latency-e2el": ChartKind("serving", "bench", _latency("e2el")),
+    "latency-ttft": ChartKind("serving", "bench", partial(measured.latency_chart, "ttft")),
+    "latency-tpot": ChartKind("serving", "bench", partial(measured.latency_chart, "tpot")),
+    "latency-e2el": ChartKind("serving", "bench", partial(measured.latency_chart, "e2el")),
 }
 
 
@@ -51,5 +47,5 @@ def _described(key: str, drawing: Drawing[ChartData] | None) -> ReportChart | No
     if drawing is None:
         return None
     said = PROSE.charts[key]
-    caption = said.caption.format(**drawing.facts)
+    caption = said.note.format(**drawing.facts)
     return ReportChart(title=said.title, alt=drawing.alt, caption=caption, data=drawing.data)

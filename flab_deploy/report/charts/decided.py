@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
@@ -15,15 +16,13 @@ from flab_deploy.wording.drawing import (
     COLORS,
     Drawing,
     legend_above,
+    log_steps,
     note,
     plot,
     scale_y,
     whole_numbers,
 )
 from flab_deploy.wording.numbers import count, millions, significant
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _MOST_NAMED = 12
 _Part = Literal["vocabulary", "layers", "ffn", "heads", "experts"]
@@ -169,7 +168,7 @@ def token_chart(run: RunContents) -> Drawing[ChartData] | None:
         return None
     size = run.plan.before.vocab_size if run.plan else len(counts)
     kept = len(run.plan.keep_token_ids) if run.plan else None
-    points = tuple((rank, counts[rank - 1]) for rank in _ranks(len(counts)))
+    points = tuple((rank, counts[rank - 1]) for rank in log_steps(len(counts), _MAX_POINTS))
 
     def draw(axes: Axes) -> None:
         plot(axes, points, color=COLORS["slimmed"], linewidth=1.8)
@@ -193,14 +192,6 @@ def token_chart(run: RunContents) -> Drawing[ChartData] | None:
         data=TokenData(num_seen=len(counts), vocab_size=size, num_kept=kept, rank_and_count=points),
         draw=draw,
     )
-
-
-def _ranks(size: int) -> list[int]:
-    """Ranks from 1 to `size`: all while they are few, then evenly on a logarithmic scale."""
-    if size <= _MAX_POINTS:
-        return list(range(1, size + 1))
-    steps = {round(size ** (i / (_MAX_POINTS - 1))) for i in range(_MAX_POINTS)}
-    return sorted(steps | {1, size})
 
 
 def channel_chart(run: RunContents) -> Drawing[ChartData] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
 
 from flab_deploy.records.bench import LatencyFigures, ServedModel
 from flab_deploy.records.evaluate import Interval, PerturbationFigures, RobustnessRecord
@@ -22,9 +23,6 @@ from flab_deploy.wording.drawing import (
     scale_y,
 )
 from flab_deploy.wording.numbers import percent, significant
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _LATENCIES: dict[str, tuple[str, Callable[[ServedModel], LatencyFigures]]] = {
     "ttft": ("time to first token", lambda model: model.ttft),
@@ -124,7 +122,7 @@ def _robust_point(block: RobustnessRecord, name: str) -> _Point:
     return (block.robust_pass_at_1, block.interval) if name == _ALL else (whole.get(name), None)
 
 
-def latency_chart(run: RunContents, stamp: str) -> Drawing[ChartData] | None:
+def latency_chart(stamp: str, run: RunContents) -> Drawing[ChartData] | None:
     """Quantile curves of `ttft`, `tpot` or `e2el`; None without a load test or enough answers."""
     words, of = _LATENCIES[stamp]
     models = {side: of(served(run.bench, side)) for side in SIDES} if run.bench else {}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flab_deploy import engines
-from flab_deploy.cli import VERBS
+from flab_deploy.cli.verb import all_verbs
 from tests.in_process import flab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -25,7 +25,8 @@ WITH_PREFECT = ("run", "deploy")
 
 def examples() -> dict[str, str]:
     """The example of every verb by its name, in the program's order."""
-    return {name: verb.example for name, verb in VERBS.items()}
+    ordered = sorted(all_verbs(), key=lambda verb: verb.position)
+    return {verb.name: verb.example for verb in ordered}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from flab_deploy.cli.verb import GROUPS, Verb, all_verbs
 from flab_deploy.records.schemas import SCHEMAS
 from tests.in_process import flab
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("flab_deploy", "serving", "flows")
 VERBS = all_verbs()
 

@@ -8,9 +8,10 @@ from flab_deploy.artifacts import Json
 from flab_deploy.corpus import TASK_LABELS
 from flab_deploy.report.rows import Cell, absent, figure, kept, task_kinds
 from flab_deploy.report.run import Run, as_number, pick
+from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.wording.numbers import percent
 
-DEFAULT_MARGIN = 0.97
+DEFAULT_MARGIN = CompareConfig.margin
 
 
 @dataclass(frozen=True, kw_only=True)

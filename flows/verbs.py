@@ -20,6 +20,8 @@ from flab_deploy.settings.deploy import DeployConfig
 from flab_deploy.settings.run import PipelineConfig
 from flows.effort import STAGES
 
+_LEFT_OUT = "What is left out is as --size has it."
+
 if TYPE_CHECKING:
     StageOptions: TypeAlias = Mapping[str, Changes]
 else:
@@ -29,7 +31,7 @@ else:
         {
             stage: Annotated[
                 changes_type(settings, lambda text: Parameter(help=text)),
-                Parameter(group=Group(f"Settings of {stage}", sort_key=number)),
+                Parameter(group=Group(f"Settings of {stage}", help=_LEFT_OUT, sort_key=number)),
             ]
             for number, (stage, settings) in enumerate(STAGES.items())
         },

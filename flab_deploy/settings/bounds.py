@@ -30,6 +30,7 @@ from annotated_types import Ge, Le
 from flab_deploy.errors import ConfigError
 
 _HOLDS = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
+_WORDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 _LARGEST_SHARE = 2  # a pass rate may also grow, so a share of one may exceed 1
 Seed: TypeAlias = Annotated[int, Ge(0), Le(2**31 - 1)]
 """Start of random choices, as every random generator in use takes it."""
@@ -86,8 +87,12 @@ def bounds_of(hint: Any) -> dict[str, float]:
     }
 
 
-def _within(value: float, bounds: Mapping[str, float]) -> bool:
-    return math.isfinite(value) and all(_HOLDS[name](value, bounds[name]) for name in bounds)
+def _within(value: Any, bounds: Mapping[str, float]) -> bool:
+    return (
+        isinstance(value, int | float)
+        and math.isfinite(value)
+        and all(_HOLDS[name](value, bounds[name]) for name in bounds)
+    )
 
 
 def _allowed(kind: type, bounds: Mapping[str, float]) -> str:
@@ -104,7 +109,9 @@ def _allowed(kind: type, bounds: Mapping[str, float]) -> str:
             return "{ge} or more".format(**bounds)
         case ["gt"]:
             return "a number above {gt}".format(**bounds)
-    return "a finite number" if not bounds else f"a number with {dict(bounds)}"
+        case []:
+            return "a finite number"
+    return noun + " and ".join(f"{_WORDS[name]} {bound}" for name, bound in bounds.items())
 
 
 def _is_share(bounds: Mapping[str, float]) -> bool:

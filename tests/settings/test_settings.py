@@ -44,6 +44,8 @@ class Sample:
     """Any number."""
     heat: Annotated[float, Ge(0), Le(10)] = 0.0
     """A temperature."""
+    below: Annotated[float, Lt(3)] = 2.0
+    """A number below another."""
     layers: tuple[Annotated[int, Ge(0)], ...] = ()
     """Layers."""
     kind: Literal["a", "b"] = "a"
@@ -65,6 +67,8 @@ class Sample:
         ({"level": float("inf")}, "level is inf; give a finite number, such as 0.0"),
         ({"heat": 11.0}, "heat is 11.0; give a number from 0 to 10, such as 0.0"),
         ({"layers": (1, -1)}, "layers has -1; give 0 or more"),
+        ({"below": 3}, "below is 3; give a number below 3, such as 2.0"),
+        ({"size": "many"}, "size is many; give 1 or more, such as 4"),
         ({"kind": "c"}, "kind is 'c'; give one of a, b"),
     ],
 )

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from flab_deploy.errors import ConfigError, ServingError
-from flab_deploy.records.outputs import Deployment
+from flab_deploy.records.printed.outputs import Deployment
 from flab_deploy.settings.deploy import DeployConfig
 from flows.compatibility import prefect_problems
 from flows.effort import effort_of, split

@@ -60,7 +60,7 @@ def run(
     out
         Run directory; started again there, a run goes on where it stopped.
     """
-    from flab_deploy.records.outputs import RunOutput
+    from flab_deploy.records.printed.outputs import RunOutput
     from flab_deploy.report.rows import as_text, before_after_rows
     from flows.run import run_pipeline
 

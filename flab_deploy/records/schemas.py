@@ -11,14 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flab_deploy.records.audit import AuditRecord, MethodAuditRecord
 from flab_deploy.records.bench import BenchRecord, LoadPlanRecord, RequestLine
 from flab_deploy.records.compare import ComparisonRecord
 from flab_deploy.records.document import schema_of
 from flab_deploy.records.evaluate import EvaluationRecord, EvaluationTimings, VerdictLine
 from flab_deploy.records.export import ExportRecord
 from flab_deploy.records.footprint import FootprintRecord
-from flab_deploy.records.outputs import (
+from flab_deploy.records.plan import (
+    CutTimeRecord,
+    LatencyRecord,
+    PlanPreviewRecord,
+    PlanRecord,
+    SweepFigures,
+    SweepRecord,
+)
+from flab_deploy.records.printed.audit import AuditRecord, MethodAuditRecord
+from flab_deploy.records.printed.outputs import (
     BenchOutput,
     CompareOutput,
     Deployment,
@@ -33,16 +41,8 @@ from flab_deploy.records.outputs import (
     ReportOutput,
     RunOutput,
     ScoreOutput,
-    SweepOutput,
 )
-from flab_deploy.records.plan import (
-    CutTimeRecord,
-    LatencyRecord,
-    PlanPreviewRecord,
-    PlanRecord,
-    SweepRecord,
-)
-from flab_deploy.records.power import PowerRecord
+from flab_deploy.records.printed.power import PowerRecord
 from flab_deploy.records.run import RunRecord
 from flab_deploy.records.scores import ScoresRecord
 
@@ -53,7 +53,7 @@ SCHEMAS: Mapping[str, Any] = {
     "score": ScoreOutput,
     "plan": PlanOutput,
     "plan-preview": PlanPreviewRecord,
-    "plan-sweep": SweepOutput,
+    "plan-sweep": SweepFigures,
     "prune": PruneOutput,
     "recover": RecoverOutput,
     "evaluate": EvaluateOutput,

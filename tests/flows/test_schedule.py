@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flab_deploy.records.outputs import Deployment
+from flab_deploy.records.printed.outputs import Deployment
 from flab_deploy.settings.deploy import DeployConfig
 from flows.deploy import deploy
 

@@ -13,7 +13,7 @@ import pytest
 from flab_deploy.errors import ConfigError
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import VERDICT_NAMES, Limits, Program, Verdict, judge
-from tests.sandbox.endurance import endure, spread
+from tests.benchmarks.sandbox.endurance import endure, spread
 from tests.sandbox.hostile import HONEST, TEST
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,7 @@
-"""The library's verbs, in the order of the pipeline; a module per group of them."""
+"""The library's verbs, in the order of the pipeline; a module per group of them.
+
+Each module is imported only when one of its verbs runs, so that help needs no torch.
+"""
 
 from __future__ import annotations
 

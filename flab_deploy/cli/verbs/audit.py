@@ -11,7 +11,7 @@ from flab_deploy.evaluation.audit.data_set import as_text as audit_text
 from flab_deploy.evaluation.audit.data_set import audit as audit_file
 from flab_deploy.evaluation.audit.own_methods import as_text as methods_text
 from flab_deploy.evaluation.audit.own_methods import prove_methods
-from flab_deploy.records.audit import AuditRecord, MethodAuditRecord
+from flab_deploy.records.printed.audit import AuditRecord, MethodAuditRecord
 
 
 def audit(

@@ -8,7 +8,7 @@ from typing import Literal
 from flab_deploy import engines as toolchains
 from flab_deploy.cli.options import Json
 from flab_deploy.cli.output import show_json, show_text
-from flab_deploy.records.outputs import EngineOutput
+from flab_deploy.records.printed.outputs import EngineOutput
 
 
 def engines(

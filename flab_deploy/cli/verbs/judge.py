@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from flab_deploy.cli.options import Flat, Json
 from flab_deploy.cli.output import show_record, show_text
 from flab_deploy.progress import progress
-from flab_deploy.records.outputs import (
+from flab_deploy.records.printed.outputs import (
     FailedSolution,
     JudgeCalibration,
     JudgedProgram,

@@ -23,7 +23,7 @@ from flab_deploy.evaluation.audit.defects import (
     unwrapped,
 )
 from flab_deploy.evaluation.perturb.proof import checked_program
-from flab_deploy.records.audit import AuditedItem, AuditRecord, Defect
+from flab_deploy.records.printed.audit import AuditedItem, AuditRecord, Defect
 from flab_deploy.sandbox import Limits, Program, judge
 
 _FIELDS = ("task_id", "prompt", "canonical_solution", "test", "entry_point")

@@ -20,10 +20,10 @@ from flab_deploy.evaluation.perturb.form import apply_edits, code_tokens
 from flab_deploy.evaluation.perturb.promises import exchanged_names, program_of, skeleton
 from flab_deploy.evaluation.perturb.renaming import renamings
 from flab_deploy.evaluation.source_code import bound_names, parse, squashed
-from flab_deploy.records.audit import Change, Defect, DefectKind
+from flab_deploy.records.printed.audit import Change, Defect, DefectKind
 
 DEFECT_KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
-"""Every kind of defect; `records.audit` says what each means."""
+"""Every kind of defect; `records.printed.audit` says what each means."""
 
 _SHORTEST_LEAK = 12
 _MARK = re.compile(r"^\s*#?\s?(>>>|\.\.\.) ?(.*)$")

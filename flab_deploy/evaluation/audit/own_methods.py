@@ -15,7 +15,7 @@ from flab_deploy.evaluation.perturb.draw import Drawn, Item, draw
 from flab_deploy.evaluation.perturb.proof import Known, PerturbationProof, prove
 from flab_deploy.evaluation.perturb.registry import Method
 from flab_deploy.progress import progress
-from flab_deploy.records.audit import MethodAudit, MethodAuditRecord
+from flab_deploy.records.printed.audit import MethodAudit, MethodAuditRecord
 from flab_deploy.reference.tasks import make_tasks
 from flab_deploy.sandbox import Limits
 

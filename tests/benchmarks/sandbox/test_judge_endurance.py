@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.sandbox.endurance import Holding, endure, spread
+from tests.benchmarks.sandbox.endurance import Holding, endure, spread
 
 NUM_PROGRAMS = 10_000
 

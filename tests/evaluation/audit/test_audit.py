@@ -13,8 +13,8 @@ from flab_deploy.evaluation.audit.data_set import as_text, audit
 from flab_deploy.evaluation.audit.defects import DEFECT_KINDS, examples_of
 from flab_deploy.evaluation.perturb.catalogue import METHODS
 from flab_deploy.evaluation.perturb.draw import draw
-from flab_deploy.records.audit import AuditRecord
 from flab_deploy.records.document import parse_record
+from flab_deploy.records.printed.audit import AuditRecord
 
 PROMPT = '''from typing import List
 

@@ -15,7 +15,7 @@ from flab_deploy.records.compare import ComparisonRecord
 from flab_deploy.records.document import record
 from flab_deploy.records.evaluate import EvaluationFigures
 from flab_deploy.records.export import ExportFigures
-from flab_deploy.records.plan import Budget, Contribution, PaperBudget
+from flab_deploy.records.plan import PlanFigures
 from flab_deploy.records.prune import PruneRecord
 from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.records.scores import ScoresFigures
@@ -40,47 +40,11 @@ class ScoreOutput(ArtifactOutput):
 
 
 @record
-class PlanFigures:
-    """The figures that `plan` shows."""
-
-    predicted_kl_nats: float
-    """Nats per calibration token."""
-    num_parameters: int
-    weight_bytes: int
-    kv_bytes_per_token: int
-    forward_flops_per_token: int
-    serving_memory_bytes: int
-    budget: Budget | PaperBudget
-    contribution: Contribution
-
-
-@record
 class PlanOutput(ArtifactOutput):
     """What `flab plan --json` prints."""
 
     kind: Literal["plan"]
     figures: PlanFigures
-
-
-@record
-class SweepPoint:
-    """One plan of a sweep."""
-
-    reduction: float
-    num_parameters: int
-    num_hidden_layers: int
-    intermediate_size: int
-    num_key_value_heads: int
-    vocab_size: int
-    predicted_kl_nats: float
-    """Nats per calibration token."""
-
-
-@record
-class SweepOutput:
-    """What `flab plan --sweep ... --json` prints: one plan per budget."""
-
-    plans: tuple[SweepPoint, ...]
 
 
 @record

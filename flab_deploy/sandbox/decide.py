@@ -146,7 +146,7 @@ class Observed:
     cpu_limit_s: float
     memory_limit_bytes: int
 
-    def _used_much_memory(self, end: Exit) -> bool:
+    def ran_out_of_memory(self, end: Exit) -> bool:
         """Whether an end that has no other explanation is put down to memory."""
         return self.killed_for_memory or end.max_rss_bytes > self.memory_limit_bytes // 2
 
@@ -176,7 +176,7 @@ def decisive(seen: Observed) -> Finding:
 
 
 def _of_silent_test(seen: Observed) -> Finding:
-    if seen._used_much_memory(seen.test):
+    if seen.ran_out_of_memory(seen.test):
         return Finding(
             fact="test_killed_for_memory", detail="comparing its answers ran out of memory"
         )
@@ -200,7 +200,7 @@ def _of_gone_program(seen: Observed, when: Fact) -> Finding:
         return Finding(fact="memory_ran_out", detail="out of memory")
     if end.killed_here:
         return Finding(fact="left_channel", detail="it left its channel")
-    if end.status == -signal.SIGKILL and seen._used_much_memory(end):
+    if end.status == -signal.SIGKILL and seen.ran_out_of_memory(end):
         return Finding(fact="killed_for_memory", detail="killed for its memory")
     if end.status == -signal.SIGKILL:
         detail = "the program's process was killed from outside"

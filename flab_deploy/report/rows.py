@@ -158,6 +158,9 @@ def _asked(run: RunContents, one: ProblemSet) -> str:
     return f"{count(size)} held-out problems"
 
 
+_Measured = Percentile | EnergyRecord | CarbonRecord | float | None
+
+
 def _served(
     key: str,
     label: str,
@@ -182,9 +185,6 @@ def _served(
         method=lambda run: method.format(invalid=_invalidity(run)),
         rounds=rounds,
     )
-
-
-_Measured = Percentile | EnergyRecord | CarbonRecord | float | None
 
 
 def _bench_cell(run: RunContents, found: _Measured, unit: str) -> ReportCell:

@@ -17,8 +17,9 @@ $(READY): pyproject.toml flab_deploy/engine_locks/main.txt
 demo: $(READY)  ## slim, prove, ship and measure the embedded reference model
 	$(BIN)/flab run reference --out $(RUN)
 
-test: $(READY)  ## all tests, two at a time but for those that measure time; those that need a missing system program say so
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not benchmark and not alone"; \
+# Two files at a time; then, alone, what measures seconds. What lacks a system program says so.
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not benchmark and not alone"; \
 	first=$$?; $(BIN)/python -m pytest -m "alone and not benchmark" && exit $$first
 
 engines: $(READY)  ## vLLM and the ONNX exporter, which a run would otherwise install when it needs them

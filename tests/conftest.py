@@ -25,7 +25,7 @@ MakeCheckpoint = Callable[..., Path]
 TESTS = Path(__file__).parent
 # What measures seconds, or is held to some, has the machine to itself: `make test` runs it last.
 ALONE = ("sandbox", "serving/test_load.py")
-# What takes longest begins first. Tests of a folder stay together, for they share a server.
+# What takes longest begins first.
 LONGEST = ("flows", "cli/test_examples.py", "pruning/test_engine_loads.py")
 
 
@@ -43,7 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs alone, and say which tests go to one process where there are several."""
     groups = {item: _group_of(item) for item in items}
     for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
         if group.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
     items.sort(key=lambda item: (*LONGEST, groups[item]).index(groups[item]))

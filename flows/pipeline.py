@@ -13,6 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flab_deploy.artifacts import Artifact
+from flab_deploy.errors import ConfigError
 from flab_deploy.settings.changes import Changes
 from flab_deploy.settings.run import PipelineConfig, SizeName
 from flows import stages
@@ -58,7 +59,7 @@ def pipeline(
     run, config, effort = check(locals())
     source: str | Path = fetch(model) if on_hub(model) else model
     accept(source, run, effort.evaluate.suite)
-    for engine in [*(["optimum"] if with_export else []), *(["vllm"] if with_bench else [])]:
+    for engine in engines_of(effort, with_export=with_export, with_bench=with_bench):
         install_engine(engine)
     record(model, run, config, effort)
     line = StageLine(source=source, run=run, effort=effort, force=force)
@@ -72,6 +73,20 @@ def pipeline(
     present(run, report.path / "report.html")
     get_run_logger().info("Report: %s", report.path / "report.html")
     return line.artifacts
+
+
+def engines_of(effort: Effort, *, with_export: bool, with_bench: bool) -> tuple[str, ...]:
+    """Names of the engines that a run takes. Raises ConfigError if it exports nothing to serve."""
+    from flab_deploy.export.formats import engines_needed  # the formats need heavy imports
+
+    formats = effort.export.formats
+    if with_bench and "vllm" not in formats:
+        raise ConfigError(
+            f"the load test is on, but the export's formats are {', '.join(formats)}; add vllm or "
+            "turn the load test off"
+        )
+    needed = engines_needed(formats) if with_export else ()
+    return (*needed, *(["vllm"] if with_bench else []))
 
 
 @dataclass(kw_only=True)

@@ -17,6 +17,7 @@ from flab_deploy.records.plan import (
     ShapeRecord,
     SweepRecord,
 )
+from flab_deploy.wording.table import aligned
 
 _BAR = 40
 
@@ -65,7 +66,7 @@ def table_of(plan: PlanRecord, cut: CutTimeRecord) -> str:
         old, new = size_of(plan.before), size_of(plan.after)
         if old:
             rows.append((name, f"{old:,}", f"{new:,}", _change(old, new)))
-    lines = [*_aligned(rows), "", *_bars(plan.contribution, before.num_parameters)]
+    lines = [*aligned(rows, "<>"), "", *_bars(plan.contribution, before.num_parameters)]
     lines += ["", *_candidates(plan.candidates), "", *_outlook(plan, cut)]
     return "\n".join(lines)
 
@@ -89,7 +90,7 @@ def sweep_table(sweep: SweepRecord) -> str:
         )
         for plan in sweep.plans
     ]
-    return "\n".join(line.rstrip() for line in _aligned(rows))
+    return "\n".join(aligned(rows, "<>"))
 
 
 def _outlook(plan: PlanRecord, cut: CutTimeRecord) -> list[str]:
@@ -141,21 +142,7 @@ def _candidates(candidates: Sequence[CandidateRecord]) -> list[str]:
         )
         for at, cut in enumerate(candidates)
     ]
-    return _aligned(rows)
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width, the first to the left and the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [
-                f"{row[0]:<{widths[0]}}",
-                *(f"{cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
+    return aligned(rows, "<>")
 
 
 def _change(before: int, after: int) -> str:

@@ -17,6 +17,7 @@ from flab_deploy.records.document import schema_of
 from flab_deploy.records.evaluate import EvaluationRecord, EvaluationTimings, VerdictLine
 from flab_deploy.records.export import ExportRecord
 from flab_deploy.records.footprint import FootprintRecord
+from flab_deploy.records.manifest import ManifestRecord
 from flab_deploy.records.plan import (
     CutTimeRecord,
     LatencyRecord,
@@ -43,6 +44,7 @@ from flab_deploy.records.printed.outputs import (
     ScoreOutput,
 )
 from flab_deploy.records.printed.power import PowerRecord
+from flab_deploy.records.report import ReportRecord
 from flab_deploy.records.run import RunRecord
 from flab_deploy.records.scores import ScoresRecord
 
@@ -82,6 +84,8 @@ SCHEMAS: Mapping[str, Any] = {
     "footprint-file": FootprintRecord,
     "parity-file": ExportRecord,
     "bench-file": BenchRecord,
+    "report-file": ReportRecord,
+    "manifest-file": ManifestRecord,
     "bench-load-file": LoadPlanRecord,
     "requests-line": RequestLine,
 }

@@ -16,9 +16,12 @@ from flab_deploy.records.compare import (
     WorstCaseClaim,
 )
 from flab_deploy.records.evaluate import EvaluationRecord, Interval
+from flab_deploy.wording.claims import claim_sentence
 from flab_deploy.wording.numbers import percent, probability
+from flab_deploy.wording.table import aligned
 
 _HEAD = ("", "problems", "original", "candidate", "kept", "interval", "lost/won", "p", "")
+_SIDES = "<" + ">" * (len(_HEAD) - 2) + "<"
 
 
 def answer_sentences(found: ComparisonRecord) -> Iterator[str]:
@@ -32,13 +35,13 @@ def answer_sentences(found: ComparisonRecord) -> Iterator[str]:
         f"{percent(whole.candidate_pass_at_1)}{_kept(whole, level)}."
     )
     yield _lost(found.lost, found.gained)
-    yield claim_sentence(whole, found.margin)
+    yield _claim(whole, found.margin)
     if robust := found.robustness:
         yield (
             f"On {robust.num_problems:,} perturbed prompts the original solves "
             f"{percent(robust.original_pass_at_1)}, the candidate "
             f"{percent(robust.candidate_pass_at_1)}{_kept(robust, level)}. "
-            f"{claim_sentence(robust, found.margin)}"
+            f"{_claim(robust, found.margin)}"
         )
         if robust.worst_case:
             yield _worst_case(robust.worst_case, level, found.margin)
@@ -48,24 +51,14 @@ def answer_sentences(found: ComparisonRecord) -> Iterator[str]:
     yield _health(found.health)
 
 
-def claim_sentence(figures: ClaimFigures, margin: float) -> str:
-    """Whether keeping `margin` is shown, not shown or underpowered, with the reason."""
-    claim, p = f"That it keeps at least {_share(margin)}", figures.non_inferiority_p
-    if p is None or figures.retention_interval is None:
-        return f"{claim} is not shown: the original solves nothing."
-    if figures.verdict == "shown":
-        return f"{claim} is shown ({probability(p)})."
-    if figures.verdict == "underpowered":
-        return (
-            f"{claim} can be neither shown nor refuted: underpowered: needs about "
-            f"{figures.num_problems_needed:,} problems ({probability(p)})."
-        )
-    if figures.retention_interval[1] < margin:
-        return (
-            f"{claim} is not shown ({probability(p)}): even the upper end of the interval lies "
-            "below."
-        )
-    return f"{claim} is not shown ({probability(p)})."
+def _claim(figures: ClaimFigures, margin: float) -> str:
+    return claim_sentence(
+        margin,
+        figures.verdict,
+        figures.non_inferiority_p,
+        figures.retention_interval,
+        figures.num_problems_needed,
+    )
 
 
 def _kept(figures: ClaimFigures, level: float) -> str:
@@ -92,7 +85,7 @@ def _worst_case(worst: WorstCaseClaim, level: float, margin: float) -> str:
         "Under every one of its perturbed forms at once, the original solves "
         f"{percent(worst.original_pass_at_1)} of {worst.num_problems:,} problems, the "
         f"candidate {percent(worst.candidate_pass_at_1)}{_kept(worst, level)}. "
-        f"{claim_sentence(worst, margin)}"
+        f"{_claim(worst, margin)}"
     )
 
 
@@ -165,19 +158,8 @@ def comparison_text(found: ComparisonRecord) -> str:
         parts["perturbed prompts"] = robust
         if robust.worst_case:
             parts["all forms at once"] = robust.worst_case
-    lines = [_HEAD, *(_line(name, figures) for name, figures in parts.items())]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
-    table = [
-        "  ".join(
-            [
-                line[0].ljust(widths[0]),
-                *(t.rjust(w) for t, w in zip(line[1:-1], widths[1:-1], strict=True)),
-                line[-1],
-            ]
-        )
-        for line in lines
-    ]
-    return "\n".join([*found.answer, "", *(line.rstrip() for line in table)]) + "\n"
+    table = aligned([_HEAD, *(_line(name, figures) for name, figures in parts.items())], _SIDES)
+    return "\n".join([*found.answer, "", *table]) + "\n"
 
 
 def _line(name: str, figures: ClaimFigures) -> tuple[str, ...]:

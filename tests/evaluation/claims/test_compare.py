@@ -77,7 +77,7 @@ def test_few_problems_are_underpowered_with_the_number_that_is_not(tmp_path: Pat
     assert found.overall.verdict == "underpowered"
     needed = found.overall.num_problems_needed
     assert needed > 300
-    assert f"underpowered: needs about {needed:,} problems" in " ".join(found.answer)
+    assert f"(underpowered); about {needed:,} would be needed" in " ".join(found.answer)
     assert f"underpowered: needs about {needed:,} problems" in comparison_text(found)
 
 
@@ -296,7 +296,9 @@ def test_the_verbs_answer_in_words_and_exit_codes(tmp_path: Path) -> None:
     candidate = str(write_evaluation(tmp_path / "b", solved(60, range(1, 11)), model="b"))
     done = flab("compare", original, candidate, "--out", str(tmp_path / "c"), "--require-shown")
     assert done.returncode == 3, done.stderr
-    assert "can be neither shown nor refuted: underpowered: needs about" in done.stdout
+    assert (
+        "can be neither shown nor refuted with so few problems (underpowered); about" in done.stdout
+    )
     assert "Health of the judging" in done.stdout
     planned = flab("power", "--like", str(tmp_path / "c"), "--num-problems", "60", "--json")
     assert planned.returncode == 0, planned.stderr

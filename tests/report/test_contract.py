@@ -29,6 +29,7 @@ from flab_deploy.report.report import report, report_record
 from flab_deploy.report.run import STAGES, RunContents, read_run
 from tests.report import synthetic_run
 from tests.report.synthetic_run import edit, write_complete
+from tests.report.test_rows import SERVED, SIZE
 
 Place = tuple[str | int, ...]
 
@@ -209,17 +210,6 @@ KINDS = tuple(synthetic_run.KINDS)
 ROWS = (*(f"pass_at_1_{kind}" for kind in KINDS), "robust_pass_at_1")
 SETS = (*KINDS, "robustness", "worst_case")
 CELLS = ("original", "slimmed", "ratio")
-SIZE = ("num_parameters", "bytes_on_disk", "peak_memory_bytes", "forward_flops_per_token")
-SERVED = (
-    "p50_ttft_ms",
-    "p99_ttft_ms",
-    "p50_tpot_ms",
-    "p99_tpot_ms",
-    "burst_output_throughput",
-    "output_throughput",
-    "energy_per_output_token_joules",
-    "gco2e_per_million_tokens",
-)
 FEEDS = {
     "scores": {f"charts.{key}" for key in ("layers", "channels", "tokens")},
     "plan": {"charts.cut", "charts.candidates"},

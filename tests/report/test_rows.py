@@ -9,15 +9,14 @@ from flab_deploy.errors import ArtifactError
 from flab_deploy.report.rows import BeforeAfterRow, as_markdown, as_text, before_after_rows
 from tests.report.synthetic_run import edit
 
-KEYS = [
-    "num_parameters",
-    "bytes_on_disk",
-    "peak_memory_bytes",
-    "forward_flops_per_token",
+SIZE = ("num_parameters", "bytes_on_disk", "peak_memory_bytes", "forward_flops_per_token")
+QUALITY = (
     "pass_at_1_function_synthesis",
     "pass_at_1_output_prediction",
     "pass_at_1_chain_of_thought",
     "robust_pass_at_1",
+)
+SERVED = (
     "p50_ttft_ms",
     "p99_ttft_ms",
     "p50_tpot_ms",
@@ -26,7 +25,9 @@ KEYS = [
     "output_throughput",
     "energy_per_output_token_joules",
     "gco2e_per_million_tokens",
-]
+)
+KEYS = [*SIZE, *QUALITY, *SERVED]
+"""The rows of the table, by what feeds them."""
 
 
 def by_key(run: Path) -> dict[str, BeforeAfterRow]:

@@ -37,9 +37,9 @@ def _by_kind(found: ComparisonRecord | None) -> ReportTable:
     for kind in found.tasks if found else ():
         lost, gained = ([one for one in part if one.kind == kind] for part in changed)
         ends = Counter(_FAILURES.get(one.verdict, one.verdict.replace("_", " ")) for one in lost)
-        told = listed([f"{how} ({number})" for how, number in ends.most_common()])
+        stated = listed([f"{how} ({number})" for how, number in ends.most_common()])
         examples = ", ".join(one.task_id for one in lost[:_EXAMPLES])
-        facts = (count(len(lost)), count(len(gained)), told or DASH, examples or DASH)
+        facts = (count(len(lost)), count(len(gained)), stated or DASH, examples or DASH)
         lines.append((task_label(kind), *facts))
     return table("lost", lines)
 

@@ -47,7 +47,7 @@ def render_page(report: ReportRecord, drawings: Mapping[str, str]) -> str:
         count=count,
         probability=probability,
         pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
-        told=text,
+        in_words=text,
         words=words,
         seconds=lambda value: f"{significant(value)} s",
     )
@@ -112,16 +112,16 @@ def _weakest(sets: Mapping[str, KeptShare]) -> str:
 
 
 def _kept_tile(found: KeptShare, label: str) -> Tile:
-    told = found.kept.interval_text
-    return Tile(found.kept.text, label, f"interval {told}" if told else "", found.verdict)
+    stated = found.kept.interval_text
+    return Tile(found.kept.text, label, f"interval {stated}" if stated else "", found.verdict)
 
 
 def _loss_tile(claim: ClaimFigures | None) -> Tile:
     label = "problems lost and gained"
     if claim is None:
         return Tile(NOT_RUN, label)
-    told = f"{count(claim.num_only_original)} / {count(claim.num_only_candidate)}"
-    return Tile(told, label, "same problems")
+    stated = f"{count(claim.num_only_original)} / {count(claim.num_only_candidate)}"
+    return Tile(stated, label, "same problems")
 
 
 def _change_tile(row: BeforeAfterRow, label: str) -> Tile:

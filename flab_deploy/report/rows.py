@@ -206,9 +206,9 @@ def _spread(ratio: ReportCell, rounds: Sequence[float | None]) -> ReportCell:
     if ratio.value is None or len(known) < 2:
         return ratio
     low, high = min(known), max(known)
-    told = f"{significant(low)}–{times(high)} by round"
-    shown = f"{ratio.text} [{told}]"
-    return replace(ratio, interval=(low, high), interval_text=told, shown=shown)
+    stated = f"{significant(low)}–{times(high)} by round"
+    shown = f"{ratio.text} [{stated}]"
+    return replace(ratio, interval=(low, high), interval_text=stated, shown=shown)
 
 
 def _invalidity(run: RunContents) -> str:
@@ -263,8 +263,8 @@ def _provenance(original: ReportCell, slimmed: ReportCell, ratio: ReportCell, me
     if original.status != slimmed.status:
         return f"original {_origin(original)}; slimmed {_origin(slimmed)}"
     if original.status == "unavailable":
-        told = _together(original.reason, slimmed.reason)
-        return told if original.text == NOT_RUN else f"unavailable: {told}"
+        stated = _together(original.reason, slimmed.reason)
+        return stated if original.text == NOT_RUN else f"unavailable: {stated}"
     notes = _together(method, original.reason, slimmed.reason, ratio.reason)
     return f"{original.status}: {notes}" if notes else original.status
 

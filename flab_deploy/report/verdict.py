@@ -51,11 +51,11 @@ def _cut(run: RunContents) -> str:
 
 def _compared(run: RunContents) -> str:
     """Which models an evaluation without a cut is about."""
-    told, models = "Two models were judged on the same problems", run.evaluations
+    stated, models = "Two models were judged on the same problems", run.evaluations
     if not {"original", run.final} <= models.keys():
-        return f"{told}."
+        return f"{stated}."
     original, slimmed = (models[name].model.name for name in ("original", run.final))
-    return f"{told}: {original} (the original) and {slimmed} (the slimmed one)."
+    return f"{stated}: {original} (the original) and {slimmed} (the slimmed one)."
 
 
 _HEADS = " key-value heads per layer"
@@ -83,9 +83,9 @@ def _sources(plan: PlanRecord) -> Iterator[str]:
 def _kept(run: RunContents, row: QualityRow) -> Iterator[str]:
     number, then = count(row.num_problems or 0), row.pruned.kept
     if row.original.value is not None:
-        told = _solved(run, row)
-        if told:
-            yield f"Of {number} held-out problems the slimmed model solves {told}"
+        stated = _solved(run, row)
+        if stated:
+            yield f"Of {number} held-out problems the slimmed model solves {stated}"
             yield from loss_sentences(run)
         else:
             yield f"The original solves {row.original.text} of {number} held-out problems."
@@ -116,7 +116,7 @@ def _claim(run: RunContents, claim: ClaimFigures | None) -> str:
 
 def _robust(run: RunContents, row: QualityRow) -> str:
     how = "When the tasks are put differently, without a change of meaning, it solves"
-    return f"{how} {told}" if (told := _solved(run, row)) else ""
+    return f"{how} {stated}" if (stated := _solved(run, row)) else ""
 
 
 def _speed(run: RunContents, rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
@@ -135,9 +135,9 @@ def _changed(sentence: str, more: str, less: str, ratio: ReportCell) -> str:
     """The sentence filled in, with a warning where rounds disagree about the direction."""
     if ratio.value is None:
         return ""
-    told = sentence.format(percent(abs(ratio.value - 1)), more if ratio.value >= 1 else less)
+    stated = sentence.format(percent(abs(ratio.value - 1)), more if ratio.value >= 1 else less)
     unsure = ratio.interval is not None and ratio.interval[0] < 1 < ratio.interval[1]
-    return f"{told} ({ratio.interval_text}, so no claim)" if unsure else told
+    return f"{stated} ({ratio.interval_text}, so no claim)" if unsure else stated
 
 
 def engine(found: BenchRecord) -> str:
@@ -152,9 +152,9 @@ def invalid_sentence(run: RunContents) -> str:
     """What is wrong with the load test, or nothing if it is valid or was not run."""
     checks = {side: served(run.bench, side).validity for side in SIDES} if run.bench else {}
     bad = [(side, check) for side, check in checks.items() if check.verdict != "valid"]
-    told = [f"{side} model: {'; '.join(check.reasons) or check.verdict}" for side, check in bad]
-    why = f"The load test did not pass its own checks ({'; '.join(told)})"
-    return f"{why}, so its times prove nothing." if told else ""
+    stated = [f"{side} model: {'; '.join(check.reasons) or check.verdict}" for side, check in bad]
+    why = f"The load test did not pass its own checks ({'; '.join(stated)})"
+    return f"{why}, so its times prove nothing." if stated else ""
 
 
 def _energy(rows: dict[str, BeforeAfterRow]) -> str:
@@ -176,11 +176,11 @@ def _missing(run: RunContents) -> str:
 def headline(run: RunContents) -> str:
     """One line for the title of the page."""
     overall = next(row for row in quality_rows(run) if row.key == "overall")
-    kept, told = final_share(run.final, overall).kept, []
+    kept, stated = final_share(run.final, overall).kept, []
     if run.plan:
         cut = 1 - run.plan.after.num_parameters / run.plan.before.num_parameters
         planned = "" if run.pruned else " planned"
-        told.append(f"{significant(100 * cut)} % fewer parameters{planned}")
+        stated.append(f"{significant(100 * cut)} % fewer parameters{planned}")
     if kept.value is not None:
-        told.append(f"{kept.text} of pass@1 kept")
-    return ", ".join(told) or "A model before slimming"
+        stated.append(f"{kept.text} of pass@1 kept")
+    return ", ".join(stated) or "A model before slimming"

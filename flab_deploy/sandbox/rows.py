@@ -69,9 +69,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         data = path.read_bytes()
         text = (gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        stated = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError(
-            f"{path} cannot be read ({told}); give a JSON-lines file in UTF-8"
+            f"{path} cannot be read ({stated}); give a JSON-lines file in UTF-8"
         ) from None
     # not `splitlines`, for which U+2028 inside a text ends a line too
     return ((n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip())

@@ -26,8 +26,8 @@ class EvaluateConfig:
     `hub:ORG/NAME@REVISION#CONFIG/SPLIT`.
     """
     format: FormatName | None = None
-    """One of flab, humaneval, codeharmony, mbpp, evalplus, cruxeval, securityeval; told from the
-    fields if None.
+    """One of flab, humaneval, codeharmony, mbpp, evalplus, cruxeval, securityeval; recognised by
+    the fields if None.
     """
     num_function_synthesis: Annotated[int, Ge(0)] = 2000
     """Function-synthesis problems, at most."""

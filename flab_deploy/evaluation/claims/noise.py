@@ -2,7 +2,7 @@
 
 Greedy answers depend on batch size, precision and machine, so a model compared with itself does not
 always agree with itself. A candidate that disagrees no more often than that cannot be
-told from the original.
+told apart from the original.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def needed_for_clusters(paired: Paired, margin: float, alpha: float = 0.05) -> i
     """Problems at which clusters like these are enough for the claim, were there no loss at all; 0
     if independent.
 
-    That is where `unseen_losses_p` comes to `alpha`.
+    That is where `unseen_losses_p` reaches `alpha`.
     """
     solved = solved_clusters(paired)
     if paired.independent or not solved or margin >= 1:

@@ -63,7 +63,7 @@ class EndpointClient:
         """Completions in the order of `requests`; `known` and `on_done` as for a model in this
         process.
 
-        Raises ServingError if the server cannot be reached or refuses; what was told to `on_done`
+        Raises ServingError if the server cannot be reached or refuses; what was passed to `on_done`
         is not lost.
         """
         found = dict(known or {})

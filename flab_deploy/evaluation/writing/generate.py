@@ -86,8 +86,9 @@ def write(
 ) -> list[Completion]:
     """Completions in the order of `requests`.
 
-    `known` holds completions by position that need not be written again. `on_done` is told of each
-    batch as it ends. A completion for which `stop` says so, asked now and then, is not continued.
+    `known` holds completions by position that need not be written again. `on_done` is called
+    with each batch as it ends. A completion for which `stop` says so, asked now and then, is not
+    continued.
     """
     found = dict(known or {})
     tables = _Tables(steps, tokenizer, config)

@@ -320,25 +320,25 @@ def _try_everything(outside: str, uid_before: int) -> None:
     """Say on the channel which attempts are refused, then do what must be deadly."""
     report = policy.CHANNEL_FD
 
-    def told(layer: str) -> None:
+    def stated(layer: str) -> None:
         os.write(report, layer.encode() + b" ")
 
-    told("separate_test_process")
+    stated("separate_test_process")
     if _refused(lambda: os.open(outside, os.O_RDONLY)) and _refused(
         lambda: os.open(outside, os.O_WRONLY)
     ):
         with open("inside", "w", encoding="ascii"):
-            told("landlock")
+            stated("landlock")
     if _refused(lambda: os.chmod(".", 0o700)):
-        told("syscalls")
+        stated("syscalls")
     try:
         for _ in range(64):
             os.dup(report)
     except OSError:
-        told("rlimits")
+        stated("rlimits")
         os.closerange(policy.CHANNEL_FD + 1, 64)
     if os.getuid() != uid_before:
-        told("private_user")
+        stated("private_user")
     if os.fork() == 0:
         os._exit(0)
 
@@ -386,5 +386,5 @@ def main() -> None:
     except Exception:
         import traceback  # seldom needed, and a worker should start soon
 
-        told = printable(traceback.format_exc()[-280:])
-        send_frame(control.fileno(), json.dumps({"broken": told}).encode())
+        stated = printable(traceback.format_exc()[-280:])
+        send_frame(control.fileno(), json.dumps({"broken": stated}).encode())

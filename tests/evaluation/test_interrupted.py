@@ -37,7 +37,7 @@ WORDS = [
 # `flab`, killed as soon as its journal has taken two batches.
 _KILLED = """
 import os, signal, sys
-from flab_deploy.cli import main
+from flab_deploy.cli.program import main
 from flab_deploy.evaluation.writing.journal import AnswerJournal
 taken = []
 def add(journal, keys, completions, add=AnswerJournal.add):

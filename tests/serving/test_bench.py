@@ -105,7 +105,7 @@ def test_a_figure_that_is_renamed_is_refused_by_name(artifact):
 
 @pytest.mark.parametrize("rounds", [0, 10])
 def test_rounds_that_the_requests_cannot_fill_are_refused(rounds):
-    with pytest.raises(ConfigError, match="num_requests"):
+    with pytest.raises(ConfigError, match=f"rounds is {rounds}; "):
         draw_rounds(["x"], replace(CONFIG, rounds=rounds))
 
 

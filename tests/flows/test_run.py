@@ -169,6 +169,9 @@ def test_a_killed_run_goes_on_where_it_stopped_and_an_unchanged_one_does_nothing
         printed, errors = process.communicate()
     assert process.returncode == 0, errors
     assert (out / "scores" / "manifest.json").stat().st_mtime_ns == scores
+    off = {f"provenance.stages.{stage}" for stage in ("export", "bench")}
+    unasked = {"losses.noise.note"}  # what a second evaluation of the original would say
+    assert not_run(read_run(out)) == FEEDS["export"] | FEEDS["bench"] | off | unasked
     caplog.set_level(logging.INFO, "flab_deploy")
     again = run_pipeline(tiny_checkpoint, out, SMALL)
     digests = {name: artifact.digest for name, artifact in again.artifacts.items()}

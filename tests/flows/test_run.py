@@ -19,8 +19,10 @@ from typing import Any
 import pytest
 
 from flab_deploy.errors import ArtifactError, ConfigError, FlabError, UnsupportedModel
+from flab_deploy.report.run import read_run
 from flab_deploy.settings.run import PipelineConfig
 from flows.run import run_pipeline
+from tests.report.test_contract import FEEDS, not_run
 
 ROOT = Path(__file__).parents[2]
 SMALL = PipelineConfig(size="small", with_export=False, with_bench=False)

@@ -51,8 +51,8 @@ def figure(
     low, high = interval or (None, None)
     bounds = (low, high) if low is not None and high is not None else None
     start = f"at least {FORMATS[unit](low)}" if low is not None else ""
-    stated = span(bounds, unit) if bounds else start
-    return cell(value, FORMATS[unit](value), status, bounds, stated, reason)
+    said = span(bounds, unit) if bounds else start
+    return cell(value, FORMATS[unit](value), status, bounds, said, reason)
 
 
 def quotient(original: ReportCell, slimmed: ReportCell) -> ReportCell:
@@ -79,5 +79,5 @@ def kept(
     if ratio.value is None:
         return ratio
     why = "the comparison has no such figure" if stage in run.manifests else f"not run: {stage}"
-    stated = percent(ratio.value)
-    return cell(ratio.value, stated, "computed", reason=f"no interval ({why})")
+    said = percent(ratio.value)
+    return cell(ratio.value, said, "computed", reason=f"no interval ({why})")

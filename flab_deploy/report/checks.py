@@ -117,8 +117,8 @@ def lineage_warnings(run: RunContents) -> Iterator[str]:
             whole = ("original", "original", compared.original)
             for role, name, digest in (whole, ("candidate", model, compared.candidate)):
                 if digest != judged.get(name, digest):
-                    stated = f"another {role} model than evaluate-{name} judged"
-                    yield f"compare-{model} compared {stated}"
+                    said = f"another {role} model than evaluate-{name} judged"
+                    yield f"compare-{model} compared {said}"
     first = judged.get("original")
     if run.plan and first and run.plan.source != first:
         yield "the plan was made for another model than evaluate-original judged"

@@ -37,9 +37,9 @@ def _by_kind(found: ComparisonRecord | None) -> ReportTable:
     for kind in found.tasks if found else ():
         lost, gained = ([one for one in part if one.kind == kind] for part in changed)
         ends = Counter(_FAILURES.get(one.verdict, one.verdict.replace("_", " ")) for one in lost)
-        stated = listed([f"{how} ({number})" for how, number in ends.most_common()])
+        said = listed([f"{how} ({number})" for how, number in ends.most_common()])
         examples = ", ".join(one.task_id for one in lost[:_EXAMPLES])
-        facts = (count(len(lost)), count(len(gained)), stated or DASH, examples or DASH)
+        facts = (count(len(lost)), count(len(gained)), said or DASH, examples or DASH)
         lines.append((task_label(kind), *facts))
     return table("lost", lines)
 
@@ -47,8 +47,7 @@ def _by_kind(found: ComparisonRecord | None) -> ReportTable:
 def _by_perturbation(run: RunContents, found: ComparisonRecord | None) -> ReportTable:
     lines: list[Line] = []
     if found and (robust := found.robustness):
-        judged = run.evaluate_original
-        held = judged.robustness.perturbations if judged else {}
+        held = run.evaluate_original.robustness.perturbations if run.evaluate_original else {}
         for name, family in robust.families.items():
             lines.append(_pair_line(f"{name} (family)", family, family.holm_p, None))
         for name, one in robust.perturbations.items():

@@ -112,16 +112,16 @@ def _weakest(sets: Mapping[str, KeptShare]) -> str:
 
 
 def _kept_tile(found: KeptShare, label: str) -> Tile:
-    stated = found.kept.interval_text
-    return Tile(found.kept.text, label, f"interval {stated}" if stated else "", found.verdict)
+    said = found.kept.interval_text
+    return Tile(found.kept.text, label, f"interval {said}" if said else "", found.verdict)
 
 
 def _loss_tile(claim: ClaimFigures | None) -> Tile:
     label = "problems lost and gained"
     if claim is None:
         return Tile(NOT_RUN, label)
-    stated = f"{count(claim.num_only_original)} / {count(claim.num_only_candidate)}"
-    return Tile(stated, label, "same problems")
+    said = f"{count(claim.num_only_original)} / {count(claim.num_only_candidate)}"
+    return Tile(said, label, "same problems")
 
 
 def _change_tile(row: BeforeAfterRow, label: str) -> Tile:

@@ -206,9 +206,9 @@ def _spread(ratio: ReportCell, rounds: Sequence[float | None]) -> ReportCell:
     if ratio.value is None or len(known) < 2:
         return ratio
     low, high = min(known), max(known)
-    stated = f"{significant(low)}–{times(high)} by round"
-    shown = f"{ratio.text} [{stated}]"
-    return replace(ratio, interval=(low, high), interval_text=stated, shown=shown)
+    said = f"{significant(low)}–{times(high)} by round"
+    shown = f"{ratio.text} [{said}]"
+    return replace(ratio, interval=(low, high), interval_text=said, shown=shown)
 
 
 def _invalidity(run: RunContents) -> str:
@@ -263,8 +263,8 @@ def _provenance(original: ReportCell, slimmed: ReportCell, ratio: ReportCell, me
     if original.status != slimmed.status:
         return f"original {_origin(original)}; slimmed {_origin(slimmed)}"
     if original.status == "unavailable":
-        stated = _together(original.reason, slimmed.reason)
-        return stated if original.text == NOT_RUN else f"unavailable: {stated}"
+        said = _together(original.reason, slimmed.reason)
+        return said if original.text == NOT_RUN else f"unavailable: {said}"
     notes = _together(method, original.reason, slimmed.reason, ratio.reason)
     return f"{original.status}: {notes}" if notes else original.status
 

@@ -51,11 +51,11 @@ def _cut(run: RunContents) -> str:
 
 def _compared(run: RunContents) -> str:
     """Which models an evaluation without a cut is about."""
-    stated, models = "Two models were judged on the same problems", run.evaluations
+    said, models = "Two models were judged on the same problems", run.evaluations
     if not {"original", run.final} <= models.keys():
-        return f"{stated}."
+        return f"{said}."
     original, slimmed = (models[name].model.name for name in ("original", run.final))
-    return f"{stated}: {original} (the original) and {slimmed} (the slimmed one)."
+    return f"{said}: {original} (the original) and {slimmed} (the slimmed one)."
 
 
 _HEADS = " key-value heads per layer"
@@ -83,9 +83,8 @@ def _sources(plan: PlanRecord) -> Iterator[str]:
 def _kept(run: RunContents, row: QualityRow) -> Iterator[str]:
     number, then = count(row.num_problems or 0), row.pruned.kept
     if row.original.value is not None:
-        stated = _solved(run, row)
-        if stated:
-            yield f"Of {number} held-out problems the slimmed model solves {stated}"
+        if said := _solved(run, row):
+            yield f"Of {number} held-out problems the slimmed model solves {said}"
             yield from loss_sentences(run)
         else:
             yield f"The original solves {row.original.text} of {number} held-out problems."
@@ -116,7 +115,7 @@ def _claim(run: RunContents, claim: ClaimFigures | None) -> str:
 
 def _robust(run: RunContents, row: QualityRow) -> str:
     how = "When the tasks are put differently, without a change of meaning, it solves"
-    return f"{how} {stated}" if (stated := _solved(run, row)) else ""
+    return f"{how} {said}" if (said := _solved(run, row)) else ""
 
 
 def _speed(run: RunContents, rows: dict[str, BeforeAfterRow]) -> Iterator[str]:
@@ -135,9 +134,9 @@ def _changed(sentence: str, more: str, less: str, ratio: ReportCell) -> str:
     """The sentence filled in, with a warning where rounds disagree about the direction."""
     if ratio.value is None:
         return ""
-    stated = sentence.format(percent(abs(ratio.value - 1)), more if ratio.value >= 1 else less)
+    said = sentence.format(percent(abs(ratio.value - 1)), more if ratio.value >= 1 else less)
     unsure = ratio.interval is not None and ratio.interval[0] < 1 < ratio.interval[1]
-    return f"{stated} ({ratio.interval_text}, so no claim)" if unsure else stated
+    return f"{said} ({ratio.interval_text}, so no claim)" if unsure else said
 
 
 def engine(found: BenchRecord) -> str:
@@ -152,9 +151,9 @@ def invalid_sentence(run: RunContents) -> str:
     """What is wrong with the load test, or nothing if it is valid or was not run."""
     checks = {side: served(run.bench, side).validity for side in SIDES} if run.bench else {}
     bad = [(side, check) for side, check in checks.items() if check.verdict != "valid"]
-    stated = [f"{side} model: {'; '.join(check.reasons) or check.verdict}" for side, check in bad]
-    why = f"The load test did not pass its own checks ({'; '.join(stated)})"
-    return f"{why}, so its times prove nothing." if stated else ""
+    said = [f"{side} model: {'; '.join(check.reasons) or check.verdict}" for side, check in bad]
+    why = f"The load test did not pass its own checks ({'; '.join(said)})"
+    return f"{why}, so its times prove nothing." if said else ""
 
 
 def _energy(rows: dict[str, BeforeAfterRow]) -> str:
@@ -176,11 +175,11 @@ def _missing(run: RunContents) -> str:
 def headline(run: RunContents) -> str:
     """One line for the title of the page."""
     overall = next(row for row in quality_rows(run) if row.key == "overall")
-    kept, stated = final_share(run.final, overall).kept, []
+    kept, said = final_share(run.final, overall).kept, []
     if run.plan:
         cut = 1 - run.plan.after.num_parameters / run.plan.before.num_parameters
         planned = "" if run.pruned else " planned"
-        stated.append(f"{significant(100 * cut)} % fewer parameters{planned}")
+        said.append(f"{significant(100 * cut)} % fewer parameters{planned}")
     if kept.value is not None:
-        stated.append(f"{kept.text} of pass@1 kept")
-    return ", ".join(stated) or "A model before slimming"
+        said.append(f"{kept.text} of pass@1 kept")
+    return ", ".join(said) or "A model before slimming"

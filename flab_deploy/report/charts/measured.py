@@ -41,7 +41,7 @@ def retention_chart(run: RunContents) -> Drawing[ChartData] | None:
     if not shares:
         return None
     bar, final, judged = margin(run), MODELS[1:].index(run.final), run.evaluate_original
-    stated = "; ".join(f"{name}: {both[final].text}" for name, both in shares.items())
+    said = "; ".join(f"{name}: {both[final].text}" for name, both in shares.items())
     beside = _robustness_height(len(judged.robustness.perturbations) if judged else 0)
 
     def draw(axes: Axes) -> None:
@@ -61,7 +61,7 @@ def retention_chart(run: RunContents) -> Drawing[ChartData] | None:
     ]
     return Drawing(
         alt=f"Intervals of the share kept, against the bar of {100 * bar:.0f} %; {run.final}: "
-        f"{stated}.",
+        f"{said}.",
         facts={"bar": f"{100 * bar:.0f} %"},
         data=tuple(
             RetentionPoint(set=name, pruned=pruned, recovered=recovered)
@@ -82,7 +82,7 @@ def robustness_chart(run: RunContents) -> Drawing[ChartData] | None:
     lines = [_PLAIN, *names, _ALL, _EVERY]
     labels = [_label(name, methods[name]) if name in methods else name for name in lines]
     whole = [(model, block.robust_pass_at_1) for model, block in models.items()]
-    stated = ", ".join(f"{model} {percent(share)}" for model, share in whole if share is not None)
+    said = ", ".join(f"{model} {percent(share)}" for model, share in whole if share is not None)
 
     def draw(axes: Axes) -> None:
         for place, name in enumerate(lines):
@@ -97,7 +97,7 @@ def robustness_chart(run: RunContents) -> Drawing[ChartData] | None:
 
     return Drawing(
         alt=f"Pass@1 of {', '.join(models)} under {len(names)} ways of putting it differently. "
-        + (f"Over all of them: {stated}." if stated else ""),
+        + (f"Over all of them: {said}." if said else ""),
         data=models,
         draw=draw,
         height=_robustness_height(len(names)),
@@ -111,8 +111,8 @@ def _robustness_height(num_perturbations: int) -> float:
 def _label(name: str, found: PerturbationFigures) -> str:
     words = name.replace("_", " ")
     notes = [found.family.replace("_", " "), "probe" if found.probe else ""]
-    stated = ", ".join(note for note in notes if note and note != words)
-    return f"{words} ({stated})" if stated else words
+    said = ", ".join(note for note in notes if note and note != words)
+    return f"{words} ({said})" if said else words
 
 
 def _robust_point(block: RobustnessRecord, name: str) -> _Point:

@@ -40,18 +40,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs alone, and say which tests go to one process where there are several."""
-    groups = {item: _group_of(item) for item in items}
-    for item, group in groups.items():
-        if group.startswith(ALONE):
+    """Mark what runs alone, and put what takes longest first."""
+    for item in items:
+        if _file_of(item).startswith(ALONE):
             item.add_marker(pytest.mark.alone)
-    items.sort(key=lambda item: (*LONGEST, groups[item]).index(groups[item]))
+    items.sort(key=_turn_of)
 
 
-def _group_of(item: pytest.Item) -> str:
-    """The folder or file whose tests run in one process."""
-    file = item.path.relative_to(TESTS).as_posix()
-    return next((group for group in LONGEST if file.startswith(group)), file)
+def _turn_of(item: pytest.Item) -> int:
+    starts = (turn for turn, path in enumerate(LONGEST) if _file_of(item).startswith(path))
+    return next(starts, len(LONGEST))
+
+
+def _file_of(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).as_posix()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -65,7 +65,9 @@ def computes_in_bfloat16() -> bool:
     """
     import torch
 
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    # Builds without oneDNN, which calculates in bfloat16, do not have the question either.
+    onednn = torch.backends.mkldnn.is_available()
+    return onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def working_dtype(path: Path) -> torch.dtype:

@@ -25,8 +25,7 @@ WITH_PREFECT = ("run", "deploy")
 
 def examples() -> dict[str, str]:
     """The example of every verb by its name, in the program's order."""
-    ordered = sorted(all_verbs(), key=lambda verb: verb.position)
-    return {verb.name: verb.example for verb in ordered}
+    return {verb.name: verb.example for verb in all_verbs()}
 
 
 @pytest.fixture(scope="module")

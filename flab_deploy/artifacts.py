@@ -20,6 +20,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TypeAlias, cast
 
 from flab_deploy.errors import ArtifactError
@@ -126,7 +127,7 @@ def read_json(path: Path) -> Json:
 @cache
 def code_digest(module: str) -> str:
     """SHA-256 over the sources of a module and of every module of this project that it imports,
-    directly or not.
+    directly or not; of a package that imports by name, over all its modules.
     """
     pending, sources = [module], {}
     while pending:
@@ -137,6 +138,9 @@ def code_digest(module: str) -> str:
         source = Path(spec.origin).read_bytes()
         sources[name] = hashlib.sha256(source).hexdigest()
         pending += [found for found in _imports(source) if found.split(".")[0] in _OWN_PACKAGES]
+        folders = spec.submodule_search_locations
+        if folders and b"import_module(" in source:
+            pending += [f"{name}.{sibling.name}" for sibling in iter_modules(folders)]
     return json_digest(sources)
 
 

@@ -12,6 +12,7 @@ VERBS = (
         summary="Slim, prove, ship and measure a model; finished stages are skipped.",
         example="flab run reference --out work/run --size small --no-with-export --no-with-bench",
         target="flows.verbs:run",
+        usage="run [OPTIONS] [MODEL]",
         schemas=("run",),
         sections=(
             "score",

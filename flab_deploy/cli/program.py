@@ -50,6 +50,7 @@ def make_app(verbs: Sequence[Verb]) -> App:
             verb.target,
             name=verb.name,
             help=_help_of(verb),
+            usage=verb.usage and f"Usage: flab {verb.usage}",
             group=groups[verb.group],
             sort_key=verb.position,
         )

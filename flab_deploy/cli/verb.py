@@ -33,6 +33,10 @@ class Verb:
     """A command that works when pasted into a shell."""
     target: str
     """`module:function`; the module is imported when the verb runs."""
+    usage: str | None = None
+    """How it is called; None to read that off its function, which takes a tenth of a second where
+    there are hundreds of options.
+    """
     schemas: tuple[str, ...] = ()
     """Names of the JSON schemas of what `--json` prints."""
     sections: tuple[str, ...] = ()

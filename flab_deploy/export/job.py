@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from flab_deploy.records.export import ExportRecord
 from flab_deploy.reopen import ReopenAnswers, ReopenInputs
-from flab_deploy.settings.export import ExportConfig, Format
+from flab_deploy.settings.export import ExportConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +36,6 @@ class ExportJob:
 class ExportFormat:
     """A format: how it is written, and how it is compared with the source."""
 
-    name: Format
-    """Also the name of its folder and of its field in `ExportRecord`."""
     engine: str | None
     """The engine that writes it; None where the main environment does."""
     write: Callable[[ExportJob, Path], Opened]

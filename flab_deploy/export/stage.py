@@ -12,7 +12,6 @@ from flab_deploy.export.formats import FORMATS
 from flab_deploy.export.inputs import parity_inputs
 from flab_deploy.export.job import ExportJob
 from flab_deploy.export.portable import write_checkpoint
-from flab_deploy.export.vllm import VLLM
 from flab_deploy.records.document import as_json, write_record
 from flab_deploy.records.export import PARITY_FILE, ExportFigures, ExportRecord
 from flab_deploy.settings.export import ExportConfig
@@ -54,7 +53,7 @@ def _export(source: Path, out: Path, config: ExportConfig) -> ExportRecord:
 
     parity = ExportRecord(schema_version=1, vllm=None, onnx=None)
     with tempfile.TemporaryDirectory(prefix="flab-export-") as scratch:
-        portable = (out if VLLM.name in config.formats else Path(scratch)) / VLLM.name
+        portable = (out if "vllm" in config.formats else Path(scratch)) / "vllm"
         write_checkpoint(source, portable)
         context = AutoConfig.from_pretrained(portable).max_position_embeddings
         inputs = parity_inputs(source, config.num_prompts, context, config.num_new_tokens)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
 
 from flab_deploy.artifacts import Json
 from flab_deploy.records.bench import EnergyRecord, ServedModel
@@ -13,6 +15,7 @@ from flab_deploy.report.rows import SIDES, served
 from flab_deploy.report.run import MODELS, RunContents
 from flab_deploy.report.tables import Line, Reading, readings, table
 from flab_deploy.report.verdict import engine
+from flab_deploy.settings.export import Format
 from flab_deploy.wording.fields import field_lines, text
 
 
@@ -104,9 +107,10 @@ def _measured(found: EnergyRecord) -> dict[str, Json]:
 
 
 def _parity(run: RunContents) -> Iterator[ReportTable]:
-    found = (run.export.vllm, run.export.onnx) if run.export else (None, None)
-    for name, parity in zip(("vllm", "onnx"), found, strict=True):
-        yield table(f"parity-{name}", field_lines("", [as_json(parity)]) if parity else [])
+    for name in get_args(Format):
+        parity = getattr(run.export, name) if run.export else None
+        lines = field_lines("", [as_json(parity)]) if parity else []
+        yield replace(table("parity", lines, format=name), key=f"parity-{name}")
 
 
 def lineage_warnings(run: RunContents) -> Iterator[str]:

@@ -137,6 +137,22 @@ def test_the_code_digest_covers_imported_modules() -> None:
     assert code_digest("flab_deploy.artifacts") != code_digest("flab_deploy.errors")
 
 
+def test_the_code_digest_covers_what_a_package_imports_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "parts"
+    package.mkdir()
+    (package / "one.py").write_text("VALUE = 1")
+    by_name = 'import_module(f"{__name__}.{name}")'
+    (package / "__init__.py").write_text(
+        f"from importlib import import_module\nname = 'one'\n{by_name}"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_digest.__wrapped__("parts")
+    (package / "one.py").write_text("VALUE = 2")
+    assert code_digest.__wrapped__("parts") != before
+
+
 def test_the_work_gets_an_absolute_path_even_for_a_relative_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,14 @@
 """Tables of texts, names of fields and sentences of claims, as every report writes them."""
 
+from typing import get_args
+
 import pytest
 
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.report import report_record
 from flab_deploy.report.run import read_run
 from flab_deploy.report.tables import PROSE
+from flab_deploy.settings.export import Format
 from flab_deploy.wording.claims import claim_sentence, untested_sentence
 from flab_deploy.wording.fields import field_lines, text, words
 from flab_deploy.wording.table import aligned, markdown
@@ -89,5 +92,7 @@ def test_every_table_and_chart_has_its_prose_and_no_prose_is_left_over(complete_
     judged = complete_run / "evaluate-original" / "report.json"
     edit(judged, "health", "excluded", value=[broken])
     found = report_record(read_run(complete_run), {})
-    assert {table.key for table in (*found.losses, *found.checks)} == set(PROSE.tables)
+    keys = (table.key for table in (*found.losses, *found.checks))
+    parities = {f"parity-{name}" for name in get_args(Format)}
+    assert {"parity" if key in parities else key for key in keys} == set(PROSE.tables)
     assert set(CHARTS) == set(PROSE.charts)

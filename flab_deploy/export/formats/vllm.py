@@ -28,4 +28,4 @@ def _prove(job: ExportJob, out: Path, opened: Opened, found: ExportRecord) -> Ex
     return replace(found, vllm=checkpoint_parity(model, job.inputs, *opened))
 
 
-VLLM = ExportFormat(name="vllm", engine=None, write=_write, prove=_prove)
+FORMAT = ExportFormat(engine=None, write=_write, prove=_prove)

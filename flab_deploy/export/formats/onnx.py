@@ -100,4 +100,4 @@ def _parity(job: ExportJob, out: Path, opened: Opened) -> OnnxParity:
     )
 
 
-ONNX = ExportFormat(name="onnx", engine="optimum", write=_write, prove=_prove)
+FORMAT = ExportFormat(engine="optimum", write=_write, prove=_prove)

@@ -18,8 +18,8 @@ VERBS = (
         group="Ship",
         position=110,
         summary="Send two models the same load on vLLM: latency, throughput, energy.",
-        example="flab bench reference reference --out work/bench --num-requests 40 --rounds 1 "
-        "--agreement-prompts 5",
+        example="flab bench reference reference --out work/bench --num-requests 10 --rounds 1 "
+        "--agreement-prompts 2",
         target="serving.verbs:bench",
         schemas=("bench",),
     ),

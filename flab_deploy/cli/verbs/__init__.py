@@ -116,7 +116,7 @@ VERBS = (
         group="Ship",
         position=90,
         summary="Write a vLLM directory and an ONNX model, with parity shown.",
-        example="flab export reference --out work/export",
+        example="flab export reference --out work/export --num-prompts 10",
         target="flab_deploy.cli.verbs.ship:export",
         schemas=("export",),
     ),

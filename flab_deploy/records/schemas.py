@@ -35,6 +35,7 @@ from flab_deploy.records.printed.outputs import (
     EvaluateOutput,
     ExportOutput,
     FootprintOutput,
+    ImportOutput,
     JudgeOutput,
     PlanOutput,
     PruneOutput,
@@ -52,6 +53,7 @@ FOLDER = Path(__file__).parents[1] / "schemas"
 SCHEMAS: Mapping[str, Any] = {
     # What verbs print with --json, by the verb's name.
     "run": RunOutput,
+    "import": ImportOutput,
     "score": ScoreOutput,
     "plan": PlanOutput,
     "plan-preview": PlanPreviewRecord,

@@ -21,6 +21,15 @@ _PROGRAM = (
 
 VERBS = (
     Verb(
+        name="import",
+        group="Slim",
+        position=5,
+        summary="Turn a GGUF file into a checkpoint, and say what its conversion had left out.",
+        example="flab import model.gguf --out work/model",
+        target="flab_deploy.cli.verbs.importing:import_model",
+        schemas=("import",),
+    ),
+    Verb(
         name="score",
         group="Slim",
         position=10,

@@ -15,6 +15,7 @@ from flab_deploy.records.compare import ComparisonRecord
 from flab_deploy.records.document import record
 from flab_deploy.records.evaluate import EvaluationFigures
 from flab_deploy.records.export import ExportFigures
+from flab_deploy.records.imported import ImportRecord
 from flab_deploy.records.plan import PlanFigures
 from flab_deploy.records.prune import PruneRecord
 from flab_deploy.records.recover import RecoverRecord
@@ -29,6 +30,14 @@ class ArtifactOutput:
     """Its directory, as it was named on the command line."""
     digest: str
     """SHA-256 over its files, measurements aside."""
+
+
+@record
+class ImportOutput(ArtifactOutput):
+    """What `flab import --json` prints."""
+
+    kind: Literal["checkpoint"]
+    figures: ImportRecord
 
 
 @record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from flab_deploy.errors import ArtifactError, ConfigError, first_line
 
@@ -130,4 +130,4 @@ class _Fields:
         return default
 
     def text(self, key: str, default: Any = _MISSING) -> str:
-        return cast("str", self.whole(key, default))
+        return str(self.whole(key, default))

@@ -17,7 +17,7 @@ from flab_deploy.errors import ArtifactError, UnsupportedModel, first_line
 from flab_deploy.gguf_import.contents import GgufContents, read_gguf
 from flab_deploy.gguf_import.mend import mend
 from flab_deploy.records.document import as_json
-from flab_deploy.records.imported import ImportRecord
+from flab_deploy.records.printed.imported import ImportRecord
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -77,7 +77,7 @@ def test_every_verb_has_a_place_of_its_own_and_lives_where_it_says() -> None:
     assert {verb.name for verb in VERBS} == {
         *("run", "score", "plan", "prune", "recover", "evaluate", "judge", "compare", "power"),
         *("audit", "footprint", "export", "serve", "bench", "report", "deploy", "engines"),
-        "schema",
+        *("schema", "import"),
     }
     for verb in VERBS:
         assert verb.example.split("&& ")[-1].startswith("flab " + verb.name) or (

@@ -17,10 +17,13 @@ import pytest
 from flab_deploy import engines
 from flab_deploy.cli.verb import all_verbs
 from tests.in_process import flab
+from tests.tiny_gguf import write_gguf
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ENGINE_OF = {"export": "optimum", "serve": "vllm", "bench": "vllm"}
 WITH_PREFECT = ("run", "deploy")
+WORKED: dict[str, tuple[int, ...]] = {"bench": (0, 3)}
+"""Exit codes by verb, 0 for others: beside other work a load test may call its figures invalid."""
 
 
 def examples() -> dict[str, str]:
@@ -61,11 +64,13 @@ def test_an_example_works(
     if name in WITH_PREFECT:
         request.getfixturevalue("prefect_server")
     monkeypatch.chdir(folder)
+    if name == "import":
+        write_gguf(folder / "model.gguf")
     for command in examples()[name].split(" && "):
         program, *words = shlex.split(command)
         if program == "flab":
             done = flab(*words)
-            assert done.returncode == 0, (command, done.stderr[-2000:])
+            assert done.returncode in WORKED.get(name, (0,)), (command, done.stderr[-2000:])
         else:
             with shell(command, folder) as process:
                 _, errors = process.communicate()

@@ -15,8 +15,8 @@ from flab_deploy.records.compare import ComparisonRecord
 from flab_deploy.records.document import record
 from flab_deploy.records.evaluate import EvaluationFigures
 from flab_deploy.records.export import ExportFigures
-from flab_deploy.records.imported import ImportRecord
 from flab_deploy.records.plan import PlanFigures
+from flab_deploy.records.printed.imported import ImportRecord
 from flab_deploy.records.prune import PruneRecord
 from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.records.scores import ScoresFigures

@@ -18,7 +18,7 @@ from flab_deploy.checkpoint import read_config
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import backbone
 from flab_deploy.errors import ConfigError
-from flab_deploy.tokenizer import load_tokenizer
+from flab_deploy.prompting import encode_completions, encode_prompts, tokenizer_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +52,11 @@ def encode(
 
     Prompt and completion are encoded on their own and joined as ids, as in generation.
     """
-    tokenizer = load_tokenizer(path)
-    prompts = tokenizer.encode_batch([e.prompt for e in examples], add_special_tokens=False)
-    completions = tokenizer.encode_batch([e.completion for e in examples], add_special_tokens=False)
+    tokenizer = tokenizer_of(path)
+    prompts = encode_prompts(tokenizer, [example.prompt for example in examples])
+    completions = encode_completions(tokenizer, [example.completion for example in examples])
     pairs = zip(prompts, completions, strict=True)
-    encoded = [([*p.ids, *c.ids, end_of_text], len(p.ids)) for p, c in pairs if p.ids]
+    encoded = [([*p, *c, end_of_text], len(p)) for p, c in pairs if p]
     kept = [pair for pair in encoded if len(pair[0]) <= longest]
     if not kept:
         raise ConfigError(

@@ -89,6 +89,7 @@ def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateC
         endpoint=config.endpoint,
         served_model=config.served_model,
         onnx=config.onnx,
+        prompts=config,
     )
     clock = [time.monotonic()]
     suite = prepare_suite(problems_of(config), limits_of(config))

@@ -16,8 +16,8 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from flab_deploy.corpus import TASK_KINDS, Instruction, Task, load_records
 from flab_deploy.errors import ConfigError
+from flab_deploy.prompting import encode_prompts, tokenizer_of
 from flab_deploy.reference.tasks import make_tasks
-from flab_deploy.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -100,13 +100,8 @@ def answered(
     Calibrating on a model's own text keeps the measure on its own distribution.
     Raises ConfigError if nothing was answered.
     """
-    tokenizer = load_tokenizer(path)
-    prompts = [
-        encoded.ids
-        for encoded in tokenizer.encode_batch(
-            [e.prompt for e in examples], add_special_tokens=False
-        )
-    ]
+    tokenizer = tokenizer_of(path)
+    prompts = encode_prompts(tokenizer, [e.prompt for e in examples])
     order = sorted(
         (at for at in range(len(prompts)) if 0 < len(prompts[at]) < longest),
         key=lambda at: len(prompts[at]),
@@ -115,9 +110,9 @@ def answered(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         for at, ids in zip(
-            rows, _continued(model, [prompts[at] for at in rows], end, longest), strict=True
+            rows, _continued(model, [list(prompts[at]) for at in rows], end, longest), strict=True
         ):
-            completions[at] = tokenizer.decode(ids, skip_special_tokens=False)
+            completions[at] = str(tokenizer.decode(ids, skip_special_tokens=False))
     found = [
         replace(examples[at], completion=text)
         for at, text in sorted(completions.items())

@@ -24,6 +24,7 @@ from flab_deploy.importance.layers.stage import LayerFindings, search_layers
 from flab_deploy.importance.ranks import Ranks
 from flab_deploy.importance.readers import Reader, channel_readers, head_readers
 from flab_deploy.importance.units import unit_scores
+from flab_deploy.prompting import Prompting
 from flab_deploy.settings.score import ScoreConfig
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ def measure(
         corpus, held_out_tasks(config.held_out), config.num_calibration, config.shared_words
     )
     model = _load(path, config)
-    examples = chosen.examples
+    prompting = Prompting(path, config)
+    examples = [prompting.example(example) for example in chosen.examples]
     if config.self_generated:
         logger.info("score: the model answers %d prompts", len(examples))
         examples = answered(model, path, examples, end, config.max_tokens, config.batch_size)

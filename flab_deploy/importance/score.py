@@ -30,6 +30,7 @@ from flab_deploy.home import flab_home
 from flab_deploy.importance.measure import Measured, measure
 from flab_deploy.importance.ranks import Ranks, joined_ranks
 from flab_deploy.importance.tokens import count_tokens
+from flab_deploy.prompting import Prompting, begin_ids, tokenizer_of
 from flab_deploy.records.document import as_json, write_record
 from flab_deploy.records.scores import (
     SCORES_FILE,
@@ -108,9 +109,10 @@ class _Work:
 
     def write(self, draft: Draft, start: Callable[[], None]) -> None:
         path = self.checkpoint.path
-        texts = (text for example in self.examples for text in (example.prompt, example.completion))
+        asked = map(Prompting(path, self.config).example, self.examples)
+        texts = (text for example in asked for text in (example.prompt, example.completion))
         counts = count_tokens(load_tokenizer(path), texts, model_shape(path).vocab_size)
-        counts[end_of_text_id(path)] += len(self.examples)
+        counts[[*begin_ids(tokenizer_of(path)), end_of_text_id(path)]] += len(self.examples)
         start()
         found = self.measured()
         save_file(

@@ -30,6 +30,7 @@ from flab_deploy.decoder import (
     tensor_shapes,
     weights_dtype,
 )
+from flab_deploy.prompting import Prompting
 from flab_deploy.records.document import as_json
 from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
@@ -113,7 +114,9 @@ def _train(
     config: RecoverConfig,
 ) -> None:
     torch.manual_seed(config.seed)
-    encoded = encode(pruned.path, examples, end_of_text_id(pruned.path), config.max_tokens)
+    prompting = Prompting(pruned.path, config)
+    asked = [prompting.example(example) for example in examples]
+    encoded = encode(pruned.path, asked, end_of_text_id(pruned.path), config.max_tokens)
     mixed = computes_in_bfloat16()
     teacher = Teacher(
         load_model(original.path, torch.bfloat16 if mixed else torch.float32),

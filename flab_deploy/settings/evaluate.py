@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bounds import Seed, check_bounds
+from flab_deploy.settings.prompt import PromptSettings
 
 FormatName = Literal[
     "flab", "humaneval", "codeharmony", "mbpp", "evalplus", "cruxeval", "securityeval"
@@ -18,7 +19,7 @@ FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(PromptSettings):
     """How a model is evaluated."""
 
     suite: str = "reference"

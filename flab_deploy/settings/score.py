@@ -9,6 +9,7 @@ from annotated_types import Ge
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bounds import Seed, check_bounds
+from flab_deploy.settings.prompt import PromptSettings
 
 SearchMethod = Literal["one_shot", "greedy", "beam"]
 UnitMetric = Literal[
@@ -22,7 +23,7 @@ LayerMetric = Literal["kl", "perplexity", "token_accuracy", "block_influence", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig:
+class ScoreConfig(PromptSettings):
     """What importance is measured on, and how."""
 
     corpus: str = "reference"

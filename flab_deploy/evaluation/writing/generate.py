@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.writing.completion import Completion, GenerateConfig, OnDone, Request
 from flab_deploy.evaluation.writing.torch_steps import TorchSteps
+from flab_deploy.prompting import encode_prompts
 
 _COMPACT_BELOW = 0.8
 _CACHE_BYTES = 1 << 30
@@ -53,15 +54,13 @@ class Steps(Protocol):
 
 def encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[tuple[int, ...]]:
     """Token ids of each prompt, encoded alone. Raises ConfigError for an empty prompt."""
-    encoded: list[list[int]] = (
-        tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
-    )
+    encoded = encode_prompts(tokenizer, prompts)
     for i, ids in enumerate(encoded):
         if not ids:
             raise ConfigError(
                 f"prompt {i} is empty ({prompts[i]!r}); every prompt needs at least one token"
             )
-    return [tuple(ids) for ids in encoded]
+    return encoded
 
 
 def generate(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +19,8 @@ from flab_deploy.evaluation.writing.endpoint import EndpointClient
 from flab_deploy.evaluation.writing.journal import AnswerJournal, journal
 from flab_deploy.evaluation.writing.trim import first_stop
 from flab_deploy.progress import progress
+from flab_deploy.prompting import Prompting
+from flab_deploy.settings.prompt import PromptSettings
 
 if TYPE_CHECKING:
     from flab_deploy.evaluation.writing.generate import Steps
@@ -40,6 +42,8 @@ class AnswerSource:
     """The server's name for the model; may be empty if it has only one."""
     onnx: str = ""
     """Directory of an ONNX export; empty for PyTorch."""
+    prompts: PromptSettings = PromptSettings()
+    """How the model is asked."""
 
     def __post_init__(self) -> None:
         """Refuse two places at once."""
@@ -54,9 +58,10 @@ def run_key(
     runs.
     """
     where = {"dtype": place.dtype, "endpoint": place.endpoint, "served_model": place.served_model}
+    style = [getattr(place.prompts, field.name) for field in fields(PromptSettings)]
     onnx = tree_digest(Path(place.onnx)) if place.onnx else ""
     prompts = [[a.task.prompt, a.sample] for a in attempts]
-    return json_digest([model_digest, where, onnx, asdict(settings), prompts])[:32]
+    return json_digest([model_digest, where, onnx, style, asdict(settings), prompts])[:32]
 
 
 def write_answers(
@@ -68,7 +73,8 @@ def write_answers(
     from flab_deploy.evaluation.writing.generate import encode
 
     model = _Model(place)
-    ids = encode(model.tokenizer, [attempt.task.prompt for attempt in attempts])
+    asked = Prompting(place.path, place.prompts).prompt
+    ids = encode(model.tokenizer, [asked(attempt.task.prompt) for attempt in attempts])
     with (
         closing(model),
         journal(run) as kept,

@@ -467,7 +467,7 @@ def comparison(candidate: str, factor: float, verdicts: dict[str, str]) -> Compa
     won = ChangedProblem(task_id="test/g", kind="function_synthesis", verdict="fail_load")
     worst = compared(300, 0.31, 0.31 * factor, 0.12, "underpowered")
     return ComparisonRecord(
-        schema_version=1,
+        schema_version=2,
         answer=("Of 2,400 problems the original solves 79.4 %.",),
         original="a" * 64,
         candidate=candidate,

@@ -12,7 +12,7 @@ from pathlib import Path
 from flab_deploy.artifacts import Artifact, Draft, Json, run_stage
 from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.evaluation.claims.claim import claim_figures
-from flab_deploy.evaluation.claims.files import are_files, compare_files, match_files
+from flab_deploy.evaluation.claims.files import are_files, compare_files, match_files, name_of_file
 from flab_deploy.evaluation.claims.noise import flips, noise_floor
 from flab_deploy.evaluation.claims.pairs import (
     Judged,
@@ -63,7 +63,7 @@ def compare(
         files = match_files(paths, metric)
         parents = {part: found.digest for part, found in files.parts.items()}
         settings["metric"] = files.metric
-        settings["files"] = [str(path) for path in paths.values()]
+        settings["files"] = [name_of_file(found) for found in files.parts.values()]
         make = partial(compare_files, files, config)
     else:
         judged = {part: read_evaluation(path) for part, path in paths.items()}

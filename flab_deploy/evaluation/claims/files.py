@@ -105,8 +105,8 @@ def compare_files(found: MatchedFiles, config: CompareConfig) -> ComparisonRecor
         answer=(),
         original=None,
         candidate=None,
-        original_name=_name(found.original),
-        candidate_name=_name(found.candidate),
+        original_name=name_of_file(found.original),
+        candidate_name=name_of_file(found.candidate),
         margin=config.margin,
         alpha=config.alpha,
         confidence=config.confidence,
@@ -145,7 +145,7 @@ def _verdict(results: OutsideResults, metric: str, task_id: str) -> PromptVerdic
     )
 
 
-def _name(results: OutsideResults) -> str:
+def name_of_file(results: OutsideResults) -> str:
     """File and directory: harnesses give files of different models the same name."""
     path = results.path.resolve()
     return f"{path.parent.name}/{path.name}"
@@ -170,7 +170,7 @@ def _sources(found: MatchedFiles) -> OutsideSources:
 def _source(results: OutsideResults, metric: str) -> OutsideSource:
     samples = [outcome.num_samples for outcome in results.metrics[metric].values()]
     return OutsideSource(
-        file=_name(results),
+        file=name_of_file(results),
         sha256=results.digest,
         num_problems=len(samples),
         fewest_samples=min(samples),

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from flab_deploy.artifacts import Artifact, Draft, Json, run_stage
+from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.evaluation.claims.claim import claim_figures
 from flab_deploy.evaluation.claims.files import are_files, compare_files, match_files, name_of_file
@@ -57,7 +57,7 @@ def compare(
     paths = {"original": original, "candidate": candidate}
     if repeat is not None:
         paths["repeat"] = repeat
-    settings: dict[str, Json] = asdict(config)
+    settings = asdict(config)
     make: Callable[[], ComparisonRecord]
     if are_files(paths, metric):
         files = match_files(paths, metric)

@@ -8,6 +8,10 @@ from flab_deploy.records.document import record
 from flab_deploy.records.evaluate import HealthRecord, Interval
 
 COMPARISON_FILE = "comparison.json"
+ProblemIdentity: TypeAlias = Literal["texts", "data set", "ids"]
+"""What shows that two result files are on the same problems: each problem's text, the digest of the
+data set, or nothing but the problems' ids.
+"""
 ClaimVerdict: TypeAlias = Literal["shown", "not shown", "underpowered"]
 
 
@@ -136,24 +140,55 @@ class BothHealth:
 
 
 @record
+class OutsideSource:
+    """A result file of another harness that verdicts were taken from."""
+
+    file: str
+    """Its name and that of its directory."""
+    sha256: str
+    num_problems: int
+    fewest_samples: int
+    """Samples of the problem that has the fewest."""
+    most_samples: int
+
+
+@record
+class OutsideSources:
+    """Where the verdicts are from if another harness judged both models."""
+
+    harness: str
+    task: str | None
+    """The harness's name of the problems; None where neither file says it."""
+    metric: str
+    same_problems: ProblemIdentity
+    num_other_prompts: int | None
+    """Problems on which the models were asked with different prompts; None where the files do not
+    say it.
+    """
+    original: OutsideSource
+    candidate: OutsideSource
+
+
+@record
 class ComparisonRecord:
     """A candidate against its original, problem by problem."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     answer: tuple[str, ...]
     """The findings in sentences."""
-    original: str
-    """Digest of the model."""
-    candidate: str
+    original: str | None
+    """Digest of the model; None if another harness judged it."""
+    candidate: str | None
     original_name: str
+    """Name of the model, or else of the result file."""
     candidate_name: str
     margin: float
     alpha: float
     confidence: float
-    suite: str
-    """Digest of the problems."""
+    suite: str | None
+    """Digest of the problems; None if another harness chose them."""
     tasks: dict[str, TaskClaim]
-    """By kind of task."""
+    """By kind of task; empty if another harness chose the problems."""
     overall: ClaimFigures
     robustness: RobustnessClaim | None
     """None without perturbed prompts."""
@@ -161,4 +196,7 @@ class ComparisonRecord:
     gained: tuple[ChangedProblem, ...]
     noise: NoiseRecord | None
     """None unless the original was evaluated twice."""
-    health: BothHealth
+    health: BothHealth | None
+    """None if another harness judged the answers."""
+    sources: OutsideSources | None
+    """None if this program judged the answers."""

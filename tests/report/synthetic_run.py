@@ -38,6 +38,8 @@ from flab_deploy.records.compare import (
     FamilyPair,
     MethodPair,
     NoiseRecord,
+    OutsideSource,
+    OutsideSources,
     RobustnessClaim,
     TaskClaim,
     WorstCaseClaim,
@@ -467,7 +469,7 @@ def comparison(candidate: str, factor: float, verdicts: dict[str, str]) -> Compa
     won = ChangedProblem(task_id="test/g", kind="function_synthesis", verdict="fail_load")
     worst = compared(300, 0.31, 0.31 * factor, 0.12, "underpowered")
     return ComparisonRecord(
-        schema_version=1,
+        schema_version=2,
         answer=("Of 2,400 problems the original solves 79.4 %.",),
         original="a" * 64,
         candidate=candidate,
@@ -509,6 +511,27 @@ def comparison(candidate: str, factor: float, verdicts: dict[str, str]) -> Compa
             more_disagreements_p=0.001,
         ),
         health=BothHealth(original=health(), candidate=health()),
+        sources=None,
+    )
+
+
+def sources() -> OutsideSources:
+    """Where verdicts are from if another harness gave them."""
+    file = OutsideSource(
+        file="slim/eval_results.json",
+        sha256="6" * 64,
+        num_problems=2400,
+        fewest_samples=1,
+        most_samples=1,
+    )
+    return OutsideSources(
+        harness="EvalPlus",
+        task="HumanEval",
+        metric="plus",
+        same_problems="data set",
+        num_other_prompts=None,
+        original=file,
+        candidate=file,
     )
 
 

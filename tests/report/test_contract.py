@@ -58,6 +58,7 @@ def documents() -> dict[str, object]:
         excluded=(ExcludedProblem(task_id="test/7", verdict="fail_load", detail="none"),),
     )
     found["evaluation"] = replace(found["evaluation"], health=health)
+    found["comparison of files"] = replace(found["comparison"], sources=synthetic_run.sources())
     return found
 
 

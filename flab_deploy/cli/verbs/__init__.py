@@ -18,6 +18,7 @@ _PROGRAM = (
     r"""{"task_id": "t", "prompt": "def f(n):\n", "completion": "    return n", """
     r""""entry_point": "f", "test": "def check(candidate):\n    assert candidate(1) == 1"}"""
 )
+_THEIRS = '{"eval": {"Sum/0": [{"base_status": "pass"}], "Sum/1": [{"base_status": "fail"}]}}'
 
 VERBS = (
     Verb(
@@ -89,7 +90,8 @@ VERBS = (
         position=60,
         summary="Test what a candidate kept of the original, problem by problem.",
         example=f"{_EVALUATED} && flab compare work/evaluation work/evaluation "
-        "--out work/comparison",
+        f"--out work/comparison && printf '%s' '{_THEIRS}' > eval_results.json && "
+        "flab compare eval_results.json eval_results.json --out work/theirs",
         target="flab_deploy.cli.verbs.compare:compare",
         schemas=("compare",),
     ),

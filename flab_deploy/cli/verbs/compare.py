@@ -35,6 +35,7 @@ def compare(
     *,
     out: Out,
     repeat: Path | None = None,
+    metric: str | None = None,
     require_shown: RequireShown = False,
     config: Annotated[CompareConfig, Flat] = CompareConfig(),
     force: Force = False,
@@ -45,14 +46,22 @@ def compare(
     Parameters
     ----------
     original
-        What `flab evaluate` wrote for the original.
+        What `flab evaluate` wrote for the original, or another harness's results:
+        `samples_TASK_*.jsonl` of lm-evaluation-harness (--log_samples), `*eval_results.json` of
+        EvalPlus, or of bigcode-evaluation-harness `logs.json` (humanevalpack) or a directory of
+        `*.results.json` (multiple-*).
     candidate
-        What `flab evaluate` wrote for the other model, on the same tasks.
+        The same of the other model, on the same tasks.
     repeat
         A second evaluation of the original, say with another batch size: its differences are the
         noise floor.
+    metric
+        Of another harness's metrics, the one to compare by where several say pass or fail:
+        `flab compare full/eval_results.json slim/eval_results.json --metric plus --out kept`.
     """
-    artifact = compare_stage(original, candidate, out, config, repeat=repeat, force=force)
+    artifact = compare_stage(
+        original, candidate, out, config, repeat=repeat, metric=metric, force=force
+    )
     found = read_record(ComparisonRecord, artifact.path / COMPARISON_FILE)
     if as_json:
         show(artifact, as_json=True)

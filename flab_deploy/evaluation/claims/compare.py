@@ -4,22 +4,30 @@ untestable?
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.corpus import ALL_TASK_KINDS
 from flab_deploy.evaluation.claims.claim import claim_figures
+from flab_deploy.evaluation.claims.files import are_files, compare_files, match_files, name_of_file
 from flab_deploy.evaluation.claims.noise import flips, noise_floor
-from flab_deploy.evaluation.claims.pairs import Judged, Pair, pair_prompts, paired, read_evaluation
+from flab_deploy.evaluation.claims.pairs import (
+    Judged,
+    Pair,
+    changed_problems,
+    pair_prompts,
+    paired,
+    read_evaluation,
+)
 from flab_deploy.evaluation.claims.perturbed_pairs import robustness_figures
 from flab_deploy.evaluation.claims.sentences import answer_sentences
 from flab_deploy.evaluation.statistics import holm
 from flab_deploy.records.compare import (
     COMPARISON_FILE,
     BothHealth,
-    ChangedProblem,
     ComparisonRecord,
     NoiseRecord,
     TaskClaim,
@@ -35,32 +43,45 @@ def compare(
     config: CompareConfig = CompareConfig(),
     *,
     repeat: Path | None = None,
+    metric: str | None = None,
     force: bool = False,
 ) -> Artifact:
     """The comparison of two evaluations, as `comparison.json`; `repeat` is a second evaluation of
     the original.
 
-    Raises ArtifactError if one is missing, was changed or cannot be read, ConfigError if they used
-    different suites or `repeat` is not of the original.
+    All may be result files of another harness instead, of which `metric` chooses one of several
+    metrics. Raises ArtifactError if one is missing, was changed or cannot be read, ConfigError if
+    they used different problems, `repeat` is not of the original, or a file does not hold a verdict
+    on every problem.
     """
-    judged = {"original": read_evaluation(original), "candidate": read_evaluation(candidate)}
+    paths = {"original": original, "candidate": candidate}
     if repeat is not None:
-        judged["repeat"] = read_evaluation(repeat)
+        paths["repeat"] = repeat
+    settings = asdict(config)
+    make: Callable[[], ComparisonRecord]
+    if are_files(paths, metric):
+        files = match_files(paths, metric)
+        parents = {part: found.digest for part, found in files.parts.items()}
+        settings["metric"] = files.metric
+        settings["files"] = [name_of_file(found) for found in files.parts.values()]
+        make = partial(compare_files, files, config)
+    else:
+        judged = {part: read_evaluation(path) for part, path in paths.items()}
+        parents = {part: found.artifact.digest for part, found in judged.items()}
+        both = judged["original"], judged["candidate"]
+        make = partial(make_comparison, *both, config, judged.get("repeat"))
 
     def work(draft: Draft) -> None:
-        found = make_comparison(
-            judged["original"], judged["candidate"], config, judged.get("repeat")
-        )
+        found = make()
         write_record(draft.path / COMPARISON_FILE, found)
         draft.figures.update(as_json(found))
 
-    parents = {role: found.artifact.digest for role, found in judged.items()}
     return run_stage(
         out,
         kind="comparison",
         module=__name__,
         parents=parents,
-        config=asdict(config),
+        config=settings,
         work=work,
         force=force,
     )
@@ -79,7 +100,7 @@ def make_comparison(
     before, after = original.report, candidate.report
     families = {name: method.family for name, method in before.robustness.perturbations.items()}
     found = ComparisonRecord(
-        schema_version=1,
+        schema_version=2,
         answer=(),
         original=before.model.digest,
         candidate=after.model.digest,
@@ -92,10 +113,11 @@ def make_comparison(
         tasks=_by_kind(nominal, config),
         overall=claim_figures(paired(nominal), config),
         robustness=robustness_figures(pairs, families, config),
-        lost=_changed(nominal, lost=True),
-        gained=_changed(nominal, lost=False),
+        lost=changed_problems(nominal, lost=True),
+        gained=changed_problems(nominal, lost=False),
         noise=_noise(original, candidate, repeat, nominal, config),
         health=BothHealth(original=before.health, candidate=after.health),
+        sources=None,
     )
     return replace(found, answer=tuple(answer_sentences(found)))
 
@@ -115,19 +137,6 @@ def _by_kind(nominal: Sequence[Pair], config: CompareConfig) -> dict[str, TaskCl
     return {
         kind: TaskClaim(**vars(found), holm_p=adjusted.get(kind)) for kind, found in claims.items()
     }
-
-
-def _changed(nominal: Sequence[Pair], *, lost: bool) -> tuple[ChangedProblem, ...]:
-    """Problems that only one of the models solves, with how the other's answer ended."""
-    found = [
-        (b, a) if lost else (a, b)
-        for b, a in nominal
-        if (b.passed > a.passed if lost else a.passed > b.passed)
-    ]
-    return tuple(
-        ChangedProblem(task_id=right.task_id, kind=right.kind, verdict=wrong.verdict)
-        for right, wrong in found
-    )
 
 
 def _noise(

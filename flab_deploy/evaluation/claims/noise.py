@@ -35,6 +35,13 @@ def noise_floor(
             f"{repeat.artifact.path} is the original's first evaluation; make a second one"
         )
     again = [pair for pair in pair_prompts(original, repeat) if pair[0].perturbation is None]
+    return noise_of(again, pairs, confidence)
+
+
+def noise_of(again: Sequence[Pair], pairs: Sequence[Pair], confidence: float) -> NoiseRecord:
+    """How often two evaluations of the original, `again`, differ, and whether `pairs` differ more
+    often.
+    """
     found = flips(again, confidence)
     flipped = {before.task_id for before, after in again if before.passed != after.passed}
     differs = {before.task_id for before, after in pairs if before.passed != after.passed}

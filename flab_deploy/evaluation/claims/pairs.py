@@ -9,6 +9,7 @@ from pathlib import Path
 from flab_deploy.artifacts import Artifact, check_digest, open_artifact
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.statistics import Paired
+from flab_deploy.records.compare import ChangedProblem
 from flab_deploy.records.document import read_lines, read_record
 from flab_deploy.records.evaluate import (
     REPORT_FILE,
@@ -128,4 +129,16 @@ def paired(pairs: Sequence[Pair]) -> Paired:
         [before.passed for before, _ in pairs],
         [after.passed for _, after in pairs],
         [b.cluster for b, _ in pairs],
+    )
+
+
+def changed_problems(nominal: Sequence[Pair], *, lost: bool) -> tuple[ChangedProblem, ...]:
+    """Problems that only the original solves, or only the candidate, with how the other's answer
+    ended; of several samples, more than half must be right.
+    """
+    found = [(b, a) if lost else (a, b) for b, a in nominal]
+    return tuple(
+        ChangedProblem(task_id=right.task_id, kind=right.kind, verdict=wrong.verdict)
+        for right, wrong in found
+        if right.passed > 0.5 >= wrong.passed
     )

@@ -12,6 +12,9 @@ from flab_deploy.records.compare import (
     ClaimFigures,
     ComparisonRecord,
     NoiseRecord,
+    OutsideSource,
+    OutsideSources,
+    ProblemIdentity,
     RobustnessClaim,
     WorstCaseClaim,
 )
@@ -48,7 +51,10 @@ def answer_sentences(found: ComparisonRecord) -> Iterator[str]:
         yield _perturbations(robust, found.alpha)
     if found.noise:
         yield from _noise(found.noise, found.alpha)
-    yield _health(found.health)
+    if found.health:
+        yield _health(found.health)
+    if found.sources:
+        yield from _sources(found.sources)
 
 
 def _claim(figures: ClaimFigures, margin: float) -> str:
@@ -127,6 +133,37 @@ def _health(health: BothHealth) -> str:
     }
     listed = ", ".join(f"{words} {' / '.join(values)}" for words, values in facts.items())
     return f"Health of the judging (original / candidate): {listed}."
+
+
+_IDENTITY: dict[ProblemIdentity, str] = {
+    "texts": "the texts of all problems agree",
+    "data set": "both name one data set by its digest",
+    "ids": "only the problems' ids show that both are on the same problems",
+}
+
+
+def _sources(sources: OutsideSources) -> Iterator[str]:
+    """Who judged the answers, and how far the two files are comparable."""
+    first, second = sources.original, sources.candidate
+    task = f" on {sources.task}" if sources.task else ""
+    yield (
+        f"Judged by {sources.harness}{task}, metric {sources.metric}: {_source(first)} against "
+        f"{_source(second)}; {_IDENTITY[sources.same_problems]}."
+    )
+    if first.sha256 == second.sha256:
+        yield "The two files are identical, byte for byte."
+    if sources.num_other_prompts:
+        yield (
+            f"Warning: {sources.num_other_prompts:,} of {first.num_problems:,} problems were "
+            "put to the models in different prompts, which may be what made the difference."
+        )
+
+
+def _source(source: OutsideSource) -> str:
+    least, most = source.fewest_samples, source.most_samples
+    samples = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    plural = "" if most == 1 else "s"
+    return f"{source.file} ({source.sha256[:12]}, {samples} sample{plural} per problem)"
 
 
 def evaluation_text(found: EvaluationRecord) -> str:

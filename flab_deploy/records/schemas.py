@@ -27,6 +27,7 @@ from flab_deploy.records.plan import (
     SweepRecord,
 )
 from flab_deploy.records.printed.audit import AuditRecord, MethodAuditRecord
+from flab_deploy.records.printed.corpus import CorpusFigures
 from flab_deploy.records.printed.outputs import (
     BenchOutput,
     CompareOutput,
@@ -52,6 +53,7 @@ FOLDER = Path(__file__).parents[1] / "schemas"
 SCHEMAS: Mapping[str, Any] = {
     # What verbs print with --json, by the verb's name.
     "run": RunOutput,
+    "corpus": CorpusFigures,
     "score": ScoreOutput,
     "plan": PlanOutput,
     "plan-preview": PlanPreviewRecord,

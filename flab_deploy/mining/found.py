@@ -9,12 +9,12 @@ from flab_deploy.corpus import Instruction
 from flab_deploy.settings.corpus import MinedKind
 
 
-class UnreadableSource(Exception):
-    """A file that is not text in the encoding it declares."""
-
-
 class BrokenSource(Exception):
     """A file that its language's grammar refuses."""
+
+
+class MissingGrammar(Exception):
+    """A file whose language is read by a package that is not installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +46,17 @@ class Candidate:
 class Language:
     """A programming language that functions are mined from."""
 
-    name: str
+    title: str
+    """As people write it."""
     suffixes: tuple[str, ...]
     """Ends of its files' names, with the dot."""
     keywords: frozenset[str]
     """Words that are no names."""
     comment: str
     """What a comment up to the end of its line begins with."""
-    text_of: Callable[[bytes], str]
-    """A file's text with `\\n` at the ends of lines. Raises UnreadableSource."""
     candidates: Callable[[str], Iterator[Candidate]]
-    """The functions of a file's text. Raises BrokenSource."""
+    """The functions of a file's text, `\\n` at the ends of its lines. Raises BrokenSource or
+    MissingGrammar.
+    """
+    encoding_of: Callable[[bytes], str] = lambda _: "utf-8-sig"
+    """The encoding of a file's text. Raises SyntaxError where it declares one that is not known."""

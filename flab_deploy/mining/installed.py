@@ -22,11 +22,12 @@ from flab_deploy.mining.corpus_file import write_corpus
 from flab_deploy.mining.found import Mined
 from flab_deploy.mining.mine import mine
 from flab_deploy.mining.trees import SourceTree, licences_of, read_tree
-from flab_deploy.settings.corpus import CorpusConfig
+from flab_deploy.settings.corpus import CorpusConfig, LanguageName
 
 logger = logging.getLogger(__name__)
 Split = Literal["train", "held_out"]
-INSTALLED = CorpusConfig(max_records=24_000)
+_PYTHON: tuple[LanguageName, ...] = ("python",)
+INSTALLED = CorpusConfig(languages=_PYTHON, max_records=24_000)
 """How installed code is mined unless it is said otherwise: as much as `score` counts, and what is
 held out.
 """
@@ -54,7 +55,7 @@ def split_of(source: str) -> Split:
     A tenth of the files is held out.
     """
     file = source.rpartition(":")[0] or source
-    drawn = hashlib.sha256(file.encode("utf-8", "surrogatepass")).digest()
+    drawn = hashlib.sha256(file.encode()).digest()
     return "held_out" if int.from_bytes(drawn[:8], "big") % 10 < _HELD_OUT_OF_TEN else "train"
 
 
@@ -91,7 +92,7 @@ def package_tree(name: str) -> SourceTree:
     places = (*(spec.submodule_search_locations or ()), spec.origin, _library_file(name))
     for path in map(Path, filter(None, places)):
         if path.is_dir() or path.suffix == ".py":
-            return replace(read_tree(path, path.parent), package_licences=_licences(name))
+            return replace(read_tree(path, _PYTHON, path.parent), package_licences=_licences(name))
     raise ConfigError(f"package {name!r} comes without Python sources; give another one")
 
 
@@ -110,7 +111,7 @@ def _library_file(name: str) -> str | None:
 def _readable(folders: dict[Path, None]) -> Iterator[SourceTree]:
     for folder in folders:
         try:
-            yield read_tree(folder)
+            yield read_tree(folder, _PYTHON)
         except ConfigError as error:
             logger.info("left out: %s", error)
 

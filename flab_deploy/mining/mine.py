@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from flab_deploy.mining.found import BrokenSource, Candidate, Mined, UnreadableSource
+from flab_deploy.mining.found import BrokenSource, Candidate, Mined, MissingGrammar
+from flab_deploy.mining.languages import LANGUAGES
 from flab_deploy.mining.left_out import is_generated
 from flab_deploy.mining.sieve import Sieve
 from flab_deploy.mining.trees import SourceFile, SourceTree, in_turns
 from flab_deploy.progress import progress
 from flab_deploy.records.printed.corpus import FileReason, FunctionReason
-from flab_deploy.settings.corpus import CorpusConfig, MinedKind
+from flab_deploy.settings.corpus import CorpusConfig, LanguageName, MinedKind
 
 _MOST_BYTES = 1 << 20
 
@@ -24,7 +25,7 @@ class MinedCorpus:
 
     records: list[Mined] = field(default_factory=list)
     kinds: Counter[MinedKind] = field(default_factory=Counter)
-    languages: Counter[str] = field(default_factory=Counter)
+    languages: Counter[LanguageName] = field(default_factory=Counter)
     """Files read, by language."""
     files_left_out: Counter[FileReason] = field(default_factory=Counter)
     functions_left_out: Counter[FunctionReason] = field(default_factory=Counter)
@@ -58,13 +59,13 @@ def _mine_file(file: SourceFile, mined: MinedCorpus, sieve: Sieve, config: Corpu
     if isinstance(found, str):
         mined.files_left_out[found] += 1
         return
-    mined.languages[file.language.name] += 1
+    mined.languages[file.language] += 1
     for candidate in found:
         if _is_full(mined, config):
             return
         if candidate.kind not in config.kinds:
             continue
-        reason = sieve.reason(candidate, file.language)
+        reason = sieve.reason(candidate, LANGUAGES[file.language])
         if reason is not None:
             mined.functions_left_out[reason] += 1
             continue
@@ -80,12 +81,20 @@ def _mine_file(file: SourceFile, mined: MinedCorpus, sieve: Sieve, config: Corpu
 
 def _candidates(file: SourceFile) -> list[Candidate] | FileReason:
     """The functions of a file, or why it is left out."""
+    language = LANGUAGES[file.language]
     try:
         if file.path.stat().st_size > _MOST_BYTES:
             return "too_large"
-        text = file.language.text_of(file.path.read_bytes())
-        return "generated" if is_generated(text) else list(file.language.candidates(text))
-    except (OSError, UnreadableSource):
+        source = file.path.read_bytes()
+        text = source.decode(language.encoding_of(source))
+    except (OSError, UnicodeError, LookupError, SyntaxError):
         return "unreadable"
+    if is_generated(text):
+        return "generated"
+    try:
+        # Lines end as every parser counts them; other separators are text to it.
+        return list(language.candidates(text.replace("\r\n", "\n").replace("\r", "\n")))
     except BrokenSource:
         return "syntax_error"
+    except MissingGrammar:
+        return "no_grammar"

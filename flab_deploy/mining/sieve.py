@@ -49,7 +49,7 @@ class Sieve:
 
 def _seen(text: str, before: set[bytes]) -> bool:
     """Whether a text was there before; from now on it was."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     known = digest in before
     before.add(digest)
     return known

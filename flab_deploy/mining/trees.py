@@ -13,8 +13,8 @@ from pathlib import Path
 from random import Random
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.mining.found import Language
 from flab_deploy.mining.languages import BY_SUFFIX, LANGUAGES
+from flab_deploy.settings.corpus import LANGUAGE_NAMES, LanguageName
 
 _VENDORED = frozenset(
     {"_vendor", "_vendored", "vendor", "vendored", "extern", "externals"}
@@ -34,7 +34,7 @@ class SourceFile:
     path: Path
     name: str
     """Relative to its tree, with `/` between folders."""
-    language: Language
+    language: LanguageName
 
     @property
     def package(self) -> str:
@@ -56,11 +56,14 @@ class SourceTree:
     """Licences that distributions installed in the tree declare, by the distribution's name."""
 
 
-def read_tree(path: Path, base: Path | None = None) -> SourceTree:
-    """The sources below `path`, named relative to `base`, which is `path` itself unless given.
+def read_tree(
+    path: Path, languages: Sequence[LanguageName] = LANGUAGE_NAMES, base: Path | None = None
+) -> SourceTree:
+    """The sources below `path` in these languages, named relative to `base`, which is `path` itself
+    unless given.
 
     Links and hidden folders are not followed. Raises ConfigError if there is nothing at `path`, or
-    no source in a language that is known.
+    no source in any of the languages.
     """
     base = base or (path if path.is_dir() else path.parent)
     if not path.exists():
@@ -70,16 +73,17 @@ def read_tree(path: Path, base: Path | None = None) -> SourceTree:
     num_vendored = 0
     for file, vendored in _walk(path):
         language = BY_SUFFIX.get(file.suffix)
-        if language is not None and vendored:
+        wanted = language in languages
+        if wanted and vendored:
             num_vendored += 1
-        elif language is not None:
+        elif language is not None and wanted:
             files.append(SourceFile(path=file, name=_name(file, base), language=language))
-        elif not vendored:
+        elif language is None and not vendored:
             licences.append(_name(file, base))
     if not files:
-        known = " or ".join(language.name for language in LANGUAGES)
+        known = " or ".join(LANGUAGES[name].title for name in languages)
         seen = f", {num_vendored} vendored ones aside" if num_vendored else ""
-        raise ConfigError(f"{path} holds no {known} file{seen}; give a tree of {known} sources")
+        raise ConfigError(f"{path} holds no {known} file{seen}; give a tree of such sources")
     return SourceTree(
         path=path,
         files=tuple(sorted(files, key=lambda file: file.name)),

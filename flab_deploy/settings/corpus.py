@@ -10,6 +10,8 @@ from annotated_types import Ge
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bounds import Seed, check_bounds
 
+LanguageName = Literal["python", "go", "java", "javascript"]
+LANGUAGE_NAMES: tuple[LanguageName, ...] = get_args(LanguageName)
 MinedKind = Literal["function", "method", "test"]
 MINED_KINDS: tuple[MinedKind, ...] = get_args(MinedKind)
 
@@ -18,6 +20,8 @@ MINED_KINDS: tuple[MinedKind, ...] = get_args(MinedKind)
 class CorpusConfig:
     """Which functions of a source tree become instructions."""
 
+    languages: tuple[LanguageName, ...] = LANGUAGE_NAMES
+    """Languages that are read; all but Python need the extra `languages`."""
     kinds: tuple[MinedKind, ...] = MINED_KINDS
     """`function` and `method`: those that say in words what they do; `test`: those without a
     description whose name marks them as a test.
@@ -38,5 +42,6 @@ class CorpusConfig:
     def __post_init__(self) -> None:
         """Refuse settings that leave nothing."""
         check_bounds(self)
-        if not self.kinds:
-            raise ConfigError(f"kinds is empty; give one or more of {', '.join(MINED_KINDS)}")
+        for name, known in (("languages", LANGUAGE_NAMES), ("kinds", MINED_KINDS)):
+            if not getattr(self, name):
+                raise ConfigError(f"{name} is empty; give one or more of {', '.join(known)}")

@@ -53,7 +53,8 @@ def corpus(
         raise ConfigError("no sources; give directories, or --installed with a package's name")
     check_free(out, force=force)
     started = time.monotonic()
-    trees = [*map(read_tree, directories), *map(package_tree, installed)]
+    trees = [read_tree(folder, config.languages) for folder in directories]
+    trees += [package_tree(name) for name in installed]
     mined = mine(trees, config)
     if not mined.records:
         lost = _ordered(mined.functions_left_out)

@@ -14,20 +14,14 @@ import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 
-from flab_deploy.mining.found import BrokenSource, Candidate, Language, UnreadableSource
+from flab_deploy.mining.found import BrokenSource, Candidate, Language
 from flab_deploy.settings.corpus import MinedKind
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def _text_of(source: bytes) -> str:
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
-        text = source.decode(encoding)
-    except (SyntaxError, UnicodeError, LookupError):
-        raise UnreadableSource from None
-    # Lines are counted as the parser counts them; other separators are text to it.
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def _encoding_of(source: bytes) -> str:
+    return tokenize.detect_encoding(io.BytesIO(source).readline)[0]
 
 
 def _candidates(text: str) -> Iterator[Candidate]:
@@ -128,10 +122,10 @@ def _does_nothing(node: ast.stmt) -> bool:
 
 
 LANGUAGE = Language(
-    name="Python",
+    title="Python",
     suffixes=(".py",),
     keywords=frozenset(keyword.kwlist),
     comment="#",
-    text_of=_text_of,
     candidates=_candidates,
+    encoding_of=_encoding_of,
 )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from flab_deploy.records.document import record
-from flab_deploy.settings.corpus import MinedKind
+from flab_deploy.settings.corpus import LanguageName, MinedKind
 
-FileReason: TypeAlias = Literal["vendored", "generated", "too_large", "syntax_error", "unreadable"]
+FileReason: TypeAlias = Literal[
+    "vendored", "generated", "too_large", "syntax_error", "unreadable", "no_grammar"
+]
 """Why a whole file is left out.
 
 `vendored`: a copy of somebody else's code, or an environment, inside the tree. `generated`: its
 first lines say so, or it has lines that nobody writes by hand. `too_large`: data more than code.
-`unreadable`: it cannot be opened, or is not text.
+`unreadable`: it cannot be opened, or is not text. `no_grammar`: reading its language takes a
+package that is not installed, of the extra `languages`.
 """
 FunctionReason: TypeAlias = Literal[
     "trivial", "too_long", "secret", "duplicate", "near_duplicate", "odd_layout"
@@ -54,7 +57,7 @@ class CorpusFigures:
     """Instructions by what they are."""
     num_characters: int
     """Of prompts and completions."""
-    languages: dict[str, int]
+    languages: dict[LanguageName, int]
     """Files read, by language."""
     files_read: int
     """Files whose functions were looked at."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from flab_deploy.artifacts import file_digest
@@ -31,7 +32,8 @@ def write_corpus(path: Path, records: Sequence[Mined]) -> str:
     except OSError as error:
         raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was renamed, or never made
+            temporary.unlink()
     return digest
 
 

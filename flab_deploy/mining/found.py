@@ -26,7 +26,7 @@ class Mined(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class FoundFunction:
     """A function that could become an instruction."""
 
     kind: MinedKind
@@ -54,7 +54,7 @@ class Language:
     """Words that are no names."""
     comment: str
     """What a comment up to the end of its line begins with."""
-    candidates: Callable[[str], Iterator[Candidate]]
+    candidates: Callable[[str], Iterator[FoundFunction]]
     """The functions of a file's text, `\\n` at the ends of its lines. Raises BrokenSource or
     MissingGrammar.
     """

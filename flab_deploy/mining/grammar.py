@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from flab_deploy.mining.found import BrokenSource, Candidate, Language, MissingGrammar
+from flab_deploy.mining.found import BrokenSource, FoundFunction, Language, MissingGrammar
 from flab_deploy.settings.corpus import MinedKind
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _parser(package: str) -> Parser:
     return parser
 
 
-def _candidates(grammar: Grammar, text: str) -> Iterator[Candidate]:
+def _candidates(grammar: Grammar, text: str) -> Iterator[FoundFunction]:
     source = text.encode()
     root = _parser(grammar.package).parse(source).root_node
     if root.has_error:
@@ -79,7 +79,7 @@ class _Finder:
     grammar: Grammar
     source: bytes
 
-    def within(self, node: Node, classes: tuple[str, ...]) -> Iterator[Candidate]:
+    def within(self, node: Node, classes: tuple[str, ...]) -> Iterator[FoundFunction]:
         """The functions directly in a file or in the body of a class."""
         for outer in node.named_children:
             inner = self._unwrapped(outer)
@@ -101,7 +101,7 @@ class _Finder:
 
     def _candidate(
         self, outer: Node, inner: Node, body: Node, classes: Sequence[str]
-    ) -> Iterator[Candidate]:
+    ) -> Iterator[FoundFunction]:
         start, opened = self._line_start(outer), body.start_byte + 1
         described = self._described(outer)
         header, rest = self._text(start, opened), self._text(opened, outer.end_byte)
@@ -113,7 +113,7 @@ class _Finder:
         else:
             return
         inside = _COMMENT.sub("", self._text(opened, body.end_byte - 1))
-        yield Candidate(
+        yield FoundFunction(
             kind=kind,
             line=self.source.count(b"\n", 0, described) + 1,
             prompt="\n".join([*classes, self._text(described, opened)]),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from flab_deploy.mining.found import BrokenSource, Candidate, Mined, MissingGrammar
+from flab_deploy.mining.found import BrokenSource, FoundFunction, Mined, MissingGrammar
 from flab_deploy.mining.languages import LANGUAGES
 from flab_deploy.mining.left_out import is_generated
 from flab_deploy.mining.sieve import Sieve
@@ -79,7 +79,7 @@ def _mine_file(file: SourceFile, mined: MinedCorpus, sieve: Sieve, config: Corpu
         )
 
 
-def _candidates(file: SourceFile) -> list[Candidate] | FileReason:
+def _candidates(file: SourceFile) -> list[FoundFunction] | FileReason:
     """The functions of a file, or why it is left out."""
     language = LANGUAGES[file.language]
     try:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from flab_deploy.mining.found import Candidate, Language
+from flab_deploy.mining.found import FoundFunction, Language
 from flab_deploy.mining.left_out import holds_secret
 from flab_deploy.records.printed.corpus import FunctionReason
 from flab_deploy.settings.corpus import CorpusConfig
@@ -29,7 +29,7 @@ class Sieve:
         self._texts: set[bytes] = set()
         self._codes: set[bytes] = set()
 
-    def reason(self, found: Candidate, language: Language) -> FunctionReason | None:
+    def reason(self, found: FoundFunction, language: Language) -> FunctionReason | None:
         """Why a function is left out; None if it is kept."""
         text = found.prompt + found.completion
         if not found.completion:

@@ -14,7 +14,7 @@ import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 
-from flab_deploy.mining.found import BrokenSource, Candidate, Language
+from flab_deploy.mining.found import BrokenSource, FoundFunction, Language
 from flab_deploy.settings.corpus import MinedKind
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -24,7 +24,7 @@ def _encoding_of(source: bytes) -> str:
     return tokenize.detect_encoding(io.BytesIO(source).readline)[0]
 
 
-def _candidates(text: str) -> Iterator[Candidate]:
+def _candidates(text: str) -> Iterator[FoundFunction]:
     try:
         with warnings.catch_warnings(action="ignore"):  # odd escapes are their author's affair
             tree = ast.parse(text)
@@ -49,7 +49,7 @@ def _functions(
 
 def _candidate(
     lines: Sequence[str], node: _Function, classes: Sequence[ast.ClassDef]
-) -> Candidate | None:
+) -> FoundFunction | None:
     """The function as prompt and completion; None if it neither says what it does nor is a test."""
     first = _first_line(node)
     description = _docstring(node)
@@ -65,7 +65,7 @@ def _candidate(
     beside = bool(body) and _first_line(body[0]) <= last
     code_start = _header_end(lines, node) if description is not None else last
     code = [*lines[first - 1 : code_start], *rest]
-    return Candidate(
+    return FoundFunction(
         kind=kind,
         line=first,
         prompt="\n".join([*header, *lines[first - 1 : last]]).rstrip(),

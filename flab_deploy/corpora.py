@@ -45,7 +45,7 @@ def load_held_out(corpus: str, num_counted: int, count: int) -> list[Instruction
 def _names(corpus: str) -> list[str]:
     if "," not in corpus:
         return [corpus]
-    return [name.strip() for name in corpus.split(",") if name.strip()]
+    return [name.strip() for name in corpus.split(",") if name.strip()] or [corpus]
 
 
 def _mixed(sources: list[list[Instruction]]) -> list[Instruction]:

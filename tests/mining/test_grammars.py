@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flab_deploy.mining.found import MissingGrammar
+from flab_deploy.mining.grammar import Grammar, language_of
 from tests.mining.trees import mined, parts
 
 JAVASCRIPT = """\
@@ -134,6 +136,13 @@ def test_copies_under_other_names_are_left_out_and_broken_files_counted(tmp_path
     assert found.files_left_out == {"vendored": 0, "syntax_error": 1}
     assert len(found.records) == 3
     assert found.functions_left_out == {"duplicate": 1, "near_duplicate": 2}
+
+
+def test_a_grammar_that_is_not_installed_is_missed_when_a_file_is_read() -> None:
+    unknown = Grammar(package="tree_sitter_of_no_language", functions=frozenset(), test="test")
+    language = language_of(unknown, title="None", suffixes=(".none",), keywords="")
+    with pytest.raises(MissingGrammar):
+        list(language.candidates(GO))
 
 
 def test_languages_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:

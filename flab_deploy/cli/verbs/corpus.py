@@ -57,9 +57,7 @@ def corpus(
     trees += [package_tree(name) for name in installed]
     mined = mine(trees, config)
     if not mined.records:
-        lost = _ordered(mined.functions_left_out)
-        why = f": {_left_out('function', lost)} left out" if lost else ""
-        raise ConfigError(f"no function to learn from in these sources{why}; give others")
+        raise ConfigError(f"no function to learn from in these sources{_why_none(mined)}")
     digest = write_corpus(out, mined.records)
     figures = _figures(mined, trees, out, digest, time.monotonic() - started)
     if as_json:
@@ -93,6 +91,16 @@ def _figures(
             for tree in trees
         ),
     )
+
+
+def _why_none(mined: MinedCorpus) -> str:
+    if missing := mined.files_left_out["no_grammar"]:
+        return (
+            f": {_many(missing, 'file')} cannot be read without a grammar; install "
+            "flab-deploy[languages]"
+        )
+    lost = _ordered(mined.functions_left_out)
+    return f": {_left_out('function', lost)} left out" if lost else "; give others"
 
 
 def _ordered(counts: Counter[T]) -> dict[T, int]:

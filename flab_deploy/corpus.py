@@ -65,7 +65,7 @@ class Instruction:
     """What is to be learnt, without the end-of-text token."""
 
 
-Record = TypeVar("Record", Task, Instruction)
+Record = TypeVar("Record", bound=Task | Instruction)
 
 
 def load_records(path: Path, record: type[Record]) -> list[Record]:

@@ -31,8 +31,7 @@ from flab_deploy.records.bench import (
 )
 from flab_deploy.records.document import as_json, write_record
 from flab_deploy.reference.tasks import make_tasks
-from flab_deploy.settings.bench import BenchConfig
-from flab_deploy.settings.serve import ServeConfig
+from flab_deploy.settings.bench import BenchConfig, ServeConfig
 from serving.agreement import agreement
 from serving.energy import EnergyMeter, find_sources
 from serving.machine import describe_machine

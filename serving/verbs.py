@@ -10,8 +10,7 @@ from cyclopts import Parameter
 
 from flab_deploy.cli.options import Flat, Force, Json, Out
 from flab_deploy.cli.output import show, show_text
-from flab_deploy.settings.bench import BenchConfig
-from flab_deploy.settings.serve import ServeConfig
+from flab_deploy.settings.bench import BenchConfig, ServeConfig
 from serving.bench import bench as bench_stage
 from serving.vllm_server import RunningServer
 from serving.vllm_server import serve as serve_until_stopped

@@ -26,7 +26,7 @@ from flab_deploy.checkpoint import resolve
 from flab_deploy.engines import python_of
 from flab_deploy.errors import ConfigError, ServingError
 from flab_deploy.home import flab_home
-from flab_deploy.settings.serve import ServeConfig
+from flab_deploy.settings.bench import ServeConfig
 
 logger = logging.getLogger(__name__)
 

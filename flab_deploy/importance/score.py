@@ -24,6 +24,7 @@ from flab_deploy.artifacts import (
 )
 from flab_deploy.batches import end_of_text_id
 from flab_deploy.checkpoint import Checkpoint, resolve
+from flab_deploy.corpora import load_instructions
 from flab_deploy.corpus import Instruction, corpus_digest, save_records
 from flab_deploy.decoder import model_shape
 from flab_deploy.home import flab_home
@@ -42,7 +43,6 @@ from flab_deploy.records.scores import (
     ScoresRecord,
     TokenCounts,
 )
-from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.settings.score import ScoreConfig
 from flab_deploy.tokenizer import load_tokenizer
 

@@ -27,6 +27,7 @@ from flab_deploy.records.plan import (
     SweepRecord,
 )
 from flab_deploy.records.printed.audit import AuditRecord, MethodAuditRecord
+from flab_deploy.records.printed.corpus import CorpusFigures
 from flab_deploy.records.printed.outputs import (
     BenchOutput,
     CompareOutput,
@@ -54,6 +55,7 @@ SCHEMAS: Mapping[str, Any] = {
     # What verbs print with --json, by the verb's name.
     "run": RunOutput,
     "import": ImportOutput,
+    "corpus": CorpusFigures,
     "score": ScoreOutput,
     "plan": PlanOutput,
     "plan-preview": PlanPreviewRecord,

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
 from flab_deploy.checkpoint import Checkpoint, resolve
+from flab_deploy.corpora import load_instructions
 from flab_deploy.corpus import Instruction, corpus_digest
 from flab_deploy.decoder import (
     computes_in_bfloat16,
@@ -34,7 +35,6 @@ from flab_deploy.prompting import Prompting
 from flab_deploy.records.document import as_json
 from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
-from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.settings.recover import RecoverConfig
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,10 @@ class RecoverConfig(PromptSettings):
     """How a pruned model is post-trained."""
 
     corpus: str = "reference"
-    """JSON-lines file of {"prompt", "completion"}, or `reference` for generated training tasks."""
+    """Names with commas between them: files of instructions ({"prompt", "completion"}, chat
+    messages, Alpaca or ShareGPT), `installed` for the Python code that is installed here,
+    `reference` for generated training tasks.
+    """
     num_examples: Annotated[int, Ge(1)] = 8_000
     """Examples, each seen once."""
     batch_size: Annotated[int, Ge(1)] = 32

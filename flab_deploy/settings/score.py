@@ -27,8 +27,9 @@ class ScoreConfig(PromptSettings):
     """What importance is measured on, and how."""
 
     corpus: str = "reference"
-    """JSON-lines files of {"prompt", "completion"} with commas between them, or `reference` for
-    generated tasks.
+    """Names with commas between them: files of instructions ({"prompt", "completion"}, chat
+    messages, Alpaca or ShareGPT), `installed` for the Python code that is installed here,
+    `reference` for generated tasks.
     """
     num_counted: Annotated[int, Ge(1)] = 20_000
     """Examples whose tokens are counted."""

@@ -10,11 +10,11 @@ from transformers import PreTrainedModel
 
 from flab_deploy.batches import Batch
 from flab_deploy.checkpoint import reference_path
+from flab_deploy.corpora import load_instructions
 from flab_deploy.decoder import load_model, only_channels
 from flab_deploy.importance.calibration import kl_measure
 from flab_deploy.importance.readers import channel_readers
 from flab_deploy.importance.units import best_channels, unit_scores
-from flab_deploy.reference.corpus import load_instructions
 from flab_deploy.settings.score import UNIT_METRICS
 from tests.example_batches import example_batches
 

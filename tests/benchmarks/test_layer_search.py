@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from flab_deploy.batches import Batch
 from flab_deploy.checkpoint import reference_path
+from flab_deploy.corpora import load_instructions
 from flab_deploy.decoder import layers, load_model, only_layers, output_weight
 from flab_deploy.importance.calibration import states_of
 from flab_deploy.importance.divergence import head_of, kl_per_position
@@ -25,7 +26,6 @@ from flab_deploy.importance.layers.journal import SearchJournal
 from flab_deploy.importance.layers.order import find_order
 from flab_deploy.importance.layers.search import LayerSearch
 from flab_deploy.importance.layers.stack import LayerStack
-from flab_deploy.reference.corpus import load_instructions
 from tests.example_batches import example_batches
 
 NUM_LAYERS, NUM_DROPPED, NUM_EXAMPLES = 24, 8, 32

@@ -75,7 +75,18 @@ def test_help_lists_every_verb() -> None:
 def test_every_verb_has_a_place_of_its_own_and_lives_where_it_says() -> None:
     assert len({verb.name for verb in VERBS}) == len({verb.position for verb in VERBS})
     assert {verb.name for verb in VERBS} == {
-        *("run", "score", "plan", "prune", "recover", "evaluate", "judge", "compare", "power"),
+        *(
+            "run",
+            "corpus",
+            "score",
+            "plan",
+            "prune",
+            "recover",
+            "evaluate",
+            "judge",
+            "compare",
+            "power",
+        ),
         *("audit", "footprint", "export", "serve", "bench", "report", "deploy", "engines"),
         *("schema", "import"),
     }

@@ -37,7 +37,7 @@ def test_the_verb_lists_them_and_prints_one() -> None:
     assert flab("schema", "score").stdout == schema_text("score")
     refused = flab("schema", "scroe")
     assert refused.returncode == 2
-    assert "no schema is called 'scroe'; there are run, import" in refused.stderr
+    assert "no schema is called 'scroe'; there are run, import, corpus" in refused.stderr
 
 
 def printed(*words: str) -> str:

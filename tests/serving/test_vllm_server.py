@@ -18,7 +18,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from flab_deploy import engines
 from flab_deploy.errors import ArtifactError, ConfigError, ServingError
 from flab_deploy.records.bench import ServerMetrics
-from flab_deploy.settings.serve import ServeConfig
+from flab_deploy.settings.bench import ServeConfig
 from serving.agreement import agreement
 from serving.load import draw_plan, run_load
 from serving.scrape import counted, read_counters, scrape
@@ -26,7 +26,7 @@ from serving.vllm_server import PortBusyError, running, serve
 
 _SERVE = """
 import json, sys
-from flab_deploy.settings.serve import ServeConfig
+from flab_deploy.settings.bench import ServeConfig
 from serving.vllm_server import serve
 def tell(end):
     print(json.dumps([end.url, end.api_key, end.version, end.pid, str(end.log)]), flush=True)

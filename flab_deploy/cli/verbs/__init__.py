@@ -31,6 +31,15 @@ VERBS = (
         schemas=("import",),
     ),
     Verb(
+        name="corpus",
+        group="Slim",
+        position=7,
+        summary="Mine instructions from source trees, to score and recover a model on.",
+        example="flab corpus --installed json --installed email --out corpus.jsonl",
+        target="flab_deploy.cli.verbs.corpus:corpus",
+        schemas=("corpus",),
+    ),
+    Verb(
         name="score",
         group="Slim",
         position=10,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flab_deploy.artifacts import Artifact, Draft, open_artifact, read_json, run_stage, write_json
 from flab_deploy.checkpoint import Checkpoint, resolve
+from flab_deploy.corpora import load_held_out, load_instructions
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import model_shape
 from flab_deploy.errors import ArtifactError, ConfigError, PlanError
@@ -23,7 +24,6 @@ from flab_deploy.pruning.cutting.weights import write_weights
 from flab_deploy.pruning.plan_document import PrunePlan, load_plan, predicted_figures
 from flab_deploy.records.document import as_json
 from flab_deploy.records.prune import PredictedRecord, PruneRecord, RealisedRecord
-from flab_deploy.reference.corpus import load_held_out, load_instructions
 from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, remap_token_ids, shrink
 
 logger = logging.getLogger(__name__)

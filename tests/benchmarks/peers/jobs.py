@@ -23,11 +23,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from flab_deploy.batches import Batch
 from flab_deploy.checkpoint import reference_path
+from flab_deploy.corpora import load_held_out, load_instructions
 from flab_deploy.decoder import backbone, down_projection, layers, load_model
 from flab_deploy.importance.calibration import kl_measure
 from flab_deploy.importance.readers import channel_readers
 from flab_deploy.importance.units import best_channels, unit_scores
-from flab_deploy.reference.corpus import load_held_out, load_instructions
 from tests.benchmarks.peers.checkpoints import random_ids
 from tests.example_batches import example_batches
 from tests.pruning.plans import cut

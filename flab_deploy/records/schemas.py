@@ -17,7 +17,6 @@ from flab_deploy.records.document import schema_of
 from flab_deploy.records.evaluate import EvaluationRecord, EvaluationTimings, VerdictLine
 from flab_deploy.records.export import ExportRecord
 from flab_deploy.records.footprint import FootprintRecord
-from flab_deploy.records.manifest import ManifestRecord
 from flab_deploy.records.plan import (
     CutTimeRecord,
     LatencyRecord,
@@ -45,7 +44,7 @@ from flab_deploy.records.printed.outputs import (
 )
 from flab_deploy.records.printed.power import PowerRecord
 from flab_deploy.records.report import ReportRecord
-from flab_deploy.records.run import RunRecord
+from flab_deploy.records.run import ManifestRecord, RunRecord
 from flab_deploy.records.scores import ScoresRecord
 
 FOLDER = Path(__file__).parents[1] / "schemas"

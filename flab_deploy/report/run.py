@@ -15,12 +15,11 @@ from flab_deploy.records.document import as_json, read_record, record_of
 from flab_deploy.records.evaluate import REPORT_FILE, EvaluationRecord
 from flab_deploy.records.export import PARITY_FILE, ExportRecord
 from flab_deploy.records.footprint import FOOTPRINT_FILE, FootprintRecord
-from flab_deploy.records.manifest import ManifestRecord
 from flab_deploy.records.plan import PLAN_FILE, PlanRecord
 from flab_deploy.records.prune import PruneRecord
 from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.records.report import FinalModel
-from flab_deploy.records.run import RUN_FILE, RunRecord
+from flab_deploy.records.run import RUN_FILE, ManifestRecord, RunRecord
 from flab_deploy.records.scores import SCORES_FILE, ScoresRecord
 
 T = TypeVar("T")

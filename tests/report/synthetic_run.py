@@ -66,7 +66,6 @@ from flab_deploy.records.footprint import (
     FootprintRecord,
     ModelFootprint,
 )
-from flab_deploy.records.manifest import ManifestRecord
 from flab_deploy.records.plan import (
     PLAN_FILE,
     Budget,
@@ -89,7 +88,7 @@ from flab_deploy.records.prune import (
     TokenizerRecord,
 )
 from flab_deploy.records.recover import RecoverRecord
-from flab_deploy.records.run import RUN_FILE, RunMachine, RunRecord
+from flab_deploy.records.run import RUN_FILE, ManifestRecord, RunMachine, RunRecord
 from flab_deploy.records.scores import (
     SCORES_FILE,
     CalibrationRecord,

@@ -20,10 +20,9 @@ from flab_deploy.artifacts import MANIFEST, write_json
 from flab_deploy.errors import ArtifactError
 from flab_deploy.records.document import as_json, parse_record, read_record
 from flab_deploy.records.evaluate import ExcludedProblem
-from flab_deploy.records.manifest import ManifestRecord
 from flab_deploy.records.plan import Contribution, PaperBudget
 from flab_deploy.records.report import REPORT_FILE, ReportRecord
-from flab_deploy.records.run import RUN_FILE
+from flab_deploy.records.run import RUN_FILE, ManifestRecord
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.report import report, report_record
 from flab_deploy.report.run import STAGES, RunContents, read_run

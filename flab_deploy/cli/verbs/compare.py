@@ -16,8 +16,7 @@ from flab_deploy.evaluation.claims.power import expected_from, plan_claim, plan_
 from flab_deploy.evaluation.claims.sentences import comparison_text
 from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
 from flab_deploy.records.document import read_record
-from flab_deploy.settings.compare import CompareConfig
-from flab_deploy.settings.power import PowerConfig
+from flab_deploy.settings.compare import CompareConfig, PowerConfig
 
 RequireShown = Annotated[
     bool,

@@ -30,7 +30,7 @@ from flab_deploy.evaluation.statistics.rates import (
     pass_at_k_interval,
     wilson_interval,
 )
-from flab_deploy.settings.power import Assumptions
+from flab_deploy.settings.compare import Assumptions
 
 __all__ = [
     "Assumptions",

@@ -17,6 +17,7 @@ from flab_deploy.records.document import schema_of
 from flab_deploy.records.evaluate import EvaluationRecord, EvaluationTimings, VerdictLine
 from flab_deploy.records.export import ExportRecord
 from flab_deploy.records.footprint import FootprintRecord
+from flab_deploy.records.likelihood import LikelihoodRecord, TextLine
 from flab_deploy.records.plan import (
     CutTimeRecord,
     LatencyRecord,
@@ -35,6 +36,7 @@ from flab_deploy.records.printed.outputs import (
     ExportOutput,
     FootprintOutput,
     JudgeOutput,
+    LikelihoodOutput,
     PlanOutput,
     PruneOutput,
     RecoverOutput,
@@ -60,6 +62,7 @@ SCHEMAS: Mapping[str, Any] = {
     "evaluate": EvaluateOutput,
     "judge": JudgeOutput,
     "compare": CompareOutput,
+    "likelihood": LikelihoodOutput,
     "power": PowerRecord,
     "audit": AuditRecord,
     "audit-methods": MethodAuditRecord,
@@ -80,6 +83,8 @@ SCHEMAS: Mapping[str, Any] = {
     "evaluation-timings-file": EvaluationTimings,
     "verdicts-line": VerdictLine,
     "comparison-file": ComparisonRecord,
+    "likelihood-file": LikelihoodRecord,
+    "texts-line": TextLine,
     "footprint-file": FootprintRecord,
     "parity-file": ExportRecord,
     "bench-file": BenchRecord,

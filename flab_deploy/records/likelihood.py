@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from flab_deploy.records.compare import ClaimVerdict
@@ -13,6 +14,8 @@ from flab_deploy.records.evaluate import Interval
 LIKELIHOOD_FILE, TEXTS_FILE = "likelihood.json", "texts.jsonl"
 SetName: TypeAlias = Literal["problems", "texts"]
 """Reference solutions of problems, or held-out code."""
+SET_LABELS: Mapping[SetName, str] = {"problems": "reference solutions", "texts": "held-out texts"}
+"""Sets of texts in a reader's words."""
 
 
 @record

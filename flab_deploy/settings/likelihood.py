@@ -32,6 +32,8 @@ class LikelihoodConfig:
     """
     num_problems: Annotated[int, Ge(0)] = 500
     """Problems of each kind, at most; 0 reads the held-out code alone."""
+    num_texts: Annotated[int, Ge(1)] = 1000
+    """Texts of held-out code, at most; taken at equal distances from all over the file."""
     max_tokens: Annotated[int, Ge(16)] = 1024
     """Tokens of a text, its prompt included; longer ones are cut, at the same character for both
     models.

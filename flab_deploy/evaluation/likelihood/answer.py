@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from flab_deploy.records.likelihood import BitsFigures, LikelihoodRecord, SetName
+from flab_deploy.records.likelihood import SET_LABELS, BitsFigures, LikelihoodRecord
 from flab_deploy.wording.claims import loss_sentence
 from flab_deploy.wording.numbers import count, percent, probability, signed_percent, significant
 from flab_deploy.wording.table import aligned
 
-SET_LABELS: Mapping[SetName, str] = {"problems": "reference solutions", "texts": "held-out texts"}
-"""Sets of texts in a reader's words."""
 _HEAD = ("", "texts", "bytes", "original", "candidate", "change", "top-1", "KL", "p", "")
 _SIDES = "<" + ">" * (len(_HEAD) - 2) + "<"
 

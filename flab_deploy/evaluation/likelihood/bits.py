@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from flab_deploy.evaluation.statistics import TotalsRatio, below_p, cluster_index
+from flab_deploy.evaluation.statistics import TotalsRatio, below_p, cluster_index, detectable_excess
 from flab_deploy.evaluation.statistics.clusters import Floats, num_clusters
 from flab_deploy.records.compare import ClaimVerdict
 from flab_deploy.records.evaluate import Interval
@@ -25,19 +25,15 @@ def bits_figures(
     """Both models on one set of texts; `unrelated` is why their tokens cannot be compared, or None
     if they can.
     """
-    before, after = (
-        _column(t.original_bits for t in lines),
-        _column(t.candidate_bits for t in lines),
-    )
-    num_bytes, cluster = (
-        _column(t.num_bytes for t in lines),
-        cluster_index([t.cluster for t in lines]),
-    )
+    before = _column(t.original_bits for t in lines)
+    after = _column(t.candidate_bits for t in lines)
+    num_bytes = _column(t.num_bytes for t in lines)
+    cluster = cluster_index([t.cluster for t in lines])
     gap = TotalsRatio.of(after - before, num_bytes, cluster)
     ratio = TotalsRatio.of(after, before, cluster)
     interval = ratio.interval(config.confidence)
     p_value = below_p(after, before, cluster, 1 + config.max_loss)
-    detectable = ratio.detectable_excess(1 - config.confidence, _POWER)
+    detectable = detectable_excess(after, before, cluster, 1 - config.confidence, _POWER)
     agreement = None if unrelated else _agreement(lines, config.confidence)
     return BitsFigures(
         num_texts=len(lines),

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from flab_deploy.batches import Batch, completion_states, pad
-from flab_deploy.decoder import output_logits
+from flab_deploy.decoder import output_logits, output_weight
 from flab_deploy.evaluation.likelihood.encoding import Encoded, EncodedText
 from flab_deploy.progress import progress
 from flab_deploy.records.likelihood import TextLine
@@ -38,8 +38,8 @@ class TwoModels:
     @property
     def positions_at_a_time(self) -> int:
         """R: as many as keep the logits of both models within 512 MiB."""
-        heads = [m.get_output_embeddings().weight for m in (self.original, self.candidate)]
-        return max(1, _LOGITS_BYTES // (_COPIES * 4 * sum(head.shape[0] for head in heads)))
+        sizes = [output_weight(model).shape[0] for model in (self.original, self.candidate)]
+        return max(1, _LOGITS_BYTES // (_COPIES * 4 * sum(sizes)))
 
 
 class Reading:

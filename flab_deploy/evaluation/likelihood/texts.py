@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +39,21 @@ def load_texts(config: LikelihoodConfig) -> list[ScoredText]:
     text, or if none has anything to predict.
     """
     problems = [_of_task(task) for task in _tasks(config)] if config.num_problems else []
-    found = [*problems, *(_held_out(config.texts) if config.texts else ())]
+    texts = held_out_texts(config.texts) if config.texts else []
+    found = [*problems, *_spread(texts, config.num_texts)]
     if not any(text.completion for text in found):
         raise ConfigError(
             f"none of the {len(found)} texts has a completion to predict; give problems with "
             "solutions, or texts of more than a word"
         )
     return found
+
+
+def _spread(texts: list[ScoredText], number: int) -> list[ScoredText]:
+    """At most so many texts, from all over the file."""
+    if len(texts) <= number:
+        return texts
+    return [texts[place * len(texts) // number] for place in range(number)]
 
 
 def texts_file(texts: str) -> Path:
@@ -81,15 +88,22 @@ def _of_task(task: Task) -> ScoredText:
     return _text(task.task_id, "problems", cluster, task.prompt, task.canonical_solution)
 
 
-def _held_out(texts: str) -> Iterator[ScoredText]:
+def held_out_texts(texts: str) -> list[ScoredText]:
+    """The held-out code in a file. Raises ArtifactError and ConfigError as `load_texts`."""
     path = texts_file(texts)
-    for where, row in rows(str(path)):
-        prompt, completion = _parts(row, where)
-        number = where.rpartition(":")[2]
-        source = row.get("source")
-        name = source if isinstance(source, str) and source else f"{path.name}:{number}"
-        cluster = name.partition(":")[0] if name == source else name
-        yield _text(name, "texts", cluster, prompt, completion)
+    found = [_of_row(row, where, path.name) for where, row in rows(str(path))]
+    if not found:
+        raise ConfigError(f"{path} holds no texts; give at least one row")
+    return found
+
+
+def _of_row(row: dict[str, object], where: str, file: str) -> ScoredText:
+    prompt, completion = _parts(row, where)
+    source = row.get("source")
+    if isinstance(source, str) and source:
+        return _text(source, "texts", source.partition(":")[0], prompt, completion)
+    name = f"{file}:{where.rpartition(':')[2]}"
+    return _text(name, "texts", name, prompt, completion)
 
 
 def _parts(row: dict[str, object], where: str) -> tuple[str, str]:

@@ -30,7 +30,7 @@ from flab_deploy.evaluation.statistics.rates import (
     pass_at_k_interval,
     wilson_interval,
 )
-from flab_deploy.evaluation.statistics.totals import TotalsRatio, below_p
+from flab_deploy.evaluation.statistics.totals import TotalsRatio, below_p, detectable_excess
 from flab_deploy.settings.compare import Assumptions
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "clustered_mcnemar",
     "clustered_wilson_interval",
     "design_effect",
+    "detectable_excess",
     "difference_interval",
     "holm",
     "mcnemar_exact",

@@ -14,6 +14,8 @@ from scipy import stats
 from flab_deploy.evaluation.statistics.clusters import Floats, Ints, spread
 from flab_deploy.evaluation.statistics.rates import Interval
 
+_HALVINGS = 30
+
 
 @dataclass(frozen=True, kw_only=True)
 class TotalsRatio:
@@ -41,15 +43,6 @@ class TotalsRatio:
         half = float(stats.t.isf(0.5 - confidence / 2, self.degrees)) * self.error
         return self.value - half, self.value + half
 
-    def detectable_excess(self, alpha: float, power: float) -> float | None:
-        """The least excess over 1 that would be ruled out with chance `power` if the ratio were 1;
-        None for a single cluster.
-        """
-        if math.isinf(self.error):
-            return None
-        quantiles = stats.t.isf(alpha, self.degrees) + stats.t.ppf(power, self.degrees)
-        return float(quantiles) * self.error
-
 
 def below_p(numerator: Floats, denominator: Floats, cluster: Ints, limit: float) -> float:
     """One-sided p-value against the claim that the ratio of the totals is below `limit`."""
@@ -59,3 +52,33 @@ def below_p(numerator: Floats, denominator: Floats, cluster: Ints, limit: float)
     if found.error == 0:
         return 0.0 if mean < 0 else 1.0
     return float(stats.t.cdf(mean / found.error, found.degrees))
+
+
+def detectable_excess(
+    numerator: Floats, denominator: Floats, cluster: Ints, alpha: float, power: float
+) -> float | None:
+    """The least excess over 1 that `below_p` would rule out at `alpha` with chance `power`, were
+    the ratio of the totals 1 and its spread as it is here; None if it would not even rule out 1.
+
+    An excess is ruled out more easily the larger it is, so that it is found by halving.
+    """
+    level = numerator * (denominator.sum() / numerator.sum())
+    low, high = 0.0, 1.0
+    if not _rules_out(level, denominator, cluster, high, alpha, power):
+        return None
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _rules_out(level, denominator, cluster, middle, alpha, power):
+            high = middle
+        else:
+            low = middle
+    return high if low > 0 else 0.0
+
+
+def _rules_out(
+    level: Floats, denominator: Floats, cluster: Ints, excess: float, alpha: float, power: float
+) -> bool:
+    """Whether so large an excess is ruled out with chance `power`, for totals that are equal."""
+    found = spread(level - (1 + excess) * denominator, cluster)
+    quantiles = stats.t.isf(alpha, found.degrees) + stats.t.ppf(power, found.degrees)
+    return bool(excess * denominator.mean() >= quantiles * found.error)

@@ -154,28 +154,29 @@ def _find_stages(path: Path) -> dict[str, _Finished]:
     if not any(name.startswith("likelihood-") for name in found):
         recovered = not {"compare-recovered", "evaluate-recovered"}.isdisjoint(found)
         slot = "likelihood-recovered" if recovered else "likelihood-pruned"
-        found |= {slot: one for one in _only_one(path, every, "likelihood", "readings")}
+        reading = _only_one(path, every, "likelihood", "readings")
+        found |= {slot: reading} if reading else {}
     return {name: found[name] for name in STAGES if name in found}
 
 
 def _by_kind(path: Path, every: Mapping[str, _Finished]) -> dict[str, _Finished]:
-    comparisons = _only_one(path, every, "comparison", "comparisons")
-    if not comparisons:
+    comparison = _only_one(path, every, "comparison", "comparisons")
+    if comparison is None:
         return {}
-    parents = comparisons[0][1].parents
+    parents = comparison[1].parents
     judged = {one[1].digest: one for one in every.values() if one[1].kind == "evaluation"}
     recovered = every.get("evaluate-recovered")
     same = recovered is not None and recovered[1].digest == parents.get("candidate")
     slot = "recovered" if same else "pruned"
     roles = {"evaluate-original": "original", f"evaluate-{slot}": "candidate"}
     pair = {name: judged.get(parents.get(role, "")) for name, role in roles.items()}
-    return {f"compare-{slot}": comparisons[0], **{name: one for name, one in pair.items() if one}}
+    return {f"compare-{slot}": comparison, **{name: one for name, one in pair.items() if one}}
 
 
 def _only_one(
     path: Path, every: Mapping[str, _Finished], kind: str, several: str
-) -> list[_Finished]:
-    """The artifact of a kind, or none. Raises ArtifactError if there are several."""
+) -> _Finished | None:
+    """The artifact of a kind, if there is one. Raises ArtifactError if there are several."""
     found = [one for one in every.values() if one[1].kind == kind]
     if len(found) > 1:
         listed = ", ".join(folder.name for folder, _ in found)
@@ -184,4 +185,4 @@ def _only_one(
             f"{path} holds several {several} ({listed}); name them {verb}-pruned and "
             f"{verb}-recovered, or keep one in the directory"
         )
-    return found
+    return found[0] if found else None

@@ -39,7 +39,9 @@ class TextLine:
     """
     candidate_bits: float
     num_compared: int
-    """Tokens before which both models have read the same tokens."""
+    """Tokens that begin at the same character for both models, so that both have read the same
+    text.
+    """
     num_top_1_equal: int
     """Those of them at which both find the same token the likeliest."""
     kl_nats: float
@@ -53,7 +55,7 @@ class TokenAgreement:
     """How close the predictions are, token by token."""
 
     num_tokens: int
-    """Tokens before which both models have read the same tokens."""
+    """Tokens that begin at the same character for both models."""
     token_share: float
     """Their share in the original's tokens of all completions."""
     top_1: float

@@ -97,7 +97,7 @@ class Closeness:
             return cell(self.of_itself, said, "computed", reason="by definition")
         value, interval = self.read(close)
         tokens = f"{count(close.num_tokens)} tokens"
-        shared = f"{tokens}, the {percent(close.token_share)} that follow on the same tokens"
+        shared = f"{tokens}, the {percent(close.token_share)} that begin where both do"
         return cell(
             value,
             FORMATS[self.unit](value),
@@ -177,8 +177,8 @@ _FACTS: list[Reading[_Found]] = [
     ("change", lambda f: _change(f[1])),
     ("the claim", lambda f: f"at most {100 * f[0].max_loss:g} % more"),
     ("its verdict", lambda f: f"{f[1].verdict}, {probability(f[1].non_inferiority_p)}"),
-    ("bound that such texts are likely to show without a loss", lambda f: _detectable(f[1])),
-    ("tokens compared, after the same tokens", _of_tokens(lambda a: count(a.num_tokens))),
+    ("what such texts would likely show if nothing were lost", lambda f: _detectable(f[1])),
+    ("tokens compared, those that begin where both do", _of_tokens(lambda a: count(a.num_tokens))),
     ("their share in all", _of_tokens(lambda a: percent(a.token_share))),
     ("the same token is the likeliest", _of_tokens(lambda a: percent(a.top_1))),
     ("KL(original || model), nats per token", _of_tokens(lambda a: significant(a.kl_nats))),
@@ -191,4 +191,4 @@ _FACTS: list[Reading[_Found]] = [
 
 def _detectable(figures: BitsFigures) -> str:
     found = figures.detectable_loss
-    return DASH if found is None else f"{100 * found:.2g} %"
+    return DASH if found is None else f"at most {100 * found:.2g} % more"

@@ -55,8 +55,8 @@ def loss_sentence(
     power = (
         ""
         if not detectable_loss
-        else f" Texts like these are likely to show a bound of {100 * detectable_loss:.2g} % if "
-        "nothing was lost."
+        else f" Were nothing lost, texts like these would likely show at most "
+        f"{100 * detectable_loss:.2g} % more."
     )
     if verdict == "shown":
         return f"{claim} is shown ({sure}).{power}"

@@ -72,7 +72,7 @@ def test_bits_per_byte_carry_interval_verdict_and_claim(complete_run):
     assert "1.0065× [1.0031–1.0099×] shown" in line
 
 
-def test_closeness_is_of_the_tokens_that_follow_on_the_same_ones(complete_run):
+def test_closeness_is_of_the_tokens_that_begin_at_the_same_character(complete_run):
     rows = by_key(complete_run)
     top, divergence = rows["top_1_agreement"], rows["kl_nats"]
     assert (top.original.text, top.slimmed.shown) == ("100.0 %", "95.7 % [94.9–96.5 %]")
@@ -80,7 +80,7 @@ def test_closeness_is_of_the_tokens_that_follow_on_the_same_ones(complete_run):
     assert divergence.ratio.value is None
     for row in (top, divergence):
         assert row.provenance.startswith("original computed (by definition); slimmed measured (")
-        assert "52,300 tokens, the 98.1 % that follow on the same tokens" in row.provenance
+        assert "52,300 tokens, the 98.1 % that begin where both do" in row.provenance
 
 
 def test_closeness_that_was_not_measured_says_why(complete_run):

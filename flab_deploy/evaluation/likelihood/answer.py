@@ -65,8 +65,9 @@ def _agreement(figures: BitsFigures) -> str:
         return f"Top-1 agreement and KL divergence were not measured: {reason}."
     return (
         f"Both find the same token the likeliest at {percent(found.top_1)} of "
-        f"{count(found.num_tokens)} tokens ({percent(found.token_share)} of all, those after the "
-        f"same tokens); KL(original || candidate) is {significant(found.kl_nats)} nats per token."
+        f"{count(found.num_tokens)} tokens ({percent(found.token_share)} of all, those that begin "
+        f"at the same character for both); KL(original || candidate) is "
+        f"{significant(found.kl_nats)} nats per token."
     )
 
 

@@ -16,7 +16,7 @@ from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.settings.likelihood import LikelihoodConfig
 
 _POWER = CompareConfig.power
-_NOTHING_SHARED = "the two tokenizers split every prompt differently"
+_NOTHING_SHARED = "the tokens of the two models do not add up to the same text"
 
 
 def bits_figures(
@@ -87,7 +87,7 @@ def _verdict(
 
 
 def _agreement(lines: Sequence[TextLine], confidence: float) -> TokenAgreement | None:
-    """How close the predictions are where both models have read the same; None if that is
+    """How close the predictions are where both models have read the same text; None if that is
     nowhere.
     """
     compared = [t for t in lines if t.num_compared]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from flab_deploy.evaluation.likelihood.texts import ScoredText
 from flab_deploy.tokenizer import load_tokenizer
+from flab_deploy.tokenizer.vocabulary import BYTE_TOKENS
 
+_BYTE_TOKENS = frozenset(BYTE_TOKENS)
 Encoded = tuple[list[int], int]
 """Token ids of prompt and completion together, and where the completion starts."""
 
@@ -56,6 +59,42 @@ def encode_both(
                 found[number] = EncodedText(text=text, cut=cut, original=before, candidate=after)
         waiting = again
     return [found[number] for number in sorted(found)]
+
+
+def token_lengths(path: Path) -> list[int]:
+    """How much of a text each token of the model at `path` stands for, by id: the bytes of its
+    name, or one where it stands for a byte.
+
+    The same text has the same length however it is split by tokenizers of one vocabulary.
+    """
+    vocabulary = load_tokenizer(path).get_vocab(with_added_tokens=True)
+    lengths = [0] * (max(vocabulary.values()) + 1)
+    for token, index in vocabulary.items():
+        lengths[index] = 1 if token in _BYTE_TOKENS else len(token.encode())
+    return lengths
+
+
+def common_places(
+    text: EncodedText, lengths: tuple[Sequence[int], Sequence[int]]
+) -> list[tuple[int, int]]:
+    """Tokens of the completion, by number for original and candidate, before which both have read
+    exactly the same text; none if their tokens do not add up to the same.
+    """
+    (before, total), (after, other_total) = (
+        _starts(side, own)
+        for side, own in zip((text.original, text.candidate), lengths, strict=True)
+    )
+    if total != other_total:
+        return []
+    number_at = {place: number for number, place in enumerate(before)}
+    return [(number_at[place], n) for n, place in enumerate(after) if place in number_at]
+
+
+def _starts(encoded: Encoded, lengths: Sequence[int]) -> tuple[list[int], int]:
+    """Where each token of a completion begins, and where the last one ends."""
+    ids, start = encoded
+    *places, total = accumulate((lengths[index] for index in ids[start:]), initial=0)
+    return places, total
 
 
 def _shortened(text: ScoredText, sides: Sequence[Encoded], max_tokens: int) -> ScoredText | None:

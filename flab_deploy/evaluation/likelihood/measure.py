@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from transformers import PreTrainedModel
 
 from flab_deploy.batches import Batch, completion_states, pad
 from flab_deploy.decoder import output_logits, output_weight
-from flab_deploy.evaluation.likelihood.encoding import Encoded, EncodedText
+from flab_deploy.evaluation.likelihood.encoding import Encoded, EncodedText, common_places
 from flab_deploy.progress import progress
 from flab_deploy.records.likelihood import TextLine
 
@@ -34,6 +35,8 @@ class TwoModels:
     candidate: PreTrainedModel
     original_ids: Tensor | None
     """(N,) the original's id of each of the candidate's tokens; None if they are not related."""
+    token_lengths: tuple[Sequence[int], Sequence[int]] | None
+    """How much text each token of both stands for; None as above."""
 
     @property
     def positions_at_a_time(self) -> int:
@@ -95,8 +98,10 @@ def _batches(encoded: Sequence[EncodedText], batch_tokens: int) -> Iterator[list
 def _lines(models: TwoModels, texts: Sequence[EncodedText]) -> Iterator[TextLine]:
     before = Reading(models.original, [text.original for text in texts])
     after = Reading(models.candidate, [text.candidate for text in texts])
-    shared = [_num_shared(text, models.original_ids) for text in texts]
-    rows_before, rows_after = (_first(side.counts, shared) for side in (before, after))
+    places = [
+        common_places(text, models.token_lengths) if models.token_lengths else [] for text in texts
+    ]
+    rows_before, rows_after = _rows(before.counts, places, 0), _rows(after.counts, places, 1)
     closeness = _compare(models, before, after, (rows_before, rows_after))
     for side, rows in ((before, rows_before), (after, rows_after)):
         rest = torch.ones(len(side.bits), dtype=torch.bool)
@@ -104,6 +109,7 @@ def _lines(models: TwoModels, texts: Sequence[EncodedText]) -> Iterator[TextLine
         for part in rest.nonzero()[:, 0].split(models.positions_at_a_time):
             side.logits(part)
     bits = zip(before.per_text(before.bits), after.per_text(after.bits), strict=True)
+    shared = [len(pairs) for pairs in places]
     sums = [[float(part.sum()) for part in values.split(shared)] for values in closeness]
     for text, (original_bits, candidate_bits), number, equal, kl, dropped in zip(
         texts, bits, shared, *sums, strict=True
@@ -125,29 +131,19 @@ def _lines(models: TwoModels, texts: Sequence[EncodedText]) -> Iterator[TextLine
         )
 
 
-def _num_shared(text: EncodedText, original_ids: Tensor | None) -> int:
-    """Positions of a completion before which both models have read the same tokens."""
-    (before, start), (ids, other_start) = text.original, text.candidate
-    if original_ids is None or start != other_start:
-        return 0
-    after = original_ids[torch.tensor(ids)].tolist()
-    longest = min(len(before), len(after)) - 1  # the last token comes before nothing
-    same = next((i for i in range(longest) if before[i] != after[i]), longest)
-    return max(0, same - start + 1)
-
-
-def _first(counts: Sequence[int], shared: Sequence[int]) -> Tensor:
-    """The first `shared` of each text's positions, among those of all texts of a batch."""
-    starts = torch.tensor([0, *counts[:-1]]).cumsum(0).tolist()
-    return torch.cat(
-        [torch.arange(at, at + number) for at, number in zip(starts, shared, strict=True)]
+def _rows(counts: Sequence[int], places: Sequence[Sequence[tuple[int, int]]], side: int) -> Tensor:
+    """The places of each text among the positions of all texts of a batch."""
+    starts = accumulate(counts, initial=0)
+    return torch.tensor(
+        [at + pair[side] for at, pairs in zip(starts, places, strict=False) for pair in pairs],
+        dtype=torch.long,
     )
 
 
 def _compare(
     models: TwoModels, before: Reading, after: Reading, rows: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """At positions of both readings that stand after the same tokens, (P,) each: whether the
+    """At positions of both readings that stand after the same text, (P,) each: whether the
     likeliest token is the same, KL in nats over the shared tokens, and the probability of dropped
     ones.
     """

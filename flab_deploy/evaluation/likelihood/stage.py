@@ -18,7 +18,7 @@ from flab_deploy.decoder import check_supported, load_model, working_dtype
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.evaluation.likelihood.answer import answer_sentences
 from flab_deploy.evaluation.likelihood.bits import bits_figures, verdict_on_all
-from flab_deploy.evaluation.likelihood.encoding import encode_both
+from flab_deploy.evaluation.likelihood.encoding import encode_both, token_lengths
 from flab_deploy.evaluation.likelihood.measure import TwoModels, measure
 from flab_deploy.evaluation.likelihood.texts import load_texts, texts_file
 from flab_deploy.evaluation.tasks.load import REFERENCE, source_digest, suite_name
@@ -97,6 +97,9 @@ def _read(
         original=load_model(original.path, dtypes[0]),
         candidate=load_model(candidate.path, dtypes[1]),
         original_ids=ids,
+        token_lengths=None
+        if unrelated
+        else (token_lengths(original.path), token_lengths(candidate.path)),
     )
     lines = measure(models, encoded, config.batch_tokens)
     by_set = {name: [line for line in lines if line.set == name] for name in get_args(SetName)}

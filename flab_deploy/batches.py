@@ -17,8 +17,9 @@ from transformers import PreTrainedModel
 from flab_deploy.checkpoint import read_config
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import backbone
-from flab_deploy.errors import ConfigError
+from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.prompting import encode_completions, encode_prompts, tokenizer_of
+from flab_deploy.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,3 +111,22 @@ def end_of_text_id(path: Path) -> int:
             f"{path / 'config.json'} declares no eos_token_id; set the token that ends a text"
         )
     return first
+
+
+def original_ids(original: Path, pruned: Path) -> Tensor:
+    """For each of the pruned tokenizer's ids the original's id of the same token, (N,) int64.
+
+    Rows that only pad the pruned model's matrix come after those and have no token.
+    Raises PlanError if the pruned tokenizer has a token that the original lacks.
+    """
+    known = load_tokenizer(original).get_vocab(with_added_tokens=True)
+    kept = load_tokenizer(pruned).get_vocab(with_added_tokens=True)
+    ids = torch.zeros(max(kept.values()) + 1, dtype=torch.long)
+    for token, index in kept.items():
+        if token not in known:
+            raise PlanError(
+                f"token {token!r} of {pruned} is not in {original}; these two models do not "
+                "belong together"
+            )
+        ids[index] = known[token]
+    return ids

@@ -15,6 +15,7 @@ from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.settings.evaluate import EvaluateConfig
 from flab_deploy.settings.export import ExportConfig
 from flab_deploy.settings.footprint import FootprintConfig
+from flab_deploy.settings.likelihood import LikelihoodConfig
 from flab_deploy.settings.plan import PlanConfig
 from flab_deploy.settings.recover import RecoverConfig
 from flab_deploy.settings.run import PipelineConfig, SizeName
@@ -35,6 +36,8 @@ class Effort:
     """Which problems the models solve."""
     compare: CompareConfig
     """How two evaluations are compared."""
+    likelihood: LikelihoodConfig
+    """Which code both models read."""
     footprint: FootprintConfig
     """How size and memory are measured."""
     export: ExportConfig
@@ -67,6 +70,11 @@ _EVALUATE: dict[SizeName, EvaluateConfig] = {
     ),
     "demo": EvaluateConfig(num_thought=100),
     "full": EvaluateConfig(),
+}
+_LIKELIHOOD: dict[SizeName, LikelihoodConfig] = {
+    "small": LikelihoodConfig(num_problems=8),
+    "demo": LikelihoodConfig(),
+    "full": LikelihoodConfig(num_problems=2000, num_texts=5000),
 }
 _FOOTPRINT: dict[SizeName, FootprintConfig] = {
     "small": FootprintConfig(batch_size=1, context_tokens=64, repeats=1),
@@ -119,6 +127,7 @@ def _base(config: PipelineConfig) -> Effort:
         recover=replace(_RECOVER[config.size], seed=config.seed),
         evaluate=replace(_EVALUATE[config.size], suite=config.suite, seed=config.seed),
         compare=CompareConfig(margin=config.margin),
+        likelihood=replace(_LIKELIHOOD[config.size], suite=config.suite, seed=config.seed),
         footprint=_FOOTPRINT[config.size],
         export=_EXPORT[config.size],
         bench=replace(_BENCH[config.size], seed=config.seed),

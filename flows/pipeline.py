@@ -48,6 +48,7 @@ def pipeline(
     recover: Annotated[Changes, OfStage("recover"), about("recover")] = UNCHANGED,
     evaluate: Annotated[Changes, OfStage("evaluate"), about("evaluate")] = UNCHANGED,
     compare: Annotated[Changes, OfStage("compare"), about("compare")] = UNCHANGED,
+    likelihood: Annotated[Changes, OfStage("likelihood"), about("likelihood")] = UNCHANGED,
     footprint: Annotated[Changes, OfStage("footprint"), about("footprint")] = UNCHANGED,
     export: Annotated[Changes, OfStage("export"), about("export")] = UNCHANGED,
     bench: Annotated[Changes, OfStage("bench"), about("bench")] = UNCHANGED,
@@ -58,7 +59,7 @@ def pipeline(
     """
     run, config, effort = check(locals())
     source: str | Path = fetch(model) if on_hub(model) else model
-    accept(source, run, effort.evaluate.suite)
+    accept(source, run, (effort.evaluate.suite, effort.likelihood.suite), effort.likelihood.texts)
     for engine in engines_of(effort, with_export=with_export, with_bench=with_bench):
         install_engine(engine)
     record(model, run, config, effort)
@@ -124,8 +125,8 @@ class StageLine:
         )
 
     def prove(self) -> None:
-        """Evaluate the original, the pruned and the recovered model; compare; measure their
-        footprint.
+        """Evaluate the original, the pruned and the recovered model; compare them, answer by answer
+        and on the same code; measure their footprint.
         """
         models = {
             "original": self.source,
@@ -143,6 +144,13 @@ class StageLine:
             candidate, out = self._out(f"evaluate-{name}"), self._out(f"compare-{name}")
             self._keep(
                 stages.compare(original, candidate, out, self.effort.compare, force=self.force)
+            )
+        for name in ("pruned", "recovered"):
+            slimmed, out = self._out(name), self._out(f"likelihood-{name}")
+            self._keep(
+                stages.likelihood(
+                    self.source, slimmed, out, self.effort.likelihood, force=self.force
+                )
             )
         slimmed, out = self._out("recovered"), self._out("footprint")
         self._keep(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +98,9 @@ def fetch(model: str) -> Path:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def accept(model: str | Path, run: Path, suite: str) -> None:
+def accept(model: str | Path, run: Path, suites: Collection[str], texts: str) -> None:
     """Raise a one-line error unless a whole model of a supported family lies outside the run
-    directory, and the problems can be read.
+    directory, and the problems and the held-out texts, if there are any, can be read.
     """
     from flab_deploy.checkpoint import read_config, resolve
     from flab_deploy.decoder import check_supported
@@ -111,10 +111,14 @@ def accept(model: str | Path, run: Path, suite: str) -> None:
         raise ConfigError(
             f"the model {path} lies inside the output directory {run}; choose another --out"
         )
-    if suite != REFERENCE:
+    for suite in {*suites} - {REFERENCE}:
         from flab_deploy.evaluation.tasks.load import read_tasks
 
         read_tasks(suite)
+    if texts:
+        from flab_deploy.evaluation.likelihood.texts import held_out_texts
+
+        held_out_texts(texts)
 
 
 @task(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flab_deploy.settings.evaluate import EvaluateConfig
     from flab_deploy.settings.export import ExportConfig
     from flab_deploy.settings.footprint import FootprintConfig
+    from flab_deploy.settings.likelihood import LikelihoodConfig
     from flab_deploy.settings.plan import PlanConfig
     from flab_deploy.settings.recover import RecoverConfig
     from flab_deploy.settings.score import ScoreConfig
@@ -146,6 +147,21 @@ def compare(
 ) -> Artifact:
     """Compare two evaluations problem by problem."""
     from flab_deploy.evaluation.claims.compare import compare as work
+
+    return work(original, candidate, out, config, force=force)
+
+
+@stage(limit_s=6 * HOUR_S, long=True)
+def likelihood(
+    original: str | Path,
+    candidate: str | Path,
+    out: Path,
+    config: LikelihoodConfig,
+    *,
+    force: bool = False,
+) -> Artifact:
+    """Read the same code with both models, and count the bits."""
+    from flab_deploy.evaluation.likelihood.stage import likelihood as work
 
     return work(original, candidate, out, config, force=force)
 

@@ -20,6 +20,7 @@ VERBS = (
             "recover",
             "evaluate",
             "compare",
+            "likelihood",
             "footprint",
             "export",
             "bench",

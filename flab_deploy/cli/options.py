@@ -23,3 +23,16 @@ DryRun = Annotated[
 ]
 Flat = Parameter(name="*")
 """Settings of a dataclass as options of their own."""
+RequireShown = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="End with code 1 if the claim is not shown, with 3 if that is underpowered.",
+    ),
+]
+
+
+def end_unless_shown(verdict: str, required: RequireShown) -> None:
+    """End the program as `RequireShown` says, if that is required."""
+    if required and verdict != "shown":
+        raise SystemExit(3 if verdict == "underpowered" else 1)

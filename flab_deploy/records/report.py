@@ -8,9 +8,8 @@ from flab_deploy.records.bench import MachineRecord
 from flab_deploy.records.compare import ClaimFigures
 from flab_deploy.records.document import record
 from flab_deploy.records.evaluate import Interval, RobustnessRecord
-from flab_deploy.records.manifest import ManifestRecord
 from flab_deploy.records.plan import CandidateRecord, Contribution
-from flab_deploy.records.run import RunRecord
+from flab_deploy.records.run import ManifestRecord, RunRecord
 
 REPORT_FILE, PAGE_FILE, LINEAGE_FILE = "report.json", "report.html", "lineage.json"
 CellStatus: TypeAlias = Literal["measured", "computed", "estimated", "unavailable"]

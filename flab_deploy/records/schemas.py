@@ -17,7 +17,7 @@ from flab_deploy.records.document import schema_of
 from flab_deploy.records.evaluate import EvaluationRecord, EvaluationTimings, VerdictLine
 from flab_deploy.records.export import ExportRecord
 from flab_deploy.records.footprint import FootprintRecord
-from flab_deploy.records.manifest import ManifestRecord
+from flab_deploy.records.likelihood import LikelihoodRecord, TextLine
 from flab_deploy.records.plan import (
     CutTimeRecord,
     LatencyRecord,
@@ -38,6 +38,7 @@ from flab_deploy.records.printed.outputs import (
     FootprintOutput,
     ImportOutput,
     JudgeOutput,
+    LikelihoodOutput,
     PlanOutput,
     PruneOutput,
     RecoverOutput,
@@ -47,7 +48,7 @@ from flab_deploy.records.printed.outputs import (
 )
 from flab_deploy.records.printed.power import PowerRecord
 from flab_deploy.records.report import ReportRecord
-from flab_deploy.records.run import RunRecord
+from flab_deploy.records.run import ManifestRecord, RunRecord
 from flab_deploy.records.scores import ScoresRecord
 
 FOLDER = Path(__file__).parents[1] / "schemas"
@@ -65,6 +66,7 @@ SCHEMAS: Mapping[str, Any] = {
     "evaluate": EvaluateOutput,
     "judge": JudgeOutput,
     "compare": CompareOutput,
+    "likelihood": LikelihoodOutput,
     "power": PowerRecord,
     "audit": AuditRecord,
     "audit-methods": MethodAuditRecord,
@@ -85,6 +87,8 @@ SCHEMAS: Mapping[str, Any] = {
     "evaluation-timings-file": EvaluationTimings,
     "verdicts-line": VerdictLine,
     "comparison-file": ComparisonRecord,
+    "likelihood-file": LikelihoodRecord,
+    "texts-line": TextLine,
     "footprint-file": FootprintRecord,
     "parity-file": ExportRecord,
     "bench-file": BenchRecord,

@@ -4,35 +4,12 @@ both know.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from flab_deploy.batches import Batch, completion_states
 from flab_deploy.decoder import finish_logits, output_logits, output_weight
-from flab_deploy.errors import PlanError
-from flab_deploy.tokenizer import load_tokenizer
-
-
-def original_ids(original: Path, pruned: Path) -> Tensor:
-    """For each of the pruned tokenizer's ids the original's id of the same token, (N,) int64.
-
-    Rows that only pad the pruned model's matrix come after those and have no token.
-    Raises PlanError if the pruned tokenizer has a token that the original lacks.
-    """
-    known = load_tokenizer(original).get_vocab(with_added_tokens=True)
-    kept = load_tokenizer(pruned).get_vocab(with_added_tokens=True)
-    ids = torch.zeros(max(kept.values()) + 1, dtype=torch.long)
-    for token, index in kept.items():
-        if token not in known:
-            raise PlanError(
-                f"token {token!r} of {pruned} is not in {original}; these two models do not "
-                "belong together"
-            )
-        ids[index] = known[token]
-    return ids
 
 
 class Teacher:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage
-from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
+from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches, original_ids
 from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpora import load_instructions
 from flab_deploy.corpus import Instruction, corpus_digest
@@ -34,7 +34,7 @@ from flab_deploy.decoder import (
 from flab_deploy.prompting import Prompting
 from flab_deploy.records.document import as_json
 from flab_deploy.records.recover import RecoverRecord
-from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
+from flab_deploy.recovery.distill import Teacher, recovery_loss
 from flab_deploy.settings.recover import RecoverConfig
 
 logger = logging.getLogger(__name__)

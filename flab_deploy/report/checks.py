@@ -123,6 +123,10 @@ def lineage_warnings(run: RunContents) -> Iterator[str]:
                 if digest != judged.get(name, digest):
                     said = f"another {role} model than evaluate-{name} judged"
                     yield f"compare-{model} compared {said}"
+    for model, read in run.likelihoods.items():
+        for name, digest in (("original", read.original), (model, read.candidate)):
+            if digest != judged.get(name, digest):
+                yield f"likelihood-{model} read with another model than evaluate-{name} judged"
     first = judged.get("original")
     if run.plan and first and run.plan.source != first:
         yield "the plan was made for another model than evaluate-original judged"

@@ -18,6 +18,7 @@ from flab_deploy.records.report import (
 from flab_deploy.report.charts.all import draw_charts
 from flab_deploy.report.checks import check_tables, lineage_warnings
 from flab_deploy.report.judged import effect_tables, health_sentence, health_warnings
+from flab_deploy.report.likelihood import likelihood_table
 from flab_deploy.report.losses import loss_tables
 from flab_deploy.report.page import render_page
 from flab_deploy.report.quality import confidence, margin, quality_rows
@@ -71,7 +72,7 @@ def report_record(run: RunContents, charts: Mapping[str, ReportChart | None]) ->
         before_after=tuple(rows_of(run)),
         quality=tuple(quality_rows(run)),
         final=run.final,
-        losses=(*loss_tables(run), *effect_tables(run)),
+        losses=(*loss_tables(run), likelihood_table(run), *effect_tables(run)),
         health=health_sentence(run),
         margin=margin(run),
         confidence=confidence(run),

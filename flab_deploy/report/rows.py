@@ -17,6 +17,15 @@ from flab_deploy.records.bench import (
 from flab_deploy.records.footprint import ModelFootprint
 from flab_deploy.records.report import BeforeAfterRow, CellStatus, Direction, ReportCell
 from flab_deploy.report.cells import NOT_RUN, figure, kept, quotient
+from flab_deploy.report.likelihood import (
+    DIVERGENCE,
+    TOP_1,
+    bits_cell,
+    bits_method,
+    bits_ratio,
+    bits_verdict,
+    divergence_ratio,
+)
 from flab_deploy.report.quality import ROBUSTNESS, ProblemSet, task_sets
 from flab_deploy.report.run import RunContents, read_run
 from flab_deploy.wording.numbers import count, significant, times
@@ -45,6 +54,10 @@ class BeforeAfterFigure:
     """What a comparison says whether quality was kept on."""
     rounds: Callable[[RoundRatios], Sequence[float | None]] = lambda _: ()
     """Slimmed over original, in each round of a load test."""
+    ratio: Callable[[RunContents], ReportCell] | None = None
+    """Slimmed over original, where the two were compared text by text."""
+    verdict: Callable[[RunContents], str | None] = lambda _: None
+    """What that comparison says of its claim."""
 
     def row(self, run: RunContents) -> BeforeAfterRow:
         """The figure in a run."""
@@ -52,6 +65,8 @@ class BeforeAfterFigure:
         claim = self.problems.claim_on(run, run.final) if self.problems else None
         if self.problems:
             ratio = kept(run, f"compare-{run.final}", claim, cells)
+        elif self.ratio:
+            ratio = self.ratio(run)
         else:
             ratio = _spread(quotient(*cells), self.rounds(run.bench.ratios) if run.bench else ())
         method = self.method(run)
@@ -64,7 +79,7 @@ class BeforeAfterFigure:
             original=original,
             slimmed=slimmed,
             ratio=ratio,
-            verdict=claim.verdict if claim else None,
+            verdict=claim.verdict if claim else self.verdict(run),
             method=method,
             provenance=_provenance(original, slimmed, ratio, method),
         )
@@ -81,7 +96,7 @@ def before_after_rows(run: Path) -> list[BeforeAfterRow]:
 def rows_of(run: RunContents) -> list[BeforeAfterRow]:
     """The before/after table of a run that has been read."""
     quality = [_quality(one) for one in (*task_sets(run), ROBUSTNESS)]
-    return [one.row(run) for one in (*_SIZE, *quality, *_SERVED)]
+    return [one.row(run) for one in (*_SIZE, *quality, *_LIKELIHOOD, *_SERVED)]
 
 
 def served(found: BenchRecord, side: str) -> ServedModel:
@@ -156,6 +171,38 @@ def _asked(run: RunContents, one: ProblemSet) -> str:
     if one is ROBUSTNESS:
         return f"{count(size)} rewordings of {count(problems)} held-out problems"
     return f"{count(size)} held-out problems"
+
+
+_LIKELIHOOD = (
+    BeforeAfterFigure(
+        key="bits_per_byte",
+        group="Likelihood",
+        label="bits per byte of reference solutions",
+        unit="bits/byte",
+        read=bits_cell,
+        method=bits_method,
+        ratio=bits_ratio,
+        verdict=bits_verdict,
+    ),
+    BeforeAfterFigure(
+        key="top_1_agreement",
+        group="Likelihood",
+        label="top-1 agreement with the original",
+        unit="share",
+        better="higher",
+        read=TOP_1.cell,
+        method=lambda run: "",
+    ),
+    BeforeAfterFigure(
+        key="kl_nats",
+        group="Likelihood",
+        label="KL divergence from the original",
+        unit="nats/token",
+        read=DIVERGENCE.cell,
+        method=lambda run: "",
+        ratio=divergence_ratio,
+    ),
+)
 
 
 _Measured = Percentile | EnergyRecord | CarbonRecord | float | None
@@ -279,7 +326,8 @@ def _origin(cell: ReportCell) -> str:
 
 
 def _line(row: BeforeAfterRow) -> tuple[str, ...]:
-    ratio = row.ratio.shown + (f" kept: {row.verdict}" if row.verdict else "")
+    claim = " kept:" if row.group == "Quality" else ""
+    ratio = row.ratio.shown + (f"{claim} {row.verdict}" if row.verdict else "")
     return (row.label, row.original.shown, row.slimmed.shown, ratio, row.provenance)
 
 

@@ -15,12 +15,12 @@ from flab_deploy.records.document import as_json, read_record, record_of
 from flab_deploy.records.evaluate import REPORT_FILE, EvaluationRecord
 from flab_deploy.records.export import PARITY_FILE, ExportRecord
 from flab_deploy.records.footprint import FOOTPRINT_FILE, FootprintRecord
-from flab_deploy.records.manifest import ManifestRecord
+from flab_deploy.records.likelihood import LIKELIHOOD_FILE, LikelihoodRecord
 from flab_deploy.records.plan import PLAN_FILE, PlanRecord
 from flab_deploy.records.prune import PruneRecord
 from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.records.report import FinalModel
-from flab_deploy.records.run import RUN_FILE, RunRecord
+from flab_deploy.records.run import RUN_FILE, ManifestRecord, RunRecord
 from flab_deploy.records.scores import SCORES_FILE, ScoresRecord
 
 T = TypeVar("T")
@@ -38,6 +38,8 @@ STAGES: Mapping[str, tuple[type[object], str | None]] = {
     "evaluate-recovered": (EvaluationRecord, REPORT_FILE),
     "compare-pruned": (ComparisonRecord, COMPARISON_FILE),
     "compare-recovered": (ComparisonRecord, COMPARISON_FILE),
+    "likelihood-pruned": (LikelihoodRecord, LIKELIHOOD_FILE),
+    "likelihood-recovered": (LikelihoodRecord, LIKELIHOOD_FILE),
     "footprint": (FootprintRecord, FOOTPRINT_FILE),
     "export": (ExportRecord, PARITY_FILE),
     "bench": (BenchRecord, BENCH_FILE),
@@ -60,6 +62,8 @@ class RunContents:
     evaluate_recovered: EvaluationRecord | None
     compare_pruned: ComparisonRecord | None
     compare_recovered: ComparisonRecord | None
+    likelihood_pruned: LikelihoodRecord | None
+    likelihood_recovered: LikelihoodRecord | None
     footprint: FootprintRecord | None
     export: ExportRecord | None
     bench: BenchRecord | None
@@ -79,9 +83,15 @@ class RunContents:
         return {model: one for model, one in zip(MODELS[1:], found, strict=True) if one}
 
     @property
+    def likelihoods(self) -> dict[str, LikelihoodRecord]:
+        """What was found of each model that read the same texts as the original."""
+        found = (self.likelihood_pruned, self.likelihood_recovered)
+        return {model: one for model, one in zip(MODELS[1:], found, strict=True) if one}
+
+    @property
     def final(self) -> FinalModel:
         """The slimmed model: the recovered one, or the pruned one if the run got no further."""
-        judged = {*self.evaluations, *self.comparisons}
+        judged = {*self.evaluations, *self.comparisons, *self.likelihoods}
         return "pruned" if "pruned" in judged and "recovered" not in judged else "recovered"
 
     def digest(self) -> str:
@@ -132,33 +142,47 @@ def _said(cls: type[T], file: str | None, folder: Path, manifest: ManifestRecord
 def _find_stages(path: Path) -> dict[str, _Finished]:
     """Finished stages by name, in order.
 
-    A comparison with its two evaluations is also found under names of the user's own, as
-    `flab evaluate` and `flab compare` leave them. Raises ArtifactError if there are several such
-    comparisons.
+    A comparison with its two evaluations, and a reading of the same texts, are also found under
+    names of the user's own, as `flab evaluate`, `flab compare` and `flab likelihood` leave them.
+    Raises ArtifactError if there are several such comparisons or readings.
     """
     folders = sorted(folder for folder in path.iterdir() if (folder / MANIFEST).is_file())
     every = {one.name: (one, read_record(ManifestRecord, one / MANIFEST)) for one in folders}
     found = {name: every[name] for name in STAGES if name in every}
     if not any(name.startswith("compare-") for name in found):
         found |= _by_kind(path, every)
+    if not any(name.startswith("likelihood-") for name in found):
+        recovered = not {"compare-recovered", "evaluate-recovered"}.isdisjoint(found)
+        slot = "likelihood-recovered" if recovered else "likelihood-pruned"
+        reading = _only_one(path, every, "likelihood", "readings")
+        found |= {slot: reading} if reading else {}
     return {name: found[name] for name in STAGES if name in found}
 
 
 def _by_kind(path: Path, every: Mapping[str, _Finished]) -> dict[str, _Finished]:
-    comparisons = [one for one in every.values() if one[1].kind == "comparison"]
-    if not comparisons:
+    comparison = _only_one(path, every, "comparison", "comparisons")
+    if comparison is None:
         return {}
-    if len(comparisons) > 1:
-        listed = ", ".join(folder.name for folder, _ in comparisons)
-        raise ArtifactError(
-            f"{path} holds several comparisons ({listed}); name them compare-pruned and "
-            "compare-recovered, or keep one in the directory"
-        )
-    parents = comparisons[0][1].parents
+    parents = comparison[1].parents
     judged = {one[1].digest: one for one in every.values() if one[1].kind == "evaluation"}
     recovered = every.get("evaluate-recovered")
     same = recovered is not None and recovered[1].digest == parents.get("candidate")
     slot = "recovered" if same else "pruned"
     roles = {"evaluate-original": "original", f"evaluate-{slot}": "candidate"}
     pair = {name: judged.get(parents.get(role, "")) for name, role in roles.items()}
-    return {f"compare-{slot}": comparisons[0], **{name: one for name, one in pair.items() if one}}
+    return {f"compare-{slot}": comparison, **{name: one for name, one in pair.items() if one}}
+
+
+def _only_one(
+    path: Path, every: Mapping[str, _Finished], kind: str, several: str
+) -> _Finished | None:
+    """The artifact of a kind, if there is one. Raises ArtifactError if there are several."""
+    found = [one for one in every.values() if one[1].kind == kind]
+    if len(found) > 1:
+        listed = ", ".join(folder.name for folder, _ in found)
+        verb = "compare" if kind == "comparison" else kind
+        raise ArtifactError(
+            f"{path} holds several {several} ({listed}); name them {verb}-pruned and "
+            f"{verb}-recovered, or keep one in the directory"
+        )
+    return found[0] if found else None

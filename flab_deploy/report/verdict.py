@@ -11,6 +11,7 @@ from flab_deploy.records.plan import PlanRecord, ShapeRecord
 from flab_deploy.records.report import BeforeAfterRow, QualityRow, ReportCell
 from flab_deploy.report.cells import UNAVAILABLE
 from flab_deploy.report.judged import health_sentence
+from flab_deploy.report.likelihood import likelihood_sentences
 from flab_deploy.report.losses import loss_sentences
 from flab_deploy.report.quality import confidence, final_share, margin, quality_rows
 from flab_deploy.report.rows import SIDES, rows_of, served
@@ -32,7 +33,8 @@ def verdict_sentences(run: RunContents) -> list[str]:
     rows = {row.key: row for row in rows_of(run)}
     quality = {row.key: row for row in quality_rows(run)}
     parts = [_cut(run), *_kept(run, quality["overall"]), _robust(run, quality["robustness"])]
-    parts += [health_sentence(run), *_speed(run, rows), _energy(rows), _missing(run)]
+    parts += [*likelihood_sentences(run), health_sentence(run), *_speed(run, rows)]
+    parts += [_energy(rows), _missing(run)]
     return [sentence for sentence in parts if sentence]
 
 

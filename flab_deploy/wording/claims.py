@@ -1,4 +1,4 @@
-"""What a comparison says of the claim "keeps at least the margin", in a sentence."""
+"""The claims "keeps at least the margin" and "needs at most so much more", in a sentence each."""
 
 from __future__ import annotations
 
@@ -37,3 +37,35 @@ def claim_sentence(
 def untested_sentence(margin: float) -> str:
     """What is said of the claim where nothing was compared."""
     return f"Whether it keeps at least {100 * margin:g} % was not tested."
+
+
+def loss_sentence(
+    max_loss: float,
+    verdict: str,
+    non_inferiority_p: float,
+    ratio_interval: tuple[float, float] | None,
+    detectable_loss: float | None,
+    num_texts_needed: int | None,
+) -> str:
+    """Whether needing at most `max_loss`, a share, more bits per byte is shown, not shown or
+    underpowered, with the reason, and what such texts could show.
+    """
+    claim = f"That it needs at most {100 * max_loss:g} % more"
+    sure = probability(non_inferiority_p)
+    power = (
+        ""
+        if not detectable_loss
+        else f" Were nothing lost, texts like these would likely show at most "
+        f"{100 * detectable_loss:.2g} % more."
+    )
+    if verdict == "shown":
+        return f"{claim} is shown ({sure}).{power}"
+    if verdict == "underpowered":
+        more = f"; about {count(num_texts_needed)} would be needed" if num_texts_needed else ""
+        return (
+            f"{claim} can be neither shown nor refuted with so few texts (underpowered){more} "
+            f"({sure}).{power}"
+        )
+    above = ratio_interval is not None and ratio_interval[0] > 1 + max_loss
+    why = ": even the lower end of the interval lies above" if above else ""
+    return f"{claim} is not shown ({sure}){why}.{power}"

@@ -77,15 +77,25 @@ def grams(value: float) -> str:
     return f"{significant(value)} g"
 
 
+def bits(value: float) -> str:
+    """Bits to four significant digits: models differ little in them."""
+    return f"{significant(value, 4)} bits"
+
+
+def nats(value: float) -> str:
+    """Nats to three significant digits."""
+    return f"{significant(value)} nats"
+
+
 def times(value: float) -> str:
     """A ratio, as in 0.78×."""
     return f"{significant(value)}×"
 
 
-def signed_percent(value: float) -> str:
+def signed_percent(value: float, decimals: int = 1) -> str:
     """A relative change with its sign, as in −22.3 %."""
     sign = "−" if value < 0 else "+"
-    return f"{sign}{abs(100 * value):.1f} %"
+    return f"{sign}{abs(100 * value):.{decimals}f} %"
 
 
 def points(value: float) -> str:
@@ -131,5 +141,7 @@ FORMATS: dict[str, Callable[[float], str]] = {
     "tokens/s": tokens_per_second,
     "J/token": joules,
     "gCO2e/million tokens": grams,
+    "bits/byte": bits,
+    "nats/token": nats,
 }
 """How a figure of each unit is written."""

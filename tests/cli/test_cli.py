@@ -88,7 +88,7 @@ def test_every_verb_has_a_place_of_its_own_and_lives_where_it_says() -> None:
             "power",
         ),
         *("audit", "footprint", "export", "serve", "bench", "report", "deploy", "engines"),
-        *("schema", "import"),
+        *("likelihood", "schema", "import"),
     }
     for verb in VERBS:
         assert verb.example.split("&& ")[-1].startswith("flab " + verb.name) or (

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flab_deploy.artifacts import open_artifact
-from flab_deploy.batches import Batch, encode, make_batches
+from flab_deploy.batches import Batch, encode, make_batches, original_ids
 from flab_deploy.corpora import load_instructions
 from flab_deploy.decoder import load_model, model_shape, tensor_shapes
 from flab_deploy.errors import ConfigError, PlanError
@@ -16,7 +16,7 @@ from flab_deploy.pruning import PlanConfig, plan, prune
 from flab_deploy.records.document import record_of
 from flab_deploy.records.recover import RecoverRecord
 from flab_deploy.recovery import RecoverConfig, recover
-from flab_deploy.recovery.distill import Teacher, original_ids, recovery_loss
+from flab_deploy.recovery.distill import Teacher, recovery_loss
 from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
 from tests.example_batches import example_batches

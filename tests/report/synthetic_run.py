@@ -68,7 +68,12 @@ from flab_deploy.records.footprint import (
     FootprintRecord,
     ModelFootprint,
 )
-from flab_deploy.records.manifest import ManifestRecord
+from flab_deploy.records.likelihood import (
+    LIKELIHOOD_FILE,
+    BitsFigures,
+    LikelihoodRecord,
+    TokenAgreement,
+)
 from flab_deploy.records.plan import (
     PLAN_FILE,
     Budget,
@@ -91,7 +96,7 @@ from flab_deploy.records.prune import (
     TokenizerRecord,
 )
 from flab_deploy.records.recover import RecoverRecord
-from flab_deploy.records.run import RUN_FILE, RunMachine, RunRecord
+from flab_deploy.records.run import RUN_FILE, ManifestRecord, RunMachine, RunRecord
 from flab_deploy.records.scores import (
     SCORES_FILE,
     CalibrationRecord,
@@ -704,6 +709,61 @@ def footprint() -> FootprintRecord:
     )
 
 
+def bits(num_texts: int, original: float, ratio: float, verdict: str) -> BitsFigures:
+    """Figures of one set of texts."""
+    agreement = TokenAgreement(
+        num_tokens=52_300,
+        token_share=0.981,
+        top_1=0.957,
+        top_1_interval=(0.949, 0.965),
+        kl_nats=0.0421,
+        kl_nats_interval=(0.0389, 0.0453),
+        dropped_probability=0.0002,
+    )
+    return BitsFigures(
+        num_texts=num_texts,
+        num_clusters=num_texts // 4,
+        num_cut=3,
+        num_bytes=212_400,
+        original_bits_per_byte=original,
+        candidate_bits_per_byte=original * ratio,
+        difference=original * (ratio - 1),
+        difference_interval=(original * (ratio - 1) - 0.002, original * (ratio - 1) + 0.002),
+        ratio=ratio,
+        ratio_interval=(ratio - 0.0034, ratio + 0.0034),
+        non_inferiority_p=0.0001 if verdict == "shown" else 0.999,
+        verdict=verdict,
+        detectable_loss=0.0043,
+        num_texts_needed=12,
+        agreement=agreement,
+        agreement_reason=None,
+    )
+
+
+def likelihood(candidate: str, ratio: float, verdict: str) -> LikelihoodRecord:
+    sets = {
+        "problems": bits(1500, 0.1234, ratio, verdict),
+        "texts": bits(400, 0.6021, ratio, verdict),
+    }
+    return LikelihoodRecord(
+        schema_version=1,
+        answer=("For 1,500 reference solutions the original needs 0.1234 bits per byte.",),
+        original="a" * 64,
+        candidate=candidate,
+        original_name="reference",
+        candidate_name="slimmed",
+        original_dtype="float32",
+        candidate_dtype="float32",
+        suite="reference",
+        max_loss=0.05,
+        confidence=0.95,
+        max_tokens=1024,
+        num_left_out=2,
+        sets=sets,
+        verdict=verdict,
+    )
+
+
 def parity() -> ExportRecord:
     return ExportRecord(
         schema_version=1,
@@ -779,6 +839,9 @@ def write_complete(run: Path) -> Path:
         judged, found = evaluation(digest, factor), comparison(digest, factor, verdicts)
         finished(run / f"evaluate-{model}", "evaluation", {REPORT_FILE: judged})
         finished(run / f"compare-{model}", "comparison", {COMPARISON_FILE: found})
+    for model, ratio, said in (("pruned", 1.213, "not shown"), ("recovered", 1.0065, "shown")):
+        read = likelihood(model[0] * 64, ratio, said)
+        finished(run / f"likelihood-{model}", "likelihood", {LIKELIHOOD_FILE: read})
     measured = {"footprint": (FOOTPRINT_FILE, footprint()), "bench": (BENCH_FILE, bench())}
     for stage, (file, found) in measured.items():
         finished(run / stage, stage, {file: found}, measurements=(file,))

@@ -20,16 +20,15 @@ from flab_deploy.artifacts import MANIFEST, write_json
 from flab_deploy.errors import ArtifactError
 from flab_deploy.records.document import as_json, parse_record, read_record
 from flab_deploy.records.evaluate import ExcludedProblem
-from flab_deploy.records.manifest import ManifestRecord
 from flab_deploy.records.plan import Contribution, PaperBudget
 from flab_deploy.records.report import REPORT_FILE, ReportRecord
-from flab_deploy.records.run import RUN_FILE
+from flab_deploy.records.run import RUN_FILE, ManifestRecord
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.report import report, report_record
 from flab_deploy.report.run import STAGES, RunContents, read_run
 from tests.report import synthetic_run
 from tests.report.synthetic_run import edit, write_complete
-from tests.report.test_rows import SERVED, SIZE
+from tests.report.test_rows import LIKELIHOOD, SERVED, SIZE
 
 Place = tuple[str | int, ...]
 
@@ -48,6 +47,7 @@ def documents() -> dict[str, object]:
         "recovered": synthetic_run.recovered(),
         "evaluation": synthetic_run.evaluation("a" * 64, 1.0),
         "comparison": synthetic_run.comparison("p" * 64, 1.0, synthetic_run.SHOWN),
+        "likelihood": synthetic_run.likelihood("p" * 64, 1.01, "shown"),
         "footprint": synthetic_run.footprint(),
         "export": synthetic_run.parity(),
         "bench": synthetic_run.bench(),
@@ -224,6 +224,8 @@ FEEDS = {
     "compare-pruned": {f"quality.{key}.pruned.verdict" for key in (*SETS, "overall")},
     "compare-recovered": {f"quality.{key}.recovered.verdict" for key in (*SETS, "overall")}
     | {f"losses.{key}.note" for key in ("lost", "perturbations", "noise")},
+    "likelihood-pruned": set(),  # a column of a table that the other one still fills
+    "likelihood-recovered": {f"before_after.{key}.{cell}" for key in LIKELIHOOD for cell in CELLS},
     "footprint": {f"before_after.{key}.{cell}" for key in SIZE for cell in CELLS},
     "export": {"checks.parity-vllm.note", "checks.parity-onnx.note"},
     "bench": {f"before_after.{key}.{cell}" for key in SERVED for cell in CELLS}

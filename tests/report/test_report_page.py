@@ -14,6 +14,7 @@ from matplotlib.image import imread
 
 from flab_deploy.artifacts import check_digest
 from flab_deploy.errors import ArtifactError
+from flab_deploy.records.likelihood import LIKELIHOOD_FILE
 from flab_deploy.report.charts.all import CHARTS
 from flab_deploy.report.report import report
 from tests.report.synthetic_run import (
@@ -21,6 +22,7 @@ from tests.report.synthetic_run import (
     comparison,
     edit,
     finished,
+    likelihood,
     write_comparison,
     write_complete,
 )
@@ -227,7 +229,7 @@ def test_a_partial_run_says_what_was_not_run(partial_run):
     assert document["provenance"]["stages"]["bench"] is None
     assert "bench: not run" in page
     assert page.count(">not run<") > 5
-    assert "Nothing to show for size, speed, energy: not run." in page
+    assert "Nothing to show for size, likelihood, speed, energy: not run." in page
 
 
 def test_evaluations_and_their_comparison_are_a_report_of_their_own(tmp_path):
@@ -244,7 +246,7 @@ def test_evaluations_and_their_comparison_are_a_report_of_their_own(tmp_path):
     rows = Page(text).rows
     assert "row-pass_at_1_function_synthesis" in rows
     assert "row-num_parameters" not in rows
-    assert "Nothing to show for size, speed, energy: not run." in page
+    assert "Nothing to show for size, likelihood, speed, energy: not run." in page
     assert len(rows["quality-overall"]) == 7  # no columns of a recovered model
     assert rows["quality-overall"][-1].startswith("✗ not shown")
     tiles = re.findall(r'<div class="value[^>]*>([^<]*)<', text)
@@ -252,8 +254,20 @@ def test_evaluations_and_their_comparison_are_a_report_of_their_own(tmp_path):
     assert "of pass@1 kept in" in page
 
 
+def test_a_reading_of_the_same_texts_is_found_under_a_name_of_its_own(tmp_path):
+    run, name = write_comparison(tmp_path / "run"), "bits"
+    found = likelihood("p" * 64, 1.02, "shown")
+    finished(run / name, "likelihood", {LIKELIHOOD_FILE: found})
+    text, document = read(report(run, tmp_path / "page").path)
+    assert "row-bits_per_byte" in Page(text).rows
+    assert "That it needs at most 5 % more is shown (p < 0.001)." in " ".join(document["verdict"])
+    shutil.copytree(run / name, run / "again")
+    with pytest.raises(ArtifactError, match=r"several readings \(again, bits\); name them likelih"):
+        report(run, tmp_path / "page")
+
+
 def test_a_comparison_within_a_run_that_never_recovered_speaks_of_the_pruned_model(complete_run):
-    for name in ("recovered", "evaluate-recovered", "compare-recovered"):
+    for name in ("recovered", *(f"{s}-recovered" for s in ("evaluate", "compare", "likelihood"))):
         (complete_run / name).rename(complete_run.parent / name)
     _, document = read(report(complete_run, complete_run / "report").path)
     assert document["headline"] == "22.4 % fewer parameters, 88.4 % of pass@1 kept"

@@ -1,12 +1,15 @@
 """The before/after table: content, provenance of every cell, and what a partial run says."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flab_deploy.errors import ArtifactError
+from flab_deploy.records.document import as_json
 from flab_deploy.report.rows import BeforeAfterRow, as_markdown, as_text, before_after_rows
+from tests.report import synthetic_run
 from tests.report.synthetic_run import edit
 
 SIZE = ("num_parameters", "bytes_on_disk", "peak_memory_bytes", "forward_flops_per_token")
@@ -16,6 +19,7 @@ QUALITY = (
     "pass_at_1_chain_of_thought",
     "robust_pass_at_1",
 )
+LIKELIHOOD = ("bits_per_byte", "top_1_agreement", "kl_nats")
 SERVED = (
     "p50_ttft_ms",
     "p99_ttft_ms",
@@ -26,7 +30,7 @@ SERVED = (
     "energy_per_output_token_joules",
     "gco2e_per_million_tokens",
 )
-KEYS = [*SIZE, *QUALITY, *SERVED]
+KEYS = [*SIZE, *QUALITY, *LIKELIHOOD, *SERVED]
 """The rows of the table, by what feeds them."""
 
 
@@ -56,6 +60,40 @@ def test_quality_carries_interval_and_verdict(complete_run):
     assert row.ratio.text == "100.7 %"
     assert row.original.interval_text == "67.7–75.0 %"
     assert row.provenance == "measured: 600 held-out problems"
+
+
+def test_bits_per_byte_carry_interval_verdict_and_claim(complete_run):
+    row = by_key(complete_run)["bits_per_byte"]
+    assert (row.original.text, row.slimmed.text) == ("0.1234 bits", "0.1242 bits")
+    assert (row.ratio.text, row.ratio.interval_text) == ("1.0065×", "1.0031–1.0099×")
+    assert row.verdict == "shown"
+    assert row.provenance.endswith("212,400 bytes; the claim: at most 5 % more")
+    line = next(x for x in as_text([row]).splitlines() if x.startswith("bits per byte"))
+    assert "1.0065× [1.0031–1.0099×] shown" in line
+
+
+def test_closeness_is_of_the_tokens_that_begin_at_the_same_character(complete_run):
+    rows = by_key(complete_run)
+    top, divergence = rows["top_1_agreement"], rows["kl_nats"]
+    assert (top.original.text, top.slimmed.shown) == ("100.0 %", "95.7 % [94.9–96.5 %]")
+    assert (divergence.original.text, divergence.slimmed.text) == ("0 nats", "0.0421 nats")
+    assert divergence.ratio.value is None
+    for row in (top, divergence):
+        assert row.provenance.startswith("original computed (by definition); slimmed measured (")
+        assert "52,300 tokens, the 98.1 % that begin where both do" in row.provenance
+
+
+def test_closeness_that_was_not_measured_says_why(complete_run):
+    found = replace(
+        synthetic_run.bits(10, 0.5, 1.01, "shown"),
+        agreement=None,
+        agreement_reason="the models have other tokens",
+    )
+    document = complete_run / "likelihood-recovered" / "likelihood.json"
+    edit(document, "sets", "problems", value=as_json(found))
+    row = by_key(complete_run)["kl_nats"]
+    assert row.slimmed.value is None
+    assert row.provenance == "unavailable: the models have other tokens"
 
 
 def test_latencies_carry_their_intervals(complete_run):

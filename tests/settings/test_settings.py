@@ -14,8 +14,8 @@ import flab_deploy.settings
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bounds import bounds_of, check_bounds, hints_of
 from flab_deploy.settings.changes import changed, docs_of
+from flab_deploy.settings.compare import PowerConfig
 from flab_deploy.settings.plan import DEFAULT_REDUCTION, PlanConfig
-from flab_deploy.settings.power import PowerConfig
 from flab_deploy.settings.recover import RecoverConfig
 
 CONFIGS = [

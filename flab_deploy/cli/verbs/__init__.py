@@ -105,6 +105,15 @@ VERBS = (
         schemas=("compare",),
     ),
     Verb(
+        name="likelihood",
+        group="Prove",
+        position=62,
+        summary="Test how many more bits a candidate needs for the same code.",
+        example="flab likelihood reference reference --out work/likelihood --num-problems 50",
+        target="flab_deploy.cli.verbs.likelihood:likelihood",
+        schemas=("likelihood",),
+    ),
+    Verb(
         name="power",
         group="Prove",
         position=65,

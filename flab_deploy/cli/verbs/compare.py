@@ -7,25 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from flab_deploy.cli.options import Flat, Force, Json, Out
+from flab_deploy.cli.options import Flat, Force, Json, Out, RequireShown, end_unless_shown
 from flab_deploy.cli.output import show, show_record, show_text
 from flab_deploy.evaluation.claims.compare import compare as compare_stage
 from flab_deploy.evaluation.claims.power import expected_from, plan_claim, plan_text
 from flab_deploy.evaluation.claims.sentences import comparison_text
 from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
 from flab_deploy.records.document import read_record
-from flab_deploy.settings.compare import CompareConfig
-from flab_deploy.settings.power import PowerConfig
-
-RequireShown = Annotated[
-    bool,
-    Parameter(
-        negative="",
-        help="End with code 1 if the claim is not shown, with 3 if that is underpowered.",
-    ),
-]
+from flab_deploy.settings.compare import CompareConfig, PowerConfig
 
 
 def compare(
@@ -67,9 +56,7 @@ def compare(
         show(artifact, as_json=True)
     else:
         show_text(f"comparison: {artifact.path}\n\n{comparison_text(found)}")
-    verdict = found.overall.verdict
-    if require_shown and verdict != "shown":
-        raise SystemExit(3 if verdict == "underpowered" else 1)
+    end_unless_shown(found.overall.verdict, require_shown)
 
 
 def power(

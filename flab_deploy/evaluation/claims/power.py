@@ -13,7 +13,7 @@ from flab_deploy.evaluation.statistics import power, problems_needed, strictest_
 from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
 from flab_deploy.records.document import read_record
 from flab_deploy.records.printed.power import PowerRecord, SuitePower
-from flab_deploy.settings.power import PowerConfig
+from flab_deploy.settings.compare import PowerConfig
 
 _USUAL_NUMBERS = (164, 500, 1000, 2000, 3000)
 

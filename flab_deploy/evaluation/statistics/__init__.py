@@ -3,8 +3,8 @@
 `paired` holds what two models achieve on the same problems, `clusters` which problems stand and
 fall together. On these rest intervals (`rates` of one model, `intervals` of two, `score` the
 algebra), tests (`mcnemar`, `noninferiority` with `trinomial`, `multiplicity`), the `planning` of a
-suite's size, and the `metrics` of functional correctness. A new statistic is a function here,
-exported below, and a test against a reference or a simulation.
+suite's size, and the `metrics` of functional correctness; `totals` are of texts, not of verdicts.
+A new statistic is a function here, exported below, and a test against a reference or a simulation.
 """
 
 from flab_deploy.evaluation.statistics.clusters import cluster_index, design_effect
@@ -30,19 +30,23 @@ from flab_deploy.evaluation.statistics.rates import (
     pass_at_k_interval,
     wilson_interval,
 )
-from flab_deploy.settings.power import Assumptions
+from flab_deploy.evaluation.statistics.totals import TotalsRatio, below_p, detectable_excess
+from flab_deploy.settings.compare import Assumptions
 
 __all__ = [
     "Assumptions",
     "Counts",
     "Paired",
+    "TotalsRatio",
     "assumptions_from",
+    "below_p",
     "benjamini_hochberg",
     "bootstrap_retention_interval",
     "cluster_index",
     "clustered_mcnemar",
     "clustered_wilson_interval",
     "design_effect",
+    "detectable_excess",
     "difference_interval",
     "holm",
     "mcnemar_exact",

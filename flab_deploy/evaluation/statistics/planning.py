@@ -18,7 +18,7 @@ from flab_deploy.evaluation.statistics.noninferiority import rejected
 from flab_deploy.evaluation.statistics.paired import Paired, solved_clusters
 from flab_deploy.evaluation.statistics.score import fit_at_margin
 from flab_deploy.evaluation.statistics.trinomial import Shares, Tables
-from flab_deploy.settings.power import Assumptions, possible_discordance
+from flab_deploy.settings.compare import Assumptions, possible_discordance
 
 _NUM_REMAINDERS = 7
 _MANY_DISAGREEMENTS = 30

@@ -15,6 +15,7 @@ from flab_deploy.records.compare import ComparisonRecord
 from flab_deploy.records.document import record
 from flab_deploy.records.evaluate import EvaluationFigures
 from flab_deploy.records.export import ExportFigures
+from flab_deploy.records.likelihood import LikelihoodRecord
 from flab_deploy.records.plan import PlanFigures
 from flab_deploy.records.printed.imported import ImportRecord
 from flab_deploy.records.prune import PruneRecord
@@ -86,6 +87,14 @@ class CompareOutput(ArtifactOutput):
 
     kind: Literal["comparison"]
     figures: ComparisonRecord
+
+
+@record
+class LikelihoodOutput(ArtifactOutput):
+    """What `flab likelihood --json` prints."""
+
+    kind: Literal["likelihood"]
+    figures: LikelihoodRecord
 
 
 @record

@@ -19,8 +19,7 @@ from flab_deploy.records.compare import COMPARISON_FILE, ComparisonRecord
 from flab_deploy.records.document import as_json, parse_record, read_record
 from flab_deploy.records.evaluate import REPORT_FILE, VERDICTS_FILE
 from flab_deploy.records.printed.power import PowerRecord
-from flab_deploy.settings.compare import CompareConfig
-from flab_deploy.settings.power import PowerConfig
+from flab_deploy.settings.compare import CompareConfig, PowerConfig
 from tests.evaluation.evaluations import write_evaluation
 from tests.in_process import flab
 

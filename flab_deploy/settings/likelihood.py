@@ -11,10 +11,11 @@ from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bounds import Seed, check_bounds
 from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.settings.evaluate import EvaluateConfig, FormatName
+from flab_deploy.settings.prompt import PromptSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class LikelihoodConfig:
+class LikelihoodConfig(PromptSettings):
     """Which texts both models read, and how many more bits the candidate may need for them."""
 
     suite: str = EvaluateConfig.suite

@@ -8,6 +8,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from flab_deploy.evaluation.likelihood.texts import ScoredText
+from flab_deploy.prompting import Prompting, encode_completions, encode_prompts, tokenizer_of
+from flab_deploy.settings.prompt import PromptSettings
 from flab_deploy.tokenizer import load_tokenizer
 from flab_deploy.tokenizer.vocabulary import BYTE_TOKENS
 
@@ -26,19 +28,22 @@ class EncodedText:
     candidate: Encoded
 
 
-def encode_texts(path: Path, texts: Sequence[ScoredText]) -> list[Encoded]:
-    """Each text as the model at `path` reads it, without a token for its end.
-
-    Prompt and completion are encoded on their own and joined as ids, as in generation.
-    """
-    tokenizer = load_tokenizer(path)
-    prompts = tokenizer.encode_batch([t.prompt for t in texts], add_special_tokens=False)
-    completions = tokenizer.encode_batch([t.completion for t in texts], add_special_tokens=False)
-    return [([*p.ids, *c.ids], len(p.ids)) for p, c in zip(prompts, completions, strict=True)]
+def encode_texts(
+    path: Path, texts: Sequence[ScoredText], settings: PromptSettings = PromptSettings()
+) -> list[Encoded]:
+    """Each text as the model at `path` is given it, without a token for its end."""
+    tokenizer, ask = tokenizer_of(path), Prompting(path, settings).prompt
+    prompts = encode_prompts(tokenizer, [ask(text.prompt) for text in texts])
+    completions = encode_completions(tokenizer, [text.completion for text in texts])
+    return [([*p, *c], len(p)) for p, c in zip(prompts, completions, strict=True)]
 
 
 def encode_both(
-    original: Path, candidate: Path, texts: Sequence[ScoredText], max_tokens: int
+    original: Path,
+    candidate: Path,
+    texts: Sequence[ScoredText],
+    max_tokens: int,
+    settings: PromptSettings = PromptSettings(),
 ) -> list[EncodedText]:
     """The texts under both tokenizers, in their order; without those that have nothing to predict
     or whose prompt alone is too long.
@@ -49,7 +54,7 @@ def encode_both(
     waiting = {number: (text, False) for number, text in enumerate(texts) if text.completion}
     while waiting:
         asked = [text for text, _ in waiting.values()]
-        sides = [encode_texts(path, asked) for path in (original, candidate)]
+        sides = [encode_texts(path, asked, settings) for path in (original, candidate)]
         again: dict[int, tuple[ScoredText, bool]] = {}
         for (number, (text, cut)), before, after in zip(waiting.items(), *sides, strict=True):
             if max(len(before[0]), len(after[0])) > max_tokens:

@@ -87,7 +87,7 @@ def _read(
         ids, unrelated = None, str(error).partition(";")[0]
     dtypes = [_dtype(checkpoint.path, config) for checkpoint in (original, candidate)]
     longest = min(config.max_tokens, *(_context(one.path) for one in (original, candidate)))
-    encoded = encode_both(original.path, candidate.path, texts, longest)
+    encoded = encode_both(original.path, candidate.path, texts, longest, config)
     if not encoded:
         raise ConfigError(
             f"none of the {len(texts)} texts has a completion within {longest} tokens; give "

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
+from flab_deploy.corpora.forms import load_instruction_file
 from flab_deploy.corpus import Instruction
-from flab_deploy.instruction_forms import load_instruction_file
 from flab_deploy.mining import mine_installed, split_of
 from flab_deploy.mining.installed import Split
 from flab_deploy.reference.tasks import stream_instructions

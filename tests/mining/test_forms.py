@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from flab_deploy.corpora import load_held_out, load_instructions
+from flab_deploy.corpora.forms import load_instruction_file
 from flab_deploy.corpus import Instruction
 from flab_deploy.errors import ArtifactError, ConfigError
-from flab_deploy.instruction_forms import load_instruction_file
 
 PLAIN = {"prompt": "def f():", "completion": "\n    return 1\n", "source": "a.py:1"}
 CHAT = {

@@ -1,0 +1,9 @@
+"""Instructions by the name of their corpus.
+
+`named` knows the names: generated tasks, installed code, files of one's own; `forms` reads the
+forms that such files have.
+"""
+
+from flab_deploy.corpora.named import INSTALLED, REFERENCE, load_held_out, load_instructions
+
+__all__ = ["INSTALLED", "REFERENCE", "load_held_out", "load_instructions"]

@@ -119,15 +119,25 @@ def effort_of(config: PipelineConfig, changes: Mapping[str, Changes] | None = No
 
 def _base(config: PipelineConfig) -> Effort:
     """The settings of every stage where nothing but the run's own is asked for."""
+    style = config.prompt_style
     return Effort(
-        score=_SCORE[config.size],
+        score=replace(_SCORE[config.size], corpus=config.corpus, prompt_style=style),
         # Vocabulary alone often meets the budget at the least divergence, but only layers make
         # decoding faster.
         plan=PlanConfig(reduction=config.reduction, min_layers_dropped=1, min_channels_dropped=1),
-        recover=replace(_RECOVER[config.size], seed=config.seed),
-        evaluate=replace(_EVALUATE[config.size], suite=config.suite, seed=config.seed),
+        recover=replace(
+            _RECOVER[config.size],
+            corpus=config.instructions or config.corpus,
+            prompt_style=style,
+            seed=config.seed,
+        ),
+        evaluate=replace(
+            _EVALUATE[config.size], suite=config.suite, prompt_style=style, seed=config.seed
+        ),
         compare=CompareConfig(margin=config.margin),
-        likelihood=replace(_LIKELIHOOD[config.size], suite=config.suite, seed=config.seed),
+        likelihood=replace(
+            _LIKELIHOOD[config.size], suite=config.suite, prompt_style=style, seed=config.seed
+        ),
         footprint=_FOOTPRINT[config.size],
         export=_EXPORT[config.size],
         bench=replace(_BENCH[config.size], seed=config.seed),

@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from flab_deploy.artifacts import Artifact
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.changes import Changes
+from flab_deploy.settings.prompt import PromptStyle
 from flab_deploy.settings.run import PipelineConfig, SizeName
 from flows import stages
 from flows.effort import Effort
@@ -37,6 +38,9 @@ def pipeline(
     model: Model = REFERENCE,
     reduction: Annotated[float, about("reduction")] = DEFAULTS.reduction,
     size: Annotated[SizeName, about("size")] = DEFAULTS.size,
+    corpus: Annotated[str, about("corpus")] = DEFAULTS.corpus,
+    instructions: Annotated[str, about("instructions")] = DEFAULTS.instructions,
+    prompt_style: Annotated[PromptStyle, about("prompt_style")] = DEFAULTS.prompt_style,
     suite: Annotated[str, about("suite")] = DEFAULTS.suite,
     margin: Annotated[float, about("margin")] = DEFAULTS.margin,
     with_export: Annotated[bool, about("with_export")] = DEFAULTS.with_export,

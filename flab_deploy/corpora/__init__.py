@@ -4,6 +4,22 @@
 forms that such files have.
 """
 
-from flab_deploy.corpora.named import INSTALLED, REFERENCE, load_held_out, load_instructions
+from flab_deploy.corpora.named import (
+    AUTO,
+    INSTALLED,
+    REFERENCE,
+    corpus_for,
+    held_out_code,
+    load_held_out,
+    load_instructions,
+)
 
-__all__ = ["INSTALLED", "REFERENCE", "load_held_out", "load_instructions"]
+__all__ = [
+    "AUTO",
+    "INSTALLED",
+    "REFERENCE",
+    "corpus_for",
+    "held_out_code",
+    "load_held_out",
+    "load_instructions",
+]

@@ -6,16 +6,26 @@ from collections.abc import Iterator
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
+from flab_deploy.checkpoint import reference_path
 from flab_deploy.corpora.forms import load_instruction_file
 from flab_deploy.corpus import Instruction
-from flab_deploy.mining import mine_installed, split_of
+from flab_deploy.mining import Mined, mine_installed, split_of
 from flab_deploy.mining.installed import Split
 from flab_deploy.reference.tasks import stream_instructions
 
-REFERENCE, INSTALLED = "reference", "installed"
+AUTO, REFERENCE, INSTALLED = "auto", "reference", "installed"
 # Of function synthesis, output prediction and chain of thought: what the reference model last
 # learnt from.
 _SHARES = (45, 35, 20)
+
+
+def corpus_for(asked: str, original: Path) -> str:
+    """The corpus that `auto` stands for: the generated tasks for the reference model, which was
+    trained on such, and code that is installed here for every other; any other name as it is.
+    """
+    if asked != AUTO:
+        return asked
+    return REFERENCE if original == reference_path() else INSTALLED
 
 
 def load_instructions(corpus: str, count: int, seed: str) -> list[Instruction]:
@@ -70,6 +80,14 @@ def _held_out(name: str, num_counted: int) -> Iterator[Instruction]:
 
 
 def _installed(split: Split) -> Iterator[Instruction]:
-    for mined in mine_installed():
-        if split_of(mined.source) == split:
-            yield Instruction(prompt=mined.prompt, completion=mined.completion)
+    for mined in _mined(split):
+        yield Instruction(prompt=mined.prompt, completion=mined.completion)
+
+
+def held_out_code() -> list[Mined]:
+    """The installed functions that `installed` keeps from training, with their files."""
+    return list(_mined("held_out"))
+
+
+def _mined(split: Split) -> Iterator[Mined]:
+    return (mined for mined in mine_installed() if split_of(mined.source) == split)

@@ -4,8 +4,8 @@ a checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from flab_deploy.artifacts import (
 )
 from flab_deploy.batches import end_of_text_id
 from flab_deploy.checkpoint import Checkpoint, resolve
-from flab_deploy.corpora import load_instructions
+from flab_deploy.corpora import corpus_for, load_instructions
 from flab_deploy.corpus import Instruction, corpus_digest, save_records
 from flab_deploy.decoder import model_shape
 from flab_deploy.home import flab_home
@@ -64,6 +64,7 @@ def score(
     """
     checkpoint = resolve(model)
     model_shape(checkpoint.path)
+    config = replace(config, corpus=corpus_for(config.corpus, checkpoint.path))
     examples = load_instructions(config.corpus, config.num_counted, "score")
     parents = {"model": checkpoint.digest, "corpus": corpus_digest(examples)}
     key = json_digest({"parents": parents, "config": asdict(config), "code": code_digest(__name__)})
@@ -107,11 +108,20 @@ class _Work:
             self.journal_path,
         )
 
+    def texts(self) -> Iterator[str]:
+        """The corpus, and what is put around it for a chat model."""
+        prompting = Prompting(self.checkpoint.path, self.config)
+        for example in self.examples:
+            yield example.prompt
+            yield example.completion
+            if prompting.is_chat:
+                asked = prompting.example(example)
+                yield asked.prompt
+                yield asked.completion
+
     def write(self, draft: Draft, start: Callable[[], None]) -> None:
         path = self.checkpoint.path
-        asked = map(Prompting(path, self.config).example, self.examples)
-        texts = (text for example in asked for text in (example.prompt, example.completion))
-        counts = count_tokens(load_tokenizer(path), texts, model_shape(path).vocab_size)
+        counts = count_tokens(load_tokenizer(path), self.texts(), model_shape(path).vocab_size)
         counts[[*begin_ids(tokenizer_of(path)), end_of_text_id(path)]] += len(self.examples)
         start()
         found = self.measured()

@@ -9,7 +9,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
 
@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches, original_ids
 from flab_deploy.checkpoint import Checkpoint, resolve
-from flab_deploy.corpora import load_instructions
+from flab_deploy.corpora import corpus_for, load_instructions
 from flab_deploy.corpus import Instruction, corpus_digest
 from flab_deploy.decoder import (
     computes_in_bfloat16,
@@ -58,6 +58,7 @@ def recover(
     models do not share a vocabulary, ConfigError or ArtifactError for a bad corpus.
     """
     pruned, teacher = resolve(model), resolve(original)
+    config = replace(config, corpus=corpus_for(config.corpus, teacher.path))
     examples = load_instructions(config.corpus, config.num_examples, "recover")
     parents = {
         "model": pruned.digest,

@@ -26,10 +26,11 @@ class LikelihoodConfig(PromptSettings):
     """One of flab, humaneval, codeharmony, mbpp, evalplus, cruxeval, securityeval; recognised by
     the fields if None.
     """
-    texts: str = ""
-    """A file of held-out code to read as well (.jsonl, .jsonl.gz, .json, .parquet), with `text`, or
-    `prompt` and `completion`, and perhaps `source`, whose part before `:` is the file that it is
-    from. None if empty.
+    texts: str = "auto"
+    """`installed` for the installed functions that no training on such code sees, or a file of
+    held-out code (.jsonl, .jsonl.gz, .json, .parquet), with `text`, or `prompt` and `completion`,
+    and perhaps `source`, whose part before `:` is the file that it is from. None if empty; `auto`
+    is none for the reference model and `installed` for any other.
     """
     num_problems: Annotated[int, Ge(0)] = 500
     """Problems of each kind, at most; 0 reads the held-out code alone."""

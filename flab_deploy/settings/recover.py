@@ -15,10 +15,11 @@ from flab_deploy.settings.prompt import PromptSettings
 class RecoverConfig(PromptSettings):
     """How a pruned model is post-trained."""
 
-    corpus: str = "reference"
+    corpus: str = "auto"
     """Names with commas between them: files of instructions ({"prompt", "completion"}, chat
     messages, Alpaca or ShareGPT), `installed` for the Python code that is installed here,
-    `reference` for generated training tasks.
+    `reference` for generated tasks. `auto` is the generated tasks for the reference model and the
+    installed code for any other.
     """
     num_examples: Annotated[int, Ge(1)] = 8_000
     """Examples, each seen once."""

@@ -12,6 +12,8 @@ from flab_deploy.settings.bounds import Seed, Title, check_bounds
 from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.settings.evaluate import EvaluateConfig
 from flab_deploy.settings.plan import DEFAULT_REDUCTION
+from flab_deploy.settings.prompt import PromptSettings, PromptStyle
+from flab_deploy.settings.score import ScoreConfig
 
 SizeName: TypeAlias = Literal["small", "demo", "full"]
 
@@ -26,6 +28,18 @@ class PipelineConfig:
     """How much is trained and measured: 'small' takes about a minute and proves only that all
     works, 'demo' takes minutes, 'full' judges enough problems for a claim about quality and takes
     hours without a GPU.
+    """
+    corpus: Annotated[str, Title("Code")] = ScoreConfig.corpus
+    """What the vocabulary is counted on and importance measured on: the path of a file of
+    instructions, such as `flab corpus` writes, 'installed' for the Python code that is installed
+    here, 'reference' for generated tasks. 'auto' is the generated tasks for the reference model and
+    the installed code for any other.
+    """
+    instructions: Annotated[str, Title("Instructions")] = ""
+    """What the smaller model is post-trained on, as for the code; the same code if empty."""
+    prompt_style: PromptStyle = PromptSettings.prompt_style
+    """'chat' asks the model through its chat template, 'plain' gives it the code alone; 'auto' is
+    chat for a model that has a template.
     """
     suite: Annotated[str, Title("Problems")] = EvaluateConfig.suite
     """What the models are judged on: 'reference' (comes with the program), the path of a file of

@@ -26,10 +26,11 @@ LayerMetric = Literal["kl", "perplexity", "token_accuracy", "block_influence", "
 class ScoreConfig(PromptSettings):
     """What importance is measured on, and how."""
 
-    corpus: str = "reference"
+    corpus: str = "auto"
     """Names with commas between them: files of instructions ({"prompt", "completion"}, chat
     messages, Alpaca or ShareGPT), `installed` for the Python code that is installed here,
-    `reference` for generated tasks.
+    `reference` for generated tasks. `auto` is the generated tasks for the reference model and the
+    installed code for any other.
     """
     num_counted: Annotated[int, Ge(1)] = 20_000
     """Examples whose tokens are counted."""

@@ -18,7 +18,11 @@ ROUNDS = 5
 
 @pytest.mark.benchmark
 def test_seconds_of_a_cut_over_seconds_of_a_copy(tmp_path: Path) -> None:
-    score("reference", tmp_path / "scores", ScoreConfig(num_counted=200, num_calibration=8))
+    score(
+        "reference",
+        tmp_path / "scores",
+        ScoreConfig(corpus="reference", num_counted=200, num_calibration=8),
+    )
     plan("reference", tmp_path / "scores", tmp_path / "plan")
     ratios = []
     for index in range(ROUNDS):

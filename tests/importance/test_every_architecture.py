@@ -26,7 +26,12 @@ from tests.importance.test_layer_search import random_batches
 # transformers' GPT-BigCode uses what PyTorch is about to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 SMALL = ScoreConfig(
-    num_counted=10, num_calibration=4, batch_size=2, max_layers_searched=2, held_out=""
+    corpus="reference",
+    num_counted=10,
+    num_calibration=4,
+    batch_size=2,
+    max_layers_searched=2,
+    held_out="",
 )
 
 

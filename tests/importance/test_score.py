@@ -27,7 +27,12 @@ from tests.conftest import MakeCheckpoint
 from tests.killed import killed_before_writing
 
 SMALL = ScoreConfig(
-    num_counted=20, num_calibration=6, batch_size=2, max_layers_searched=3, held_out=""
+    corpus="reference",
+    num_counted=20,
+    num_calibration=6,
+    batch_size=2,
+    max_layers_searched=3,
+    held_out="",
 )
 
 
@@ -150,14 +155,14 @@ def test_a_weight_that_is_not_finite_is_named(
 
 def test_a_beam_of_trunk_scores_is_refused() -> None:
     with pytest.raises(ConfigError, match="a beam needs a metric of whole models; cosine allows"):
-        ScoreConfig(layer_metric="cosine", layer_search="beam")
+        ScoreConfig(corpus="reference", layer_metric="cosine", layer_search="beam")
 
 
 _SCORE = """
 import sys
 from flab_deploy.importance import ScoreConfig, score
 if __name__ == "__main__":
-    score(sys.argv[1], __import__("pathlib").Path(sys.argv[2]), ScoreConfig(
+    score(sys.argv[1], __import__("pathlib").Path(sys.argv[2]), ScoreConfig(corpus="reference", 
         num_counted=20, num_calibration=6, batch_size=2, max_layers_searched=3, held_out=""))
 """
 

@@ -132,7 +132,9 @@ def test_an_example_ends_where_the_answers_block_does(chat: Path) -> None:
 
 
 def test_scores_are_made_on_what_the_model_is_given(chat: Path, tmp_path: Path) -> None:
-    config = ScoreConfig(num_counted=40, num_calibration=4, max_layers_searched=1)
+    config = ScoreConfig(
+        corpus="reference", num_counted=40, num_calibration=4, max_layers_searched=1
+    )
     scored = score(chat, tmp_path / "scores", config)
     kept = load_records(scored.path / CALIBRATION_FILE, Instruction)
     assert all(example.prompt.startswith("<|im_start|>user\n") for example in kept)

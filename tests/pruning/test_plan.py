@@ -48,7 +48,7 @@ from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
 from tests.example_batches import example_batches
 
-SCORE = ScoreConfig(num_counted=40, num_calibration=8, held_out="")
+SCORE = ScoreConfig(corpus="reference", num_counted=40, num_calibration=8, held_out="")
 
 
 @pytest.fixture(scope="module")

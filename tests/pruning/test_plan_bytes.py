@@ -50,7 +50,13 @@ def test_the_planner_writes_the_fields_of_the_golden_plan_in_its_order(tmp_path:
     score(
         source,
         tmp_path / "scores",
-        ScoreConfig(num_counted=40, num_calibration=8, held_out="", max_layers_searched=2),
+        ScoreConfig(
+            corpus="reference",
+            num_counted=40,
+            num_calibration=8,
+            held_out="",
+            max_layers_searched=2,
+        ),
     )
     config = PlanConfig(metric="bytes", reduction=0.45, channel_multiple=8)
     file = plan(source, tmp_path / "scores", tmp_path / "plan", config).path / PLAN_FILE

@@ -28,7 +28,7 @@ from flab_deploy.tokenizer import with_parts
 from tests.conftest import MakeCheckpoint
 from tests.pruning.plans import logits, write_plan
 
-SCORE = ScoreConfig(num_counted=40, num_calibration=8, batch_size=4)
+SCORE = ScoreConfig(corpus="reference", num_counted=40, num_calibration=8, batch_size=4)
 CASES = [("qwen2", True), ("qwen2", False), ("qwen3", True), ("llama", False), ("mistral", False)]
 
 

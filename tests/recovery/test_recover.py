@@ -21,13 +21,17 @@ from tests.architectures import save_tiny
 from tests.conftest import MakeCheckpoint
 from tests.example_batches import example_batches
 
-CONFIG = RecoverConfig(num_examples=64, batch_size=8, learning_rate=3e-3)
+CONFIG = RecoverConfig(corpus="reference", num_examples=64, batch_size=8, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
 def pruned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pruned")
-    score(tiny_checkpoint, root / "scores", ScoreConfig(num_counted=40, num_calibration=8))
+    score(
+        tiny_checkpoint,
+        root / "scores",
+        ScoreConfig(corpus="reference", num_counted=40, num_calibration=8),
+    )
     plan(
         tiny_checkpoint,
         root / "scores",
@@ -120,5 +124,10 @@ def test_a_broken_corpus_is_named_and_nothing_is_written(
 
 def test_every_architecture_trains(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
     source = make_checkpoint("llama", tied=False, dtype=torch.bfloat16)
-    done = recover(source, source, tmp_path / "out", RecoverConfig(num_examples=8, batch_size=4))
+    done = recover(
+        source,
+        source,
+        tmp_path / "out",
+        RecoverConfig(corpus="reference", num_examples=8, batch_size=4),
+    )
     assert load_model(done.path, torch.bfloat16).dtype == torch.bfloat16

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import torch
 
-from flab_deploy.artifacts import Artifact, Draft, file_digest, run_stage
+from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.batches import original_ids
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
 from flab_deploy.decoder import check_supported, load_model, working_dtype
@@ -20,7 +20,7 @@ from flab_deploy.evaluation.likelihood.answer import answer_sentences
 from flab_deploy.evaluation.likelihood.bits import bits_figures, verdict_on_all
 from flab_deploy.evaluation.likelihood.encoding import encode_both, token_lengths
 from flab_deploy.evaluation.likelihood.measure import TwoModels, measure
-from flab_deploy.evaluation.likelihood.texts import load_texts, texts_file
+from flab_deploy.evaluation.likelihood.texts import load_texts, texts_digest, texts_for
 from flab_deploy.evaluation.tasks.load import REFERENCE, source_digest, suite_name
 from flab_deploy.records.document import as_json, write_lines, write_record
 from flab_deploy.records.likelihood import (
@@ -53,8 +53,9 @@ def likelihood(
         check_supported(read_config(checkpoint.path), checkpoint.path)
     if config.num_problems:
         parents["tasks"] = source_digest(config.suite)
+    config = replace(config, texts=texts_for(config.texts, before.path))
     if config.texts:
-        parents["texts"] = file_digest(texts_file(config.texts))
+        parents["texts"] = texts_digest(config.texts)
     names = [
         str(asked) if str(asked) == REFERENCE else found.path.name
         for asked, found in ((original, before), (candidate, after))

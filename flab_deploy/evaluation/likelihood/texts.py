@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from flab_deploy.corpus import Task
+from flab_deploy.artifacts import file_digest
+from flab_deploy.corpora import AUTO, INSTALLED, REFERENCE, corpus_for, held_out_code
+from flab_deploy.corpus import Task, corpus_digest
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.evaluation.tasks.load import SuiteConfig, load_tasks
 from flab_deploy.evaluation.tasks.sources import rows
@@ -56,6 +58,18 @@ def _spread(texts: list[ScoredText], number: int) -> list[ScoredText]:
     return [texts[place * len(texts) // number] for place in range(number)]
 
 
+def texts_for(asked: str, original: Path) -> str:
+    """The texts that `auto` stands for; any other name as it is."""
+    if asked != AUTO:
+        return asked
+    return "" if corpus_for(AUTO, original) == REFERENCE else INSTALLED
+
+
+def texts_digest(texts: str) -> str:
+    """SHA-256 of the held-out code. Raises ArtifactError if there is none."""
+    return corpus_digest(held_out_code()) if texts == INSTALLED else file_digest(texts_file(texts))
+
+
 def texts_file(texts: str) -> Path:
     """The file of held-out code. Raises ArtifactError if there is none."""
     path = Path(texts).expanduser()
@@ -89,7 +103,14 @@ def _of_task(task: Task) -> ScoredText:
 
 
 def held_out_texts(texts: str) -> list[ScoredText]:
-    """The held-out code in a file. Raises ArtifactError and ConfigError as `load_texts`."""
+    """The held-out code that is installed or in a file. Raises ArtifactError and ConfigError as
+    `load_texts`.
+    """
+    if texts == INSTALLED:
+        return [
+            _text(one.source, "texts", one.source.partition(":")[0], one.prompt, one.completion)
+            for one in held_out_code()
+        ]
     path = texts_file(texts)
     found = [_of_row(row, where, path.name) for where, row in rows(str(path))]
     if not found:

@@ -31,7 +31,7 @@ from tests.conftest import MakeCheckpoint, train_tiny_tokenizer
 from tests.field_data import HUMANEVAL_FILES, field_file
 from tests.in_process import flab
 
-PROBLEMS = LikelihoodConfig(num_problems=6, dtype="float32")
+PROBLEMS = LikelihoodConfig(texts="", num_problems=6, dtype="float32")
 
 
 def record_of(artifact: Artifact) -> LikelihoodRecord:
@@ -73,7 +73,11 @@ def pair(
 def pruned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cut of the tiny checkpoint that has fewer tokens."""
     root = tmp_path_factory.mktemp("cut")
-    score(tiny_checkpoint, root / "scores", ScoreConfig(num_counted=40, num_calibration=8))
+    score(
+        tiny_checkpoint,
+        root / "scores",
+        ScoreConfig(corpus="reference", num_counted=40, num_calibration=8),
+    )
     cut = PlanConfig(reduction=0.3, max_layers_dropped=0)
     plan(tiny_checkpoint, root / "scores", root / "plan", cut)
     return prune(tiny_checkpoint, root / "plan", root / "pruned").path
@@ -158,7 +162,7 @@ def test_small_batches_and_slices_change_nothing(
 ) -> None:
     whole = lines_of(likelihood(*pair, tmp_path / "whole", PROBLEMS))
     monkeypatch.setattr(measuring, "_LOGITS_BYTES", 3 * 16 * 2 * 400)
-    narrow = LikelihoodConfig(num_problems=6, dtype="float32", batch_tokens=1)
+    narrow = LikelihoodConfig(texts="", num_problems=6, dtype="float32", batch_tokens=1)
     parts = lines_of(likelihood(*pair, tmp_path / "parts", narrow))
     assert [t.text_id for t in parts] == [t.text_id for t in whole]
     for one, other in zip(parts, whole, strict=True):
@@ -185,7 +189,7 @@ def test_a_larger_perturbation_loses_more_and_is_not_shown(
     found = []
     for scale in (0.001, 30.0):
         other = shifted(tiny_checkpoint, tmp_path / f"by-{scale}", scale)
-        config = LikelihoodConfig(num_problems=60, dtype="float32")
+        config = LikelihoodConfig(texts="", num_problems=60, dtype="float32")
         done = likelihood(tiny_checkpoint, other, tmp_path / f"read-{scale}", config)
         found.append(record_of(done).sets["problems"])
     near, far = found
@@ -305,11 +309,11 @@ def test_texts_that_cannot_be_read_are_refused_in_one_line(
 
 def test_nothing_to_read_is_refused() -> None:
     with pytest.raises(ConfigError, match="num_problems is 0 and no texts are given"):
-        LikelihoodConfig(num_problems=0)
+        LikelihoodConfig(texts="", num_problems=0)
 
 
 def test_prompts_that_are_all_too_long_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    config = LikelihoodConfig(num_problems=2, max_tokens=16)
+    config = LikelihoodConfig(texts="", num_problems=2, max_tokens=16)
     with pytest.raises(ConfigError, match="has a completion within 16 tokens"):
         likelihood(tiny_checkpoint, tiny_checkpoint, tmp_path / "read", config)
 
@@ -332,7 +336,7 @@ def test_the_verb_says_what_was_found_and_ends_as_the_claim_does(
 
 def test_humaneval_is_read_as_it_is_judged(tiny_checkpoint: Path, tmp_path: Path) -> None:
     file = field_file(*HUMANEVAL_FILES)
-    config = LikelihoodConfig(suite=str(file), max_tokens=512)
+    config = LikelihoodConfig(texts="", suite=str(file), max_tokens=512)
     done = record_of(likelihood(tiny_checkpoint, tiny_checkpoint, tmp_path / "read", config))
     found = done.sets["problems"]
     assert done.suite == "HumanEval"

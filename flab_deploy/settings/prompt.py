@@ -1,6 +1,8 @@
-"""How a model is prompted, for every stage that gives it text."""
+"""How a model is prompted, for every stage that gives it text.
 
-from __future__ import annotations
+Annotations are evaluated here at once: the settings that inherit these fields lie in other modules,
+where their names mean nothing.
+"""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -52,14 +52,14 @@ def choose_metric(original: OutsideResults, candidate: OutsideResults, asked: st
                     f"metric {name} of {side.path} is graded, not pass or fail ({value}); "
                     f"{would_do}"
                 )
+    lacking = [side for side in sides if asked and not _has(side, asked)]
+    if lacking:
+        raise ConfigError(f"{lacking[0].path} has no metric {asked}; {would_do}")
     lists = [", ".join([*side.metrics, *side.graded]) for side in sides]
-    if asked is None:
-        raise ConfigError(
-            f"the files share no metric: {original.path} has {lists[0]}, {candidate.path} "
-            f"{lists[1]}; evaluate both models alike"
-        )
-    lacking = next(side for side in sides if not _has(side, asked))
-    raise ConfigError(f"{lacking.path} has no metric {asked}; {would_do}")
+    raise ConfigError(
+        f"the files share no metric: {original.path} has {lists[0]}, {candidate.path} {lists[1]}; "
+        "evaluate both models alike"
+    )
 
 
 def _has(side: OutsideResults, asked: str) -> bool:

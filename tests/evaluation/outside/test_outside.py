@@ -285,6 +285,9 @@ def test_metrics_that_are_graded_or_mixed_are_refused(tmp_path: Path) -> None:
     other = json_lines(tmp_path / "e" / "x.jsonl", [lm_eval_line(0, {"f1": 1})])
     alone = json_lines(tmp_path / "f" / "x.jsonl", [lm_eval_line(0, {"acc": 1})])
     refused(other, alone, "share no metric", "has f1,none", out=tmp_path)
+    older = json_lines(tmp_path / "o" / "x.jsonl", [lm_eval_line(0, {"acc": 1}, filter_=None)])
+    unlike = ("has acc,none", "x.jsonl acc;")
+    refused(alone, older, *unlike, out=tmp_path, words=("--metric", "acc"))
     lines = [lm_eval_line(0, {"acc": 1}), lm_eval_line(1, {"f1": 1})]
     mixed = json_lines(tmp_path / "g" / "x.jsonl", lines)
     refused(mixed, mixed, "x.jsonl:2 mixes metrics: it has f1", out=tmp_path)

@@ -21,6 +21,7 @@ from flab_deploy.evaluation.likelihood.encoding import encode_both, encode_texts
 from flab_deploy.evaluation.likelihood.stage import likelihood
 from flab_deploy.evaluation.likelihood.texts import ScoredText, load_texts
 from flab_deploy.importance import ScoreConfig, score
+from flab_deploy.prompting import encode_completions, tokenizer_of
 from flab_deploy.pruning import PlanConfig, plan, prune
 from flab_deploy.records.document import read_lines, read_record
 from flab_deploy.records.likelihood import LIKELIHOOD_FILE, TEXTS_FILE, LikelihoodRecord, TextLine
@@ -85,17 +86,16 @@ def pruned(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def plain(path: Path, text: ScoredText) -> tuple[float, torch.Tensor, list[str]]:
     """Bits of a completion, log-probabilities (P, V) before each of its tokens, and all tokens."""
-    model, tokenizer = load_model(path, torch.float32), load_tokenizer(path)
-    prompt, completion = (
-        tokenizer.encode(part, add_special_tokens=False).ids
-        for part in (text.prompt, text.completion)
+    model, tokenizer = load_model(path, torch.float32), tokenizer_of(path)
+    (prompt,), (completion,) = (
+        encode_completions(tokenizer, [part]) for part in (text.prompt, text.completion)
     )
-    ids = prompt + completion
+    ids = [*prompt, *completion]
     with torch.inference_mode():
         logits = model(input_ids=torch.tensor([ids])).logits[0].double()
     rows = torch.log_softmax(logits, dim=-1)[len(prompt) - 1 : -1]
     nats = -sum(float(row[token]) for row, token in zip(rows, completion, strict=True))
-    return nats / math.log(2), rows, [tokenizer.id_to_token(i) for i in ids]
+    return nats / math.log(2), rows, list(tokenizer.convert_ids_to_tokens(ids))
 
 
 def check_against_plain(original: Path, candidate: Path, artifact: Artifact) -> None:

@@ -115,10 +115,10 @@ def accept(model: str | Path, run: Path, suites: Collection[str], texts: str) ->
         from flab_deploy.evaluation.tasks.load import read_tasks
 
         read_tasks(suite)
-    if texts:
-        from flab_deploy.evaluation.likelihood.texts import held_out_texts
+    from flab_deploy.evaluation.likelihood.texts import held_out_texts, texts_for
 
-        held_out_texts(texts)
+    if found := texts_for(texts, path):
+        held_out_texts(found)
 
 
 @task(

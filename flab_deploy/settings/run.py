@@ -37,7 +37,7 @@ class PipelineConfig:
     """
     instructions: Annotated[str, Title("Instructions")] = ""
     """What the smaller model is post-trained on, as for the code; the same code if empty."""
-    prompt_style: PromptStyle = PromptSettings.prompt_style
+    prompt_style: Annotated[PromptStyle, Title("Prompts")] = PromptSettings.prompt_style
     """'chat' asks the model through its chat template, 'plain' gives it the code alone; 'auto' is
     chat for a model that has a template.
     """

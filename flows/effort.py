@@ -12,6 +12,7 @@ from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bench import BenchConfig
 from flab_deploy.settings.changes import Changes, changed, differences, plain
 from flab_deploy.settings.compare import CompareConfig
+from flab_deploy.settings.device import DeviceConfig
 from flab_deploy.settings.evaluate import EvaluateConfig
 from flab_deploy.settings.export import ExportConfig
 from flab_deploy.settings.footprint import FootprintConfig
@@ -45,6 +46,9 @@ class Effort:
 
 STAGES: Mapping[str, type] = get_type_hints(Effort)
 """Settings dataclass of every stage that has settings."""
+
+ON_A_DEVICE = [stage for stage, config in STAGES.items() if issubclass(config, DeviceConfig)]
+"""Stages that run a model in their own process."""
 
 _SCORE: dict[SizeName, ScoreConfig] = {
     "small": ScoreConfig(num_counted=500, num_calibration=8),
@@ -111,7 +115,7 @@ def effort_of(config: PipelineConfig, changes: Mapping[str, Changes] | None = No
 
 def _base(config: PipelineConfig) -> Effort:
     """The settings of every stage where nothing but the run's own is asked for."""
-    return Effort(
+    effort = Effort(
         score=_SCORE[config.size],
         # Vocabulary alone often meets the budget at the least divergence, but only layers make
         # decoding faster.
@@ -123,6 +127,11 @@ def _base(config: PipelineConfig) -> Effort:
         export=_EXPORT[config.size],
         bench=replace(_BENCH[config.size], seed=config.seed),
     )
+    placed = {
+        stage: replace(getattr(effort, stage), device=config.device, dtype=config.dtype)
+        for stage in ON_A_DEVICE
+    }
+    return replace(effort, **placed)
 
 
 def changes_in(config: PipelineConfig, effort: Effort) -> dict[str, Changes]:

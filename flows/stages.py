@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from flab_deploy.settings.bench import BenchConfig
     from flab_deploy.settings.compare import CompareConfig
+    from flab_deploy.settings.device import DeviceConfig
     from flab_deploy.settings.evaluate import EvaluateConfig
     from flab_deploy.settings.export import ExportConfig
     from flab_deploy.settings.footprint import FootprintConfig
@@ -113,11 +114,13 @@ def plan(
 
 
 @stage(limit_s=HOUR_S)
-def prune(model: str | Path, plan: Path, out: Path, *, force: bool = False) -> Artifact:
+def prune(
+    model: str | Path, plan: Path, out: Path, where: DeviceConfig, *, force: bool = False
+) -> Artifact:
     """Remove it."""
     from flab_deploy.pruning.cutting.prune import prune as work
 
-    return work(model, plan, out, force=force)
+    return work(model, plan, out, where=where, force=force)
 
 
 @stage(limit_s=24 * HOUR_S, long=True)

@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bounds import Seed, check_bounds
+from flab_deploy.settings.device import DeviceConfig
 
 FormatName = Literal[
     "flab", "humaneval", "codeharmony", "mbpp", "evalplus", "cruxeval", "securityeval"
@@ -18,7 +19,7 @@ FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(DeviceConfig):
     """How a model is evaluated."""
 
     suite: str = "reference"
@@ -68,13 +69,11 @@ class EvaluateConfig:
     onnx: str = ""
     """Directory of the model's ONNX export, to judge that instead of the checkpoint."""
     batch_size: Annotated[int, Ge(1)] = 512
-    """Prompts continued together, at most; fewer where their cache would exceed 1 GiB."""
+    """Prompts continued together, at most; fewer where their cache would exceed 1 GiB, or half of
+    a GPU's free memory. In other precisions than float32 a near tie may depend on it.
+    """
     max_new_tokens: Annotated[int, Ge(1)] = 128
     """New tokens per problem, at most."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the model; `auto` is that of its weights, or float32 where the processor has no
-    arithmetic for it. Only float32 is independent of `batch_size`.
-    """
     confidence: Annotated[float, Gt(0), Lt(1)] = 0.95
     """Confidence of the intervals."""
     cpu_limit_s: Annotated[float, Gt(0), Le(3600)] = 2.0

@@ -8,10 +8,11 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from flab_deploy.settings.bounds import Seed, check_bounds
+from flab_deploy.settings.device import DeviceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecoverConfig:
+class RecoverConfig(DeviceConfig):
     """How a pruned model is post-trained."""
 
     corpus: str = "reference"

@@ -9,6 +9,7 @@ from annotated_types import Ge
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bounds import Seed, check_bounds
+from flab_deploy.settings.device import DeviceConfig
 
 SearchMethod = Literal["one_shot", "greedy", "beam"]
 UnitMetric = Literal[
@@ -22,7 +23,7 @@ LayerMetric = Literal["kl", "perplexity", "token_accuracy", "block_influence", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig:
+class ScoreConfig(DeviceConfig):
     """What importance is measured on, and how."""
 
     corpus: str = "reference"
@@ -63,8 +64,6 @@ class ScoreConfig:
     pass and gives the same every time; kl_taylor takes gradients, some three passes, and varies
     with its random draw; first, last, middle and random are controls.
     """
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; auto takes a GPU if there is one."""
     seed: Seed = 0
     """Of everything drawn at random."""
 

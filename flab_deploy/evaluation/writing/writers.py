@@ -4,14 +4,15 @@ twice.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from flab_deploy.artifacts import json_digest, tree_digest
-from flab_deploy.decoder import load_model, load_tokenizer, working_dtype
+from flab_deploy.decoder import choose_device, choose_dtype, load_model, load_tokenizer
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.writing.attempt import Attempt
 from flab_deploy.evaluation.writing.completion import Completion, GenerateConfig, OnDone, Request
@@ -19,11 +20,12 @@ from flab_deploy.evaluation.writing.endpoint import EndpointClient
 from flab_deploy.evaluation.writing.journal import AnswerJournal, journal
 from flab_deploy.evaluation.writing.trim import first_stop
 from flab_deploy.progress import progress
+from flab_deploy.settings.device import Device, Dtype
 
 if TYPE_CHECKING:
     from flab_deploy.evaluation.writing.generate import Steps
 
-Dtype = Literal["auto", "float32", "bfloat16"]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class AnswerSource:
 
     path: Path
     """Checkpoint directory; its tokenizer makes the prompts wherever the model runs."""
+    device: Device = "auto"
+    """Where in this process."""
     dtype: Dtype = "auto"
     """Precision in this process."""
     endpoint: str = ""
@@ -53,7 +57,12 @@ def run_key(
     """What the completions depend on, as SHA-256: the prompts, the settings, the model and where it
     runs.
     """
-    where = {"dtype": place.dtype, "endpoint": place.endpoint, "served_model": place.served_model}
+    where = {
+        "device": place.device,
+        "dtype": place.dtype,
+        "endpoint": place.endpoint,
+        "served_model": place.served_model,
+    }
     onnx = tree_digest(Path(place.onnx)) if place.onnx else ""
     prompts = [[a.task.prompt, a.sample] for a in attempts]
     return json_digest([model_digest, where, onnx, asdict(settings), prompts])[:32]
@@ -163,13 +172,12 @@ class _Model:
 
 def _load(place: AnswerSource) -> Steps:
     """The model in this process."""
-    import torch
-
     from flab_deploy.evaluation.writing.onnx_steps import OnnxSteps
     from flab_deploy.evaluation.writing.torch_steps import TorchSteps
 
     if place.onnx:
         return OnnxSteps(Path(place.onnx))
-    precisions: dict[Dtype, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    dtype = precisions.get(place.dtype) or working_dtype(place.path)
-    return TorchSteps(load_model(place.path, dtype))
+    device = choose_device(place.device)
+    dtype = choose_dtype(place.path, device, place.dtype)
+    logger.info("evaluate: on %s in %s", device, str(dtype).removeprefix("torch."))
+    return TorchSteps(load_model(place.path, dtype, device))

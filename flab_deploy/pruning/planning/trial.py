@@ -26,6 +26,8 @@ from transformers import PreTrainedModel
 from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
 from flab_deploy.decoder import (
     ModelShape,
+    asked_dtype,
+    choose_device,
     load_model,
     only_channels,
     only_experts,
@@ -74,8 +76,9 @@ class Trials:
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        """The model in float32."""
-        return load_model(self._path, torch.float32)
+        """The model where and as the settings have it."""
+        dtype = asked_dtype(self.config.dtype, torch.float32)
+        return load_model(self._path, dtype, choose_device(self.config.device))
 
     @cached_property
     def batches(self) -> list[Batch]:
@@ -83,7 +86,7 @@ class Trials:
         longest = self.scores.config.max_tokens
         examples = self.scores.calibration
         encoded = encode(self._path, examples, end_of_text_id(self._path), longest)
-        return make_batches(encoded, _EXAMPLES_AT_ONCE)
+        return [batch.to(self.model.device) for batch in make_batches(encoded, _EXAMPLES_AT_ONCE)]
 
     def choice(self, sizes: Sizes) -> Choice:
         """The best parts by their scores, at the given sizes."""

@@ -194,12 +194,13 @@ def only_layers(model: PreTrainedModel, keep: Sequence[int]) -> Iterator[None]:
 
 @contextmanager
 def only_channels(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
-    """Within the block every layer sees only its FFN channels `keep[layer]` (K,); the others read
-    as zero.
+    """Within the block every layer sees only its FFN channels `keep[layer]` (K,), the others read
+    as zero; entries of layers of experts are ignored.
     """
     with ExitStack() as hooks:
         for layer, kept in zip(layers(model), keep, strict=True):
-            hooks.enter_context(_masked(down_projection(layer), kept, 1))
+            if not has_experts(layer):
+                hooks.enter_context(_masked(down_projection(layer), kept, 1))
         yield
 
 

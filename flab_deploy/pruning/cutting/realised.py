@@ -18,6 +18,7 @@ from flab_deploy.errors import ConfigError
 from flab_deploy.importance.calibration import states_of
 from flab_deploy.importance.divergence import (
     head_of,
+    in_float64,
     kl_per_position,
     log_normalizer,
     reference_of,
@@ -60,7 +61,7 @@ def realised_divergence(
     batches = [batch.to(device) for batch in make_batches(same, _EXAMPLES_AT_ONCE)]
     states = states_of(original, batches)
     lost = sum(
-        float((log_normalizer(whole, s) - log_normalizer(head, s)).double().sum()) for s in states
+        float(in_float64(log_normalizer(whole, s) - log_normalizer(head, s)).sum()) for s in states
     )
     references = [
         reference_of(head, s, batch.targets) for s, batch in zip(states, batches, strict=True)

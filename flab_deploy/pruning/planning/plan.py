@@ -236,5 +236,5 @@ def _times(planner: Planner, model: LatencyModel, shape: ModelShape) -> Predicte
     """
     size, free = planner.precision.bytes_of(shape.num_parameters), psutil.virtual_memory().available
     fits = size < free / 2
-    realised = time_model(planner.path, shape, model.context_tokens) if fits else None
+    realised = time_model(planner.path, shape, planner.config) if fits else None
     return PredictedTimes(predicted=model.times(shape), realised=realised)

@@ -34,6 +34,7 @@ from flab_deploy.decoder import (
     only_heads,
     only_layers,
     output_logits,
+    output_weight,
     scaled_writes,
 )
 from flab_deploy.importance.calibration import kl_measure, states_of
@@ -173,14 +174,15 @@ class Trials:
         """For each list of kept token ids, the mean of -log of the probability that the original
         gives to them.
         """
-        member = torch.zeros(self.shape.vocab_size, len(kept))  # (V, n)
+        member = torch.zeros(self.shape.vocab_size, len(kept))
         for column, ids in enumerate(kept):
             member[torch.as_tensor(np.asarray(ids)), column] = 1.0
+        gone_of = (1 - member).to(output_weight(self.model).device)  # (V, n)
         total, count = torch.zeros(len(kept), dtype=torch.float64), 0
         for states in states_of(self.model, self.batches):
             for chunk in states.split(_POSITIONS_AT_ONCE):
                 likely = output_logits(self.model, chunk).float().softmax(-1)  # (P, V)
-                gone = (likely @ (1 - member)).double().clamp(max=1 - 1e-12)  # (P, n)
+                gone = (likely @ gone_of).cpu().double().clamp(max=1 - 1e-12)  # (P, n)
                 total -= torch.log1p(-gone).sum(0)
                 count += len(chunk)
         return [rounded(float(value) / count) for value in total]

@@ -44,6 +44,23 @@ class Batch:
             targets=self.targets.to(device),
         )
 
+    def split(self, size: int) -> list[Batch]:
+        """The same examples in batches of at most `size`, padded as before."""
+        rows, longest = self.input_ids.shape
+        parts = []
+        for start in range(0, rows, size):
+            end = min(start + size, rows)
+            here = (self.positions >= start * longest) & (self.positions < end * longest)
+            parts.append(
+                Batch(
+                    input_ids=self.input_ids[start:end],
+                    attention_mask=self.attention_mask[start:end],
+                    positions=self.positions[here] - start * longest,
+                    targets=self.targets[here],
+                )
+            )
+        return parts
+
 
 def encode(
     path: Path, examples: Sequence[Instruction], end_of_text: int, longest: int

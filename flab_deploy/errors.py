@@ -4,6 +4,7 @@
     |-- ConfigError (also ValueError)   a value the user can fix
     |-- UnsupportedModel                an architecture or tokenizer family that is not supported
     |-- ArtifactError                   missing, incomplete, damaged or already there
+    |-- OutOfMemory                     a device cannot hold what even one example takes
     |-- PlanError                       a plan that does not fit, or a budget that cannot be met
     |-- SandboxError                    code cannot be run in isolation on this machine
     |-- ExportError                     a format cannot hold the model, or parity is out of bounds
@@ -37,6 +38,10 @@ class ArtifactError(FlabError):
     """An artifact is missing, incomplete, damaged, or in the way."""
 
     exit_code = 2
+
+
+class OutOfMemory(FlabError):
+    """The device cannot hold what even one example takes."""
 
 
 class PlanError(FlabError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.checkpoint import Checkpoint, resolve, weight_files
-from flab_deploy.decoder import forward_flops_per_token, model_shape
+from flab_deploy.decoder import choose_device, forward_flops_per_token, model_shape
 from flab_deploy.errors import ArtifactError
 from flab_deploy.records.document import write_record
 from flab_deploy.records.footprint import (
@@ -24,7 +24,7 @@ from flab_deploy.records.footprint import (
 from flab_deploy.settings.footprint import FootprintConfig
 
 # Runs alone in a fresh interpreter: peak resident memory above the interpreter with its libraries
-# loaded.
+# loaded, or on a GPU the peak of what PyTorch takes there.
 _PROBE = """
 import json, sys
 import torch
@@ -36,13 +36,20 @@ def memory(name):
         return next(int(line.split()[1]) * 1024 for line in stream if line.startswith(name))
 torch.manual_seed(0)
 model_path, batch, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+device, dtype = torch.device(sys.argv[4]), sys.argv[5]
 import transformers.models.auto.modeling_auto, transformers.generation
 before = memory("VmRSS:")
-model = AutoModelForCausalLM.from_pretrained(model_path, dtype="auto", use_safetensors=True)
+model = AutoModelForCausalLM.from_pretrained(model_path, dtype=dtype, use_safetensors=True)
 ids = torch.randint(0, model.config.vocab_size, (batch, tokens))
 with torch.inference_mode():
-    model(input_ids=ids, use_cache=True)
-print(json.dumps({"peak": memory("VmHWM:") - before}))
+    model.to(device)(input_ids=ids.to(device), use_cache=True)
+if device.type == "cuda":
+    peak = torch.cuda.max_memory_allocated(device)
+elif device.type == "mps":
+    peak = torch.mps.driver_allocated_memory()
+else:
+    peak = memory("VmHWM:") - before
+print(json.dumps({"peak": peak}))
 """
 
 
@@ -55,8 +62,9 @@ def footprint(
     force: bool = False,
 ) -> Artifact:
     """Measure both checkpoints; writes `footprint.json`. Memory is measured, the rest computed from
-    the files.
+    the files. Raises ConfigError for a device that is not there.
     """
+    choose_device(config.device)
     before, after = resolve(original), resolve(slimmed)
     return run_stage(
         out,
@@ -76,7 +84,7 @@ def _write(
     both = BothFootprints(
         original=_measure(original.path, config), slimmed=_measure(slimmed.path, config)
     )
-    found = FootprintRecord(schema_version=1, models=both, config=config)
+    found = FootprintRecord(schema_version=2, models=both, config=config)
     write_record(draft.path / FOOTPRINT_FILE, found)
 
 
@@ -99,6 +107,8 @@ def _peak_memory_bytes(path: Path, config: FootprintConfig) -> int:
         str(path),
         str(config.batch_size),
         str(config.context_tokens),
+        str(choose_device(config.device)),
+        config.dtype,
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode != 0:

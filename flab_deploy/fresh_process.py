@@ -30,8 +30,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str, new_tokens: int) -> None:
-    """Write `answers.json` and `last_logits.npy` (N, V) float32.
+def answer(
+    checkpoint: Path, inputs: Path, out: Path, device: str, dtype: str, new_tokens: int
+) -> None:
+    """Write `answers.json` and `last_logits.npy` (N, V) float32, computed on that device.
 
     The answers are token ids of the texts, the SHA-256 of each input's logits and the ids generated
     after each.
@@ -44,11 +46,12 @@ def answer(checkpoint: Path, inputs: Path, out: Path, dtype: str, new_tokens: in
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     wanted_dtype = dtype if dtype == "auto" else getattr(torch, dtype)
     model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=wanted_dtype)
-    model.eval()
+    model.to(device).eval()
     digests, last, generated = [], [], []
     for ids in [*wanted["text_ids"], *wanted["long_ids"]]:
         with torch.inference_mode():
-            logits = model(input_ids=torch.tensor([ids])).logits[0].float().numpy()  # (T, V)
+            found = model(input_ids=torch.tensor([ids], device=device)).logits[0]
+        logits = found.float().cpu().numpy()  # (T, V)
         digests.append(hashlib.sha256(logits.tobytes()).hexdigest())
         last.append(logits[-1])
         if new_tokens:
@@ -72,7 +75,7 @@ def generate(model: Any, ids: list[int], new_tokens: int) -> list[int]:
     """
     import torch
 
-    prompt = torch.tensor([ids])
+    prompt = torch.tensor([ids], device=model.device)
     out = model.generate(
         prompt,
         attention_mask=torch.ones_like(prompt),
@@ -113,7 +116,8 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("inputs", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--dtype", choices=("auto", "float32"), default="auto")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="auto")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--new-tokens", type=int, default=0)
     parser.add_argument("--onnx", type=Path)
@@ -121,7 +125,14 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)
-    answer(options.checkpoint, options.inputs, options.out, options.dtype, options.new_tokens)
+    answer(
+        options.checkpoint,
+        options.inputs,
+        options.out,
+        options.device,
+        options.dtype,
+        options.new_tokens,
+    )
     if options.onnx:
         export_onnx(options.checkpoint, options.onnx)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flab_deploy.corpus import Instruction
 from flab_deploy.decoder import load_tokenizer
 from flab_deploy.errors import ConfigError, first_line
-from flab_deploy.settings.prompt import PromptSettings
+from flab_deploy.settings.shared.prompt import PromptSettings
 from flab_deploy.tokenizer import TOKENIZER_FILE
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from typing import Any, get_type_hints
 
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.bench import BenchConfig
-from flab_deploy.settings.changes import Changes, changed, differences, plain
 from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.settings.evaluate import EvaluateConfig
 from flab_deploy.settings.export import ExportConfig
@@ -20,6 +19,8 @@ from flab_deploy.settings.plan import PlanConfig
 from flab_deploy.settings.recover import RecoverConfig
 from flab_deploy.settings.run import PipelineConfig, SizeName
 from flab_deploy.settings.score import ScoreConfig
+from flab_deploy.settings.shared.changes import Changes, changed, differences, plain
+from flab_deploy.settings.shared.device import DeviceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,9 @@ class Effort:
 
 STAGES: Mapping[str, type] = get_type_hints(Effort)
 """Settings dataclass of every stage that has settings."""
+
+ON_A_DEVICE = [stage for stage, config in STAGES.items() if issubclass(config, DeviceConfig)]
+"""Stages that run a model in their own process."""
 
 _SCORE: dict[SizeName, ScoreConfig] = {
     "small": ScoreConfig(num_counted=500, num_calibration=8),
@@ -120,7 +124,7 @@ def effort_of(config: PipelineConfig, changes: Mapping[str, Changes] | None = No
 def _base(config: PipelineConfig) -> Effort:
     """The settings of every stage where nothing but the run's own is asked for."""
     style = config.prompt_style
-    return Effort(
+    effort = Effort(
         score=replace(_SCORE[config.size], corpus=config.corpus, prompt_style=style),
         # Vocabulary alone often meets the budget at the least divergence, but only layers make
         # decoding faster.
@@ -142,6 +146,11 @@ def _base(config: PipelineConfig) -> Effort:
         export=_EXPORT[config.size],
         bench=replace(_BENCH[config.size], seed=config.seed),
     )
+    placed = {
+        stage: replace(getattr(effort, stage), device=config.device, dtype=config.dtype)
+        for stage in ON_A_DEVICE
+    }
+    return replace(effort, **placed)
 
 
 def changes_in(config: PipelineConfig, effort: Effort) -> dict[str, Changes]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args
 from pydantic import ConfigDict, Field
 
 from flab_deploy.home import flab_home
-from flab_deploy.settings.bounds import Title, bounds_of, hints_of
-from flab_deploy.settings.changes import Changes, changes_type, docs_of
 from flab_deploy.settings.run import PipelineConfig
+from flab_deploy.settings.shared.bounds import Title, bounds_of, hints_of
+from flab_deploy.settings.shared.changes import Changes, changes_type, docs_of
 from flows.effort import STAGES, Effort, changes_in
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from prefect.runtime import flow_run
 
 from flab_deploy.artifacts import Artifact
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.changes import Changes
-from flab_deploy.settings.prompt import PromptStyle
 from flab_deploy.settings.run import PipelineConfig, SizeName
+from flab_deploy.settings.shared.changes import Changes
+from flab_deploy.settings.shared.device import DeviceConfig, Dtype
+from flab_deploy.settings.shared.prompt import PromptStyle
 from flows import stages
 from flows.effort import Effort
 from flows.parameters import REFERENCE, UNCHANGED, Force, Model, OfStage, Out, about
@@ -45,6 +46,8 @@ def pipeline(
     margin: Annotated[float, about("margin")] = DEFAULTS.margin,
     with_export: Annotated[bool, about("with_export")] = DEFAULTS.with_export,
     with_bench: Annotated[bool, about("with_bench")] = DEFAULTS.with_bench,
+    device: Annotated[str, about("device")] = DEFAULTS.device,
+    dtype: Annotated[Dtype, about("dtype")] = DEFAULTS.dtype,
     seed: Annotated[int, about("seed")] = DEFAULTS.seed,
     force: Force = False,
     score: Annotated[Changes, OfStage("score"), about("score")] = UNCHANGED,
@@ -67,7 +70,8 @@ def pipeline(
     for engine in engines_of(effort, with_export=with_export, with_bench=with_bench):
         install_engine(engine)
     record(model, run, config, effort)
-    line = StageLine(source=source, run=run, effort=effort, force=force)
+    place = DeviceConfig(device=config.device, dtype=config.dtype)
+    line = StageLine(source=source, run=run, place=place, effort=effort, force=force)
     line.slim()
     line.prove()
     if with_export:
@@ -102,6 +106,8 @@ class StageLine:
     """The original model."""
     run: Path
     """The run directory."""
+    place: DeviceConfig
+    """Where models run in stages without settings."""
     effort: Effort
     """Settings of every stage."""
     force: bool
@@ -123,7 +129,7 @@ class StageLine:
         )
         self._keep(stages.score(self.source, scores, self.effort.score, force=self.force))
         self._keep(stages.plan(self.source, scores, plan, self.effort.plan, force=self.force))
-        self._keep(stages.prune(self.source, plan, pruned, force=self.force))
+        self._keep(stages.prune(self.source, plan, pruned, self.place, force=self.force))
         self._keep(
             stages.recover(pruned, self.source, recovered, self.effort.recover, force=self.force)
         )

@@ -22,7 +22,8 @@ from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.records.document import write_record
 from flab_deploy.records.run import RUN_FILE, RunMachine, RunRecord
 from flab_deploy.settings.run import PipelineConfig
-from flows.effort import Effort, changed_settings, effort_of, settings_of, split
+from flab_deploy.settings.shared.device import DeviceConfig
+from flows.effort import ON_A_DEVICE, Effort, changed_settings, effort_of, settings_of, split
 from flows.observe import ProgressBar, shown_in_prefect
 from flows.parameters import REFERENCE, command_of, run_directory
 
@@ -48,10 +49,15 @@ def _could_be_the_network(_task: object, _run: TaskRun, state: State[Any]) -> bo
 def check(parameters: Mapping[str, Any]) -> tuple[Path, PipelineConfig, Effort]:
     """The run directory and the settings that these parameters of the pipeline ask for.
 
-    Raises a one-line error for values that do not go together.
+    Raises a one-line error for values that do not go together, or a device that is not there.
     """
     config, changes = split(parameters)
     effort = effort_of(config, changes)
+    for device in {config.device, *(getattr(effort, stage).device for stage in ON_A_DEVICE)}:
+        if device != DeviceConfig.device:  # only then is PyTorch worth its loading here
+            from flab_deploy.decoder import choose_device
+
+            choose_device(device)
     out, force = str(parameters["out"]), bool(parameters["force"])
     run = run_directory(out)
     if not out.strip():

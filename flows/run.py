@@ -17,8 +17,8 @@ import httpx
 
 from flab_deploy.artifacts import Artifact
 from flab_deploy.home import flab_home
-from flab_deploy.settings.changes import Changes
 from flab_deploy.settings.run import PipelineConfig
+from flab_deploy.settings.shared.changes import Changes
 from flows.parameters import REFERENCE, run_directory
 from flows.server import PrivateServer, private_server
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from flab_deploy.settings.plan import PlanConfig
     from flab_deploy.settings.recover import RecoverConfig
     from flab_deploy.settings.score import ScoreConfig
+    from flab_deploy.settings.shared.device import DeviceConfig
 
 P = ParamSpec("P")
 
@@ -114,11 +115,13 @@ def plan(
 
 
 @stage(limit_s=HOUR_S)
-def prune(model: str | Path, plan: Path, out: Path, *, force: bool = False) -> Artifact:
+def prune(
+    model: str | Path, plan: Path, out: Path, where: DeviceConfig, *, force: bool = False
+) -> Artifact:
     """Remove it."""
     from flab_deploy.pruning.cutting.prune import prune as work
 
-    return work(model, plan, out, force=force)
+    return work(model, plan, out, where=where, force=force)
 
 
 @stage(limit_s=24 * HOUR_S, long=True)

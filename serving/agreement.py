@@ -56,6 +56,7 @@ def agreement(
 ) -> AgreementRecord:
     """Greedy agreement of a running server with transformers on the checkpoint it serves.
 
+    transformers reads it on the CPU: a GPU's memory belongs to the servers that are up.
     Raises ServingError if the server does not answer.
     """
     with httpx.Client(base_url=url, headers=headers, timeout=120, trust_env=False) as client:
@@ -99,9 +100,10 @@ def _complete(client: httpx.Client, model: str, prompt: str, max_new_tokens: int
 def _read(model: PreTrainedModel, completion: ServedTokens) -> _Read:
     import torch
 
-    ids = torch.tensor([[*completion.prompt_ids, *completion.output_ids]])  # (1, prompt + output)
+    tokens = [*completion.prompt_ids, *completion.output_ids]
+    ids = torch.tensor([tokens], device=model.device)  # (1, prompt + output)
     with torch.inference_mode():
-        logits = model(ids).logits[0].float()  # (prompt + output, vocabulary)
+        logits = model(ids).logits[0].float().cpu()  # (prompt + output, vocabulary)
     before = logits[len(completion.prompt_ids) - 1 : -1]  # (output, vocabulary)
     chosen = torch.tensor(completion.output_ids)
     gaps = before.max(-1).values - before.gather(-1, chosen[:, None])[:, 0]

@@ -19,7 +19,7 @@ from flab_deploy import __version__
 from flab_deploy.cli.settings_file import FILE_NAME, SettingsFile
 from flab_deploy.cli.verb import GROUPS, Verb, all_verbs
 from flab_deploy.errors import FlabError
-from flab_deploy.settings.bounds import check_value
+from flab_deploy.settings.shared.bounds import check_value
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpPanel

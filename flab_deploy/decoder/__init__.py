@@ -2,7 +2,8 @@
 
 `architectures` is a table: what every supported architecture calls its tensors, and how a cut
 follows them. `shape` reads sizes from a checkpoint's headers by it, `live` reaches into a loaded
-model and runs it as a cut would leave it, `onnx_graph` runs an exported one.
+model and runs it as a cut would leave it, `onnx_graph` runs an exported one. `device` decides where
+a model runs and in which precision, `memory` what fits there.
 
 To add an architecture: an entry of `architectures.ARCHITECTURES`, and its settings in
 `tests/architectures.py`, where every property of a cut is then tested on it.
@@ -17,10 +18,16 @@ from flab_deploy.decoder.architectures import (
     check_supported,
     place_of,
 )
+from flab_deploy.decoder.device import (
+    asked_dtype,
+    calculates_in,
+    choose_device,
+    choose_dtype,
+    weights_dtype,
+)
 from flab_deploy.decoder.live import (
     attention_output,
     backbone,
-    computes_in_bfloat16,
     down_projection,
     finish_logits,
     has_experts,
@@ -37,9 +44,8 @@ from flab_deploy.decoder.live import (
     output_weight,
     router,
     scaled_writes,
-    weights_dtype,
-    working_dtype,
 )
+from flab_deploy.decoder.memory import BatchLimit, cache_room, free_bytes
 from flab_deploy.decoder.shape import (
     ModelShape,
     forward_flops_per_token,
@@ -53,16 +59,22 @@ __all__ = [
     "ARCHITECTURES",
     "SUPPORTED",
     "Architecture",
+    "BatchLimit",
     "Cut",
     "ModelShape",
     "Place",
+    "asked_dtype",
     "attention_output",
     "backbone",
-    "computes_in_bfloat16",
+    "cache_room",
+    "calculates_in",
     "check_supported",
+    "choose_device",
+    "choose_dtype",
     "down_projection",
     "finish_logits",
     "forward_flops_per_token",
+    "free_bytes",
     "has_experts",
     "hooked",
     "layer_parameters",
@@ -83,5 +95,4 @@ __all__ = [
     "scaled_writes",
     "tensor_shapes",
     "weights_dtype",
-    "working_dtype",
 ]

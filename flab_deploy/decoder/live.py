@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from flab_deploy.checkpoint import read_config
 from flab_deploy.decoder.architectures import ARCHITECTURES, Architecture, check_supported
-from flab_deploy.errors import ConfigError, UnsupportedModel, first_line
+from flab_deploy.decoder.device import weights_dtype
+from flab_deploy.decoder.memory import memory_of_gpus, needs_several_gpus
+from flab_deploy.decoder.shape import model_shape
+from flab_deploy.errors import UnsupportedModel, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -18,28 +21,46 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load_model(path: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
-    """The causal language model at `path` in evaluation mode on the CPU; `auto` is the precision of
-    its weights.
+def load_model(
+    path: Path, dtype: torch.dtype | Literal["auto"], device: torch.device | str = "cpu"
+) -> PreTrainedModel:
+    """The causal language model at `path` in evaluation mode on `device`; `auto` is the precision
+    of its weights.
 
-    Reads safetensors only, runs no code from the checkpoint and downloads nothing.
+    A model that one GPU does not hold is spread over all of them where `device` is `cuda` without
+    a number. Reads safetensors only, runs no code from the checkpoint and downloads nothing.
     Raises UnsupportedModel for an architecture outside SUPPORTED, or settings that transformers
-    cannot read.
+    cannot read, ConfigError for a model that the GPUs do not hold.
     """
+    import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     check_supported(read_config(path), path)
+    where = torch.device(device)
+    spread = where.type == "cuda" and needs_several_gpus(path, _weight_bytes(path, dtype), where)
+    options = {"device_map": "auto", "max_memory": memory_of_gpus()} if spread else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+            path,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            **options,
         )
     except (ValueError, KeyError) as error:
         raise UnsupportedModel(
             f"{path} is not a model that transformers can load: {error}"
         ) from error
-    return cast("PreTrainedModel", model.eval())
+    return cast("PreTrainedModel", model.eval() if spread else model.eval().to(where))
+
+
+def _weight_bytes(path: Path, dtype: torch.dtype | Literal["auto"]) -> int:
+    """Bytes of the weights at `path` in that precision."""
+    stored = weights_dtype(path) if dtype == "auto" else dtype
+    return model_shape(path).num_parameters * stored.itemsize
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -55,47 +76,6 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             f"{path} has no tokenizer that transformers can load: {first_line(error)}"
         ) from error
     return cast("PreTrainedTokenizerBase", found)
-
-
-def computes_in_bfloat16() -> bool:
-    """Whether this processor calculates in bfloat16 at a useful speed.
-
-    Where it does not, PyTorch falls back on a plain loop that is some ten times slower than
-    float32, so that training and writing answers there go in float32.
-    """
-    import torch
-
-    # Builds without oneDNN, which calculates in bfloat16, do not have the question either.
-    onednn = torch.backends.mkldnn.is_available()
-    return onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def working_dtype(path: Path) -> torch.dtype:
-    """The dtype to calculate in: that of the weights, or float32 where this processor has no
-    arithmetic for it.
-
-    Raises ConfigError as `weights_dtype`.
-    """
-    import torch
-
-    found = weights_dtype(path)
-    return torch.float32 if found == torch.bfloat16 and not computes_in_bfloat16() else found
-
-
-def weights_dtype(path: Path) -> torch.dtype:
-    """The number format of a checkpoint's weights, from `config.json`. Raises ConfigError if it
-    names none that exists.
-    """
-    import torch
-
-    config = read_config(path)
-    name = config.get("dtype") or config.get("torch_dtype") or "float32"
-    found = getattr(torch, str(name), None)
-    if not isinstance(found, torch.dtype):
-        raise ConfigError(
-            f"{path / 'config.json'} names dtype {name!r}; expected one such as bfloat16"
-        )
-    return found
 
 
 def _architecture(model: PreTrainedModel) -> Architecture:
@@ -214,12 +194,13 @@ def only_layers(model: PreTrainedModel, keep: Sequence[int]) -> Iterator[None]:
 
 @contextmanager
 def only_channels(model: PreTrainedModel, keep: Sequence[Tensor]) -> Iterator[None]:
-    """Within the block every layer sees only its FFN channels `keep[layer]` (K,); the others read
-    as zero.
+    """Within the block every layer sees only its FFN channels `keep[layer]` (K,), the others read
+    as zero; entries of layers of experts are ignored.
     """
     with ExitStack() as hooks:
         for layer, kept in zip(layers(model), keep, strict=True):
-            hooks.enter_context(_masked(down_projection(layer), kept, 1))
+            if not has_experts(layer):
+                hooks.enter_context(_masked(down_projection(layer), kept, 1))
         yield
 
 

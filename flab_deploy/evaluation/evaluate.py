@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage, tree_digest
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
-from flab_deploy.decoder import check_supported
+from flab_deploy.decoder import check_supported, choose_device
 from flab_deploy.evaluation.figures.report import make_report, verdict_lines
 from flab_deploy.evaluation.grading.programs import answer_of, parses, program_of
 from flab_deploy.evaluation.grading.security import findings
@@ -47,9 +47,11 @@ def evaluate(
 
     What the model has written is kept until the evaluation is finished: interrupted, it goes on
     from there. Raises SandboxError if code cannot be isolated here or more than 0.1 % of the
-    programs could not be judged, ConfigError for unusable tasks or settings, UnsupportedModel for a
-    model that cannot generate, ServingError for an endpoint that does not answer.
+    programs could not be judged, ConfigError for unusable tasks or settings or a device that is not
+    there, UnsupportedModel for a model that cannot generate, ServingError for an endpoint that does
+    not answer.
     """
+    choose_device(config.device)
     checkpoint = resolve(model)
     check_supported(read_config(checkpoint.path), checkpoint.path)
     settings = {
@@ -85,6 +87,7 @@ def evaluate(
 def _evaluate(draft: Draft, checkpoint: Checkpoint, name: str, config: EvaluateConfig) -> str:
     place = AnswerSource(
         path=checkpoint.path,
+        device=config.device,
         dtype=config.dtype,
         endpoint=config.endpoint,
         served_model=config.served_model,

@@ -42,18 +42,19 @@ class Differences:
 @torch.inference_mode()
 def torch_logits(model: PreTrainedModel, ids: list[int]) -> NDArray[np.float32]:
     """Logits (T, V) after each of the ids (T,)."""
-    logits: NDArray[np.float32] = model(input_ids=torch.tensor([ids])).logits[0].float().numpy()
+    found = model(input_ids=torch.tensor([ids], device=model.device)).logits[0]
+    logits: NDArray[np.float32] = found.float().cpu().numpy()
     return logits
 
 
 @torch.inference_mode()
 def torch_greedy(model: PreTrainedModel, ids: list[int], num_new_tokens: int) -> list[int]:
     """The `num_new_tokens` most probable continuations one after the other, through the cache."""
-    output = model(input_ids=torch.tensor([ids]), use_cache=True)
+    output = model(input_ids=torch.tensor([ids], device=model.device), use_cache=True)
     generated = [int(output.logits[0, -1].argmax())]
     while len(generated) < num_new_tokens:
         output = model(
-            input_ids=torch.tensor([generated[-1:]]),
+            input_ids=torch.tensor([generated[-1:]], device=model.device),
             past_key_values=output.past_key_values,
             use_cache=True,
         )

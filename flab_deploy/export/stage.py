@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flab_deploy.artifacts import Artifact, Draft, file_digest, run_stage
 from flab_deploy.checkpoint import resolve
+from flab_deploy.decoder import choose_device
 from flab_deploy.export.formats import FORMATS
 from flab_deploy.export.inputs import parity_inputs
 from flab_deploy.export.job import ExportJob
@@ -23,10 +24,11 @@ def export(
     """The export of `model` at `out`: `vllm/`, `onnx/` as `config.formats` asks, and `parity.json`.
 
     The figures hold the SHA-256 of every file under `files`. Parity depends on the machine and
-    stays outside the digest. Raises ExportError if a special id is wrong or a figure is out of its
-    bound; nothing is written then.
+    stays outside the digest. Raises ConfigError for a device that is not there, ExportError if a
+    special id is wrong or a figure is out of its bound; nothing is written then.
     """
     config = config or ExportConfig()
+    choose_device(config.device)
     checkpoint = resolve(model)
 
     def work(draft: Draft) -> None:

@@ -96,6 +96,11 @@ def rounded(nats: float) -> float:
     return round(float(f"{nats:.3g}"), 5)
 
 
+def in_float64(values: Tensor) -> Tensor:
+    """The values in float64; on the CPU where their device does not have it, as Apple's."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
 @torch.no_grad()
 def log_normalizer(head: Head, states: Tensor) -> Tensor:
     """Log of the sum of exponentials of the logits of `states` (P, D), as (P,) float32."""
@@ -137,11 +142,11 @@ def kl_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
     """
     candidates = states.float()
     normalizer = log_normalizer(head, candidates.flatten(0, 1)).view(candidates.shape[:2])
-    gained = normalizer.double() - reference.log_normalizer.double()
+    gained = in_float64(normalizer) - in_float64(reference.log_normalizer)
     if reference.expected is None:
         return gained - _expected_gain(head, reference, candidates)
-    moved = (candidates - reference.states).double()
-    return gained - torch.einsum("npd,pd->np", moved, reference.expected.double())
+    moved, expected = in_float64(candidates - reference.states), in_float64(reference.expected)
+    return gained - torch.einsum("npd,pd->np", moved, expected)
 
 
 @torch.no_grad()
@@ -149,7 +154,7 @@ def _expected_gain(head: Head, reference: Reference, states: Tensor) -> Tensor:
     """Mean change of the logits under the original's prediction, (n, P) float64, where logits are
     not linear.
     """
-    total = torch.zeros(states.shape[:2], dtype=torch.float64, device=states.device)
+    total = in_float64(torch.zeros(states.shape[:2], device=states.device))
     for _, weight, bias in head.slices():
         for at in range(0, states.shape[1], _POSITIONS):
             rows = slice(at, at + _POSITIONS)
@@ -157,7 +162,7 @@ def _expected_gain(head: Head, reference: Reference, states: Tensor) -> Tensor:
             likely = (clean - reference.log_normalizer[rows, None]).exp_()
             for index, candidate in enumerate(states):
                 change = head.logits(candidate[rows], weight, bias).sub_(clean)
-                total[index, rows] += change.mul_(likely).sum(1)
+                total[index, rows] += in_float64(change.mul_(likely).sum(1))
     return total
 
 
@@ -165,9 +170,8 @@ def nll_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor
     """Negative log-likelihood in nats of the token that follows, (n, P) float64, in [0, inf)."""
     candidates = states.float()
     normalizer = log_normalizer(head, candidates.flatten(0, 1)).view(candidates.shape[:2])
-    return (
-        normalizer.double() - _target_logits(head, reference.targets, candidates).double()
-    ).clamp_(min=0)
+    targets = _target_logits(head, reference.targets, candidates)
+    return (in_float64(normalizer) - in_float64(targets)).clamp_(min=0)
 
 
 def _target_logits(head: Head, targets: Tensor, states: Tensor) -> Tensor:
@@ -181,7 +185,7 @@ def _target_logits(head: Head, targets: Tensor, states: Tensor) -> Tensor:
 def errors_per_position(head: Head, reference: Reference, states: Tensor) -> Tensor:
     """1 where the likeliest token is not the one that follows, else 0, as (n, P) float64."""
     token = _likeliest(head, states.float().flatten(0, 1))
-    return (token.view(states.shape[:2]) != reference.targets).double()
+    return in_float64(token.view(states.shape[:2]) != reference.targets)
 
 
 @torch.no_grad()

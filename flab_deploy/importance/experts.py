@@ -34,7 +34,7 @@ def expert_scores(
             _, weights, experts = output  # (N, K) both
             chosen = experts.view(-1, experts.shape[-1])[positions].flatten().cpu()
             totals[index].index_add_(
-                0, chosen, weights.view(-1, weights.shape[-1])[positions].flatten().double().cpu()
+                0, chosen, weights.view(-1, weights.shape[-1])[positions].flatten().cpu().double()
             )
 
         return hook

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,8 +16,15 @@ from transformers import PreTrainedModel
 
 from flab_deploy.batches import Batch, encode, make_batches
 from flab_deploy.corpus import Instruction
-from flab_deploy.decoder import layers, load_model, model_shape
-from flab_deploy.errors import ArtifactError, ConfigError
+from flab_deploy.decoder import (
+    BatchLimit,
+    asked_dtype,
+    choose_device,
+    layers,
+    load_model,
+    model_shape,
+)
+from flab_deploy.errors import ArtifactError
 from flab_deploy.importance.examples import answered, choose, held_out_tasks
 from flab_deploy.importance.experts import expert_scores
 from flab_deploy.importance.layers.stage import LayerFindings, search_layers
@@ -28,6 +35,8 @@ from flab_deploy.prompting import Prompting
 from flab_deploy.settings.score import ScoreConfig
 
 logger = logging.getLogger(__name__)
+_PartScores: TypeAlias = tuple[Tensor | None, Tensor, Tensor | None]
+"""Of channels, heads and experts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +87,31 @@ def measure(
     if config.self_generated:
         logger.info("score: the model answers %d prompts", len(examples))
         examples = answered(model, path, examples, end, config.max_tokens, config.batch_size)
-    batches = _batches(path, examples, end, config, model.device)
-    logger.info("score: %d layers on %d examples", len(layers(model)), len(examples))
-    found = search_layers(model, batches, config, journal_path, ranks)
-    logger.info("score: channels and heads by %s", config.channel_metric)
-    channels, heads, experts = _parts(model, batches, config, ranks, model_shape(path).num_experts)
+    encoded = encode(path, examples, end, config.max_tokens)
+
+    def attempt(size: int) -> tuple[LayerFindings, _PartScores]:
+        batches = [batch.to(model.device) for batch in make_batches(encoded, size)]
+        whole = size == config.batch_size
+        journal = journal_path if whole else journal_path and Path(f"{journal_path}-by-{size}")
+        logger.info("score: %d layers on %d examples", len(layers(model)), len(examples))
+        found = search_layers(model, batches, config, journal, ranks)
+        logger.info("score: channels and heads by %s", config.channel_metric)
+        return found, _parts(model, batches, config, ranks, model_shape(path).num_experts)
+
+    # Several ranks must make the same batches, so that none of them can choose smaller ones.
+    alone = ranks.count == 1
+    found, (channels, heads, experts) = (
+        BatchLimit("score", config.batch_size).run(attempt, config.batch_size)
+        if alone
+        else attempt(config.batch_size)
+    )
     return Measured(
         layers=found,
         channels=channels,
         heads=heads,
         experts=experts,
         examples=list(examples),
-        num_tokens=sum(len(batch.positions) for batch in batches),
+        num_tokens=sum(len(ids) - start for ids, start in encoded),
         num_contaminated=chosen.num_contaminated,
     )
 
@@ -100,7 +122,7 @@ def _parts(
     config: ScoreConfig,
     ranks: Ranks,
     num_experts: int,
-) -> tuple[Tensor | None, Tensor, Tensor | None]:
+) -> _PartScores:
     """Scores of channels, heads and experts; layers that lack a part have zeros there."""
 
     def scored(readers: Sequence[Reader]) -> Tensor:
@@ -119,23 +141,13 @@ def _parts(
 
 
 def _load(path: Path, config: ScoreConfig) -> PreTrainedModel:
-    """The model in float32 where it is to run. Raises ArtifactError naming a tensor that is not
-    finite.
-    """
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but this machine offers none; take cpu or auto")
-    on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    model = load_model(path, torch.float32)
+    """The model where it is to run. Raises ArtifactError naming a tensor that is not finite."""
+    device, dtype = choose_device(config.device), asked_dtype(config.dtype, torch.float32)
+    logger.info("score: on %s in %s", device, str(dtype).removeprefix("torch."))
+    model = load_model(path, dtype, device)
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter.detach().sum())):
             raise ArtifactError(
                 f"{path}: tensor {name} holds values that are not finite; get the checkpoint again"
             )
-    return cast("PreTrainedModel", model.to(torch.device("cuda"))) if on_gpu else model  # type: ignore[arg-type]
-
-
-def _batches(
-    path: Path, examples: Sequence[Instruction], end: int, config: ScoreConfig, device: torch.device
-) -> list[Batch]:
-    encoded = encode(path, examples, end, config.max_tokens)
-    return [batch.to(device) for batch in make_batches(encoded, config.batch_size)]
+    return model

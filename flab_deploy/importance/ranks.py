@@ -28,9 +28,11 @@ class Ranks:
 
     def sum(self, values: Tensor) -> Tensor:
         """`values` added up over all ranks, on every rank."""
-        if self.count > 1:
-            dist.all_reduce(values)
-        return values
+        if self.count == 1:
+            return values
+        total = values.to(_device())
+        dist.all_reduce(total)
+        return total.to(values.device)
 
     def largest(self, value: int) -> int:
         """The largest `value` of any rank."""

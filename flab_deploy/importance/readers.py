@@ -28,7 +28,12 @@ from flab_deploy.decoder import (
     num_key_value_heads,
 )
 from flab_deploy.errors import UnsupportedModel
-from flab_deploy.importance.divergence import Head, curvature_probe, log_likelihood_gradient
+from flab_deploy.importance.divergence import (
+    Head,
+    curvature_probe,
+    in_float64,
+    log_likelihood_gradient,
+)
 from flab_deploy.importance.ranks import Ranks
 
 # The squares of this many tokens stay in a processor's cache until they are added up.
@@ -116,7 +121,7 @@ def mean_squares(
     def see(index: int, columns: Tensor) -> None:
         for example, length in zip(columns, lengths, strict=True):
             for part in example[:length].split(_TOKENS_AT_ONCE):
-                totals[index] += part.float().square().sum(0).double().cpu()
+                totals[index] += part.float().square().sum(0).cpu().double()
 
     with _hooked(readers, see):
         for batch in ranks.share(batches):
@@ -157,8 +162,8 @@ def gate_gradients(
     def see(index: int, columns: Tensor) -> None:
         def backward(gradient: Tensor) -> None:
             slopes = readers[index].fold((columns.detach() * gradient).float().sum(1))  # (B, U)
-            absolute[index] += slopes.abs().sum(0).double().cpu()
-            squared[index] += slopes.double().square().sum(0).cpu()
+            absolute[index] += slopes.abs().sum(0).cpu().double()
+            squared[index] += in_float64(slopes).square().sum(0).cpu()
 
         columns.register_hook(backward)
 

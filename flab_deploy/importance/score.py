@@ -26,7 +26,7 @@ from flab_deploy.batches import end_of_text_id
 from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpora import corpus_for, load_instructions
 from flab_deploy.corpus import Instruction, corpus_digest, save_records
-from flab_deploy.decoder import model_shape
+from flab_deploy.decoder import choose_device, model_shape
 from flab_deploy.home import flab_home
 from flab_deploy.importance.measure import Measured, measure
 from flab_deploy.importance.ranks import Ranks, joined_ranks
@@ -60,8 +60,10 @@ def score(
     such parts. Under `torchrun` the calibration batches are shared out and the first process
     writes. A killed run goes on after the last finished round of the layer search.
     Raises UnsupportedModel for anything but a supported decoder, ConfigError or ArtifactError for a
-    bad corpus, ArtifactError naming the tensor for a weight that is not finite.
+    bad corpus, ConfigError for a device that is not there, ArtifactError naming the tensor for a
+    weight that is not finite.
     """
+    choose_device(config.device)
     checkpoint = resolve(model)
     model_shape(checkpoint.path)
     config = replace(config, corpus=corpus_for(config.corpus, checkpoint.path))

@@ -22,7 +22,7 @@ class ModelFootprint:
     bytes_on_disk: int
     """Measured: size of the weight files."""
     peak_memory_bytes: int
-    """Measured: of a fresh process beyond its libraries."""
+    """Measured: of a fresh process beyond its libraries; on a GPU, of what it takes there."""
     forward_flops_per_token: int
     """Computed from the shapes, at a context of `context_tokens`."""
 
@@ -48,6 +48,6 @@ def _all_settings(value: object) -> object:
 class FootprintRecord:
     """Both checkpoints, measured alike."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     models: BothFootprints
     config: Annotated[FootprintConfig, BeforeValidator(_all_settings)]

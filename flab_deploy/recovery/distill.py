@@ -16,8 +16,8 @@ class Teacher:
     """The original model, answering in the pruned model's vocabulary."""
 
     def __init__(self, model: PreTrainedModel, ids: Tensor) -> None:
-        self.model, self.ids = model, ids
-        self.head = output_weight(model).detach()[ids].float()  # (N, D)
+        self.model, self.ids = model, ids.to(model.device)
+        self.head = output_weight(model).detach()[self.ids].float()  # (N, D)
 
     @torch.no_grad()
     def log_probabilities(self, batch: Batch) -> Tensor:

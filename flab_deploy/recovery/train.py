@@ -25,7 +25,9 @@ from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpora import corpus_for, load_instructions
 from flab_deploy.corpus import Instruction, corpus_digest
 from flab_deploy.decoder import (
-    computes_in_bfloat16,
+    BatchLimit,
+    choose_device,
+    choose_dtype,
     load_model,
     model_shape,
     tensor_shapes,
@@ -55,8 +57,10 @@ def recover(
     shape.
 
     The loss is on answers alone; padding and prompts carry none. Raises PlanError if the two
-    models do not share a vocabulary, ConfigError or ArtifactError for a bad corpus.
+    models do not share a vocabulary, ConfigError or ArtifactError for a bad corpus, ConfigError
+    for a device that is not there.
     """
+    choose_device(config.device)
     pruned, teacher = resolve(model), resolve(original)
     config = replace(config, corpus=corpus_for(config.corpus, teacher.path))
     examples = load_instructions(config.corpus, config.num_examples, "recover")
@@ -118,13 +122,7 @@ def _train(
     prompting = Prompting(pruned.path, config)
     asked = [prompting.example(example) for example in examples]
     encoded = encode(pruned.path, asked, end_of_text_id(pruned.path), config.max_tokens)
-    mixed = computes_in_bfloat16()
-    teacher = Teacher(
-        load_model(original.path, torch.bfloat16 if mixed else torch.float32),
-        original_ids(original.path, pruned.path),
-    )
-    student = load_model(pruned.path, torch.float32).train()
-    optimizer = _optimizer(student, config)
+    trainer = _Trainer(pruned.path, original.path, config)
     batches = list(_batches(encoded, config))
     steps = len(batches)
     curve: list[tuple[int, float]] = []
@@ -132,20 +130,12 @@ def _train(
     for step, batch in enumerate(
         tqdm(batches, desc="recover", unit="step", disable=not sys.stderr.isatty())
     ):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, config)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
-            loss = recovery_loss(student, teacher, batch, config.distillation_weight)
-        loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        recent.append(float(loss.detach()))
+        recent.append(trainer.step(batch, learning_rate(step, steps, config)))
         if (step + 1) % max(1, steps // _REPORTS) == 0 or step + 1 == steps:
             curve.append((step + 1, sum(recent) / len(recent)))
             logger.info("recover: step %d of %d, loss %.4f nats", step + 1, steps, curve[-1][1])
             recent.clear()
-    _save(student, pruned.path, draft.path)
+    _save(trainer.student, pruned.path, draft.path)
     draft.figures |= as_json(
         RecoverRecord(
             schema_version=1,
@@ -157,6 +147,57 @@ def _train(
     )
 
 
+class _Trainer:
+    """The pruned model being trained, its teacher, and how much of a batch fits at once."""
+
+    def __init__(self, pruned: Path, original: Path, config: RecoverConfig) -> None:
+        device = choose_device(config.device)
+        self.config, self.device = config, device
+        self.dtype = choose_dtype(pruned, device, config.dtype)
+        logger.info("recover: on %s in %s", device, str(self.dtype).removeprefix("torch."))
+        self.teacher = Teacher(
+            load_model(original, self.dtype, device), original_ids(original, pruned)
+        )
+        self.student = load_model(pruned, torch.float32, device).train()
+        self.optimizer = _optimizer(self.student, config)
+        # Gradients of float16 are too small for it unless they are scaled.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self._limit = BatchLimit("recover", config.batch_size)
+
+    def step(self, batch: Batch, rate: float) -> float:
+        """One step of the optimizer on a batch; its loss in nats."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._limit.run(
+            lambda size: self._gradients(batch.to(self.device), size), len(batch.input_ids)
+        )
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss
+
+    def _gradients(self, batch: Batch, size: int) -> float:
+        """Leave the gradients of the batch in the student, computed on `size` examples at a time;
+        the loss.
+
+        Losses are means over completion tokens, so that each part counts by how many it has.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for part in batch.split(size):
+            with torch.autocast(
+                self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
+            ):
+                loss = recovery_loss(
+                    self.student, self.teacher, part, self.config.distillation_weight
+                )
+            loss = loss * (len(part.positions) / len(batch.positions))
+            self.scaler.scale(loss).backward()
+            total += float(loss.detach())
+        return total
+
+
 def _save(student: PreTrainedModel, pruned: Path, out: Path) -> None:
     """The trained weights in the pruned checkpoint's names and dtype, beside copies of its other
     files.
@@ -164,7 +205,7 @@ def _save(student: PreTrainedModel, pruned: Path, out: Path) -> None:
     dtype = weights_dtype(pruned)
     state = student.state_dict()
     save_file(
-        {name: state[name].to(dtype).contiguous() for name in sorted(tensor_shapes(pruned))},
+        {name: state[name].to("cpu", dtype).contiguous() for name in sorted(tensor_shapes(pruned))},
         out / "model.safetensors",
         metadata={"format": "pt"},
     )

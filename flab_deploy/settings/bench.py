@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import Seed, check_bounds
+from flab_deploy.settings.shared.bounds import Seed, check_bounds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Lt
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import check_bounds
+from flab_deploy.settings.shared.bounds import check_bounds
 
 _ROUNDING = 1e-9
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Ge
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import Seed, check_bounds
+from flab_deploy.settings.shared.bounds import Seed, check_bounds
 
 LanguageName = Literal["python", "go", "java", "javascript"]
 LANGUAGE_NAMES: tuple[LanguageName, ...] = get_args(LanguageName)

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Ge, Gt, Le, Lt
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import Seed, check_bounds
-from flab_deploy.settings.prompt import PromptSettings
+from flab_deploy.settings.shared.bounds import Seed, check_bounds
+from flab_deploy.settings.shared.device import DeviceConfig
+from flab_deploy.settings.shared.prompt import PromptSettings
 
 FormatName = Literal[
     "flab", "humaneval", "codeharmony", "mbpp", "evalplus", "cruxeval", "securityeval"
@@ -19,7 +20,7 @@ FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(PromptSettings):
+class EvaluateConfig(PromptSettings, DeviceConfig):
     """How a model is evaluated."""
 
     suite: str = "reference"
@@ -69,13 +70,11 @@ class EvaluateConfig(PromptSettings):
     onnx: str = ""
     """Directory of the model's ONNX export, to judge that instead of the checkpoint."""
     batch_size: Annotated[int, Ge(1)] = 512
-    """Prompts continued together, at most; fewer where their cache would exceed 1 GiB."""
+    """Prompts continued together, at most; fewer where their cache would exceed 1 GiB, or half of
+    a GPU's free memory. In other precisions than float32 a near tie may depend on it.
+    """
     max_new_tokens: Annotated[int, Ge(1)] = 128
     """New tokens per problem, at most."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the model; `auto` is that of its weights, or float32 where the processor has no
-    arithmetic for it. Only float32 is independent of `batch_size`.
-    """
     confidence: Annotated[float, Gt(0), Lt(1)] = 0.95
     """Confidence of the intervals."""
     cpu_limit_s: Annotated[float, Gt(0), Le(3600)] = 2.0

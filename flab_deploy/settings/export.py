@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import check_bounds
+from flab_deploy.settings.shared.bounds import check_bounds
+from flab_deploy.settings.shared.device import DeviceConfig
 
 Format = Literal["vllm", "onnx"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
+class ExportConfig(DeviceConfig):
     """What to export, and how close it must be to its source."""
 
     formats: tuple[Format, ...] = ("vllm", "onnx")

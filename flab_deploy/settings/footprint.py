@@ -7,11 +7,12 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from flab_deploy.settings.bounds import check_bounds
+from flab_deploy.settings.shared.bounds import check_bounds
+from flab_deploy.settings.shared.device import DeviceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class FootprintConfig:
+class FootprintConfig(DeviceConfig):
     """What memory and operations are measured at."""
 
     batch_size: Annotated[int, Ge(1)] = 8

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import Seed, check_bounds
 from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.settings.evaluate import EvaluateConfig, FormatName
-from flab_deploy.settings.prompt import PromptSettings
+from flab_deploy.settings.shared.bounds import Seed, check_bounds
+from flab_deploy.settings.shared.device import DeviceConfig
+from flab_deploy.settings.shared.prompt import PromptSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class LikelihoodConfig(PromptSettings):
+class LikelihoodConfig(PromptSettings, DeviceConfig):
     """Which texts both models read, and how many more bits the candidate may need for them."""
 
     suite: str = EvaluateConfig.suite
@@ -48,10 +49,6 @@ class LikelihoodConfig(PromptSettings):
     """
     confidence: Annotated[float, Gt(0.5), Lt(1)] = CompareConfig.confidence
     """Confidence of the intervals, and of the one-sided test."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of both models; `auto` is that of their weights, or float32 where the processor has
-    no arithmetic for it.
-    """
     seed: Seed = 0
     """Seed of the generated tasks."""
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 from annotated_types import Ge, Gt, Le, Lt
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import check_bounds
+from flab_deploy.settings.shared.bounds import check_bounds
+from flab_deploy.settings.shared.device import DeviceConfig
 
 Metric: TypeAlias = Literal["parameters", "bytes", "flops", "kv_bytes", "latency"]
 UNITS: dict[Metric, str] = {
@@ -26,7 +27,7 @@ LayerIndex: TypeAlias = Annotated[int, Ge(0)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanConfig:
+class PlanConfig(DeviceConfig):
     """The budget and what it may be spent on."""
 
     metric: Metric = "parameters"

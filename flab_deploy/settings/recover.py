@@ -7,12 +7,13 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
-from flab_deploy.settings.bounds import Seed, check_bounds
-from flab_deploy.settings.prompt import PromptSettings
+from flab_deploy.settings.shared.bounds import Seed, check_bounds
+from flab_deploy.settings.shared.device import DeviceConfig
+from flab_deploy.settings.shared.prompt import PromptSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecoverConfig(PromptSettings):
+class RecoverConfig(PromptSettings, DeviceConfig):
     """How a pruned model is post-trained."""
 
     corpus: str = "auto"

@@ -8,12 +8,13 @@ from typing import Annotated, Literal, TypeAlias
 from annotated_types import Ge, Le
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import Seed, Title, check_bounds
 from flab_deploy.settings.compare import CompareConfig
 from flab_deploy.settings.evaluate import EvaluateConfig
 from flab_deploy.settings.plan import DEFAULT_REDUCTION
-from flab_deploy.settings.prompt import PromptSettings, PromptStyle
 from flab_deploy.settings.score import ScoreConfig
+from flab_deploy.settings.shared.bounds import Seed, Title, check_bounds
+from flab_deploy.settings.shared.device import Device, DeviceConfig, Dtype
+from flab_deploy.settings.shared.prompt import PromptSettings, PromptStyle
 
 SizeName: TypeAlias = Literal["small", "demo", "full"]
 
@@ -56,6 +57,14 @@ class PipelineConfig:
     """
     with_bench: Annotated[bool, Title("Load test")] = True
     """Serve both models with vLLM and measure latency, throughput and energy. Needs the export."""
+    device: Device = DeviceConfig.device
+    """Where every stage runs its model, unless the stage's own setting says otherwise: cpu, cuda,
+    one GPU as cuda:0, or mps; 'auto' takes a GPU if there is one.
+    """
+    dtype: Annotated[Dtype, Title("Precision")] = DeviceConfig.dtype
+    """Precision of the model in every stage, unless the stage's own setting says otherwise; what
+    'auto' is, each stage says.
+    """
     seed: Seed = 0
     """Start of every random choice. The same seed gives the same results."""
 

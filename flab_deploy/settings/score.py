@@ -8,8 +8,9 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Ge
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import Seed, check_bounds
-from flab_deploy.settings.prompt import PromptSettings
+from flab_deploy.settings.shared.bounds import Seed, check_bounds
+from flab_deploy.settings.shared.device import DeviceConfig
+from flab_deploy.settings.shared.prompt import PromptSettings
 
 SearchMethod = Literal["one_shot", "greedy", "beam"]
 UnitMetric = Literal[
@@ -23,7 +24,7 @@ LayerMetric = Literal["kl", "perplexity", "token_accuracy", "block_influence", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig(PromptSettings):
+class ScoreConfig(PromptSettings, DeviceConfig):
     """What importance is measured on, and how."""
 
     corpus: str = "auto"
@@ -66,8 +67,6 @@ class ScoreConfig(PromptSettings):
     pass and gives the same every time; kl_taylor takes gradients, some three passes, and varies
     with its random draw; first, last, middle and random are controls.
     """
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; auto takes a GPU if there is one."""
     seed: Seed = 0
     """Of everything drawn at random."""
 

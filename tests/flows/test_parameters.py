@@ -14,9 +14,9 @@ import pytest
 from flab_deploy.cli.program import make_app
 from flab_deploy.cli.verb import all_verbs
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import bounds_of, hints_of
-from flab_deploy.settings.changes import docs_of
 from flab_deploy.settings.run import PipelineConfig
+from flab_deploy.settings.shared.bounds import bounds_of, hints_of
+from flab_deploy.settings.shared.changes import docs_of
 from flows.effort import STAGES, changed_settings, effort_of, settings_of, split
 from flows.parameters import command_of, run_directory
 from flows.prepare import record
@@ -96,7 +96,7 @@ def test_values_that_make_no_sense_are_refused_in_one_line(
     ("changes", "message"),
     [
         ({"recover": {"learning_rate": 0}}, "recover: learning_rate is 0; give a number above 0"),
-        ({"score": {"nums": 3}}, "score: no setting is called 'nums'; there are prompt_style, "),
+        ({"score": {"nums": 3}}, "score: no setting is called 'nums'; there are .*corpus, "),
         ({"plan": {"keep_layers": [1], "drop_layers": [2]}}, "plan: keep_layers and drop_layers"),
     ],
 )
@@ -138,7 +138,7 @@ def test_the_flow_takes_what_the_configuration_holds_with_the_same_defaults() ->
 
 def test_every_field_of_the_form_has_a_title_and_says_what_it_does(form: dict[str, Any]) -> None:
     titles = [field["title"] for field in form["properties"].values()]
-    assert len(titles) == len(set(titles)) == 13 + len(STAGES)
+    assert len(titles) == len(set(titles)) == 15 + len(STAGES)
     for name, field in form["properties"].items():
         assert field["title"][0].isupper(), name
         assert "_" not in field["title"], name

@@ -22,8 +22,8 @@ from flab_deploy.evaluation.writing.torch_steps import TorchSteps
 from flab_deploy.importance import score
 from flab_deploy.importance.score import CALIBRATION_FILE
 from flab_deploy.prompting import Prompting, begin_ids, encode_prompts, tokenizer_of
-from flab_deploy.settings.prompt import PromptSettings
 from flab_deploy.settings.score import ScoreConfig
+from flab_deploy.settings.shared.prompt import PromptSettings
 from tests.architectures import SETTINGS, save_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")

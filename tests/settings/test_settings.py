@@ -12,11 +12,11 @@ from annotated_types import Ge, Gt, Le, Lt
 
 import flab_deploy.settings
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import bounds_of, check_bounds, hints_of
-from flab_deploy.settings.changes import changed, docs_of
 from flab_deploy.settings.compare import PowerConfig
 from flab_deploy.settings.plan import DEFAULT_REDUCTION, PlanConfig
 from flab_deploy.settings.recover import RecoverConfig
+from flab_deploy.settings.shared.bounds import bounds_of, check_bounds, hints_of
+from flab_deploy.settings.shared.changes import changed, docs_of
 
 CONFIGS = [
     found

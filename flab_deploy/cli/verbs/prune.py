@@ -24,6 +24,7 @@ from flab_deploy.recovery import recover as recover_stage
 from flab_deploy.settings.plan import PlanConfig
 from flab_deploy.settings.recover import RecoverConfig
 from flab_deploy.settings.score import ScoreConfig
+from flab_deploy.settings.shared.device import DeviceConfig
 
 
 def score(
@@ -117,6 +118,7 @@ def prune(
     plan: Path,
     out: Out,
     reopen: Reopen = "auto",
+    where: Annotated[DeviceConfig, Flat] = DeviceConfig(),
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -129,9 +131,10 @@ def prune(
     plan
         What `flab plan` wrote.
     reopen
-        Whether to open the result in a fresh process; `auto` does unless it is too large.
+        Whether to open the result in a fresh process, on the CPU; `auto` does unless it is too
+        large.
     """
-    show(prune_stage(model, plan, out, reopen=reopen, force=force), as_json=as_json)
+    show(prune_stage(model, plan, out, reopen=reopen, where=where, force=force), as_json=as_json)
 
 
 def recover(

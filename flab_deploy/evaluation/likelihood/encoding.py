@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flab_deploy.evaluation.likelihood.texts import ScoredText
 from flab_deploy.prompting import Prompting, encode_completions, encode_prompts, tokenizer_of
-from flab_deploy.settings.prompt import PromptSettings
+from flab_deploy.settings.shared.prompt import PromptSettings
 from flab_deploy.tokenizer import load_tokenizer
 from flab_deploy.tokenizer.vocabulary import BYTE_TOKENS
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, get_args
-
-import torch
+from typing import get_args
 
 from flab_deploy.artifacts import Artifact, Draft, run_stage
 from flab_deploy.batches import original_ids
 from flab_deploy.checkpoint import Checkpoint, read_config, resolve
-from flab_deploy.decoder import check_supported, load_model, working_dtype
+from flab_deploy.decoder import check_supported, choose_device, choose_dtype, load_model
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.evaluation.likelihood.answer import answer_sentences
 from flab_deploy.evaluation.likelihood.bits import bits_figures, verdict_on_all
@@ -86,7 +84,8 @@ def _read(
         ids, unrelated = original_ids(original.path, candidate.path), None
     except PlanError as error:
         ids, unrelated = None, str(error).partition(";")[0]
-    dtypes = [_dtype(checkpoint.path, config) for checkpoint in (original, candidate)]
+    device = choose_device(config.device)
+    dtypes = [choose_dtype(one.path, device, config.dtype) for one in (original, candidate)]
     longest = min(config.max_tokens, *(_context(one.path) for one in (original, candidate)))
     encoded = encode_both(original.path, candidate.path, texts, longest, config)
     if not encoded:
@@ -95,8 +94,8 @@ def _read(
             "shorter prompts or raise max_tokens"
         )
     models = TwoModels(
-        original=load_model(original.path, dtypes[0]),
-        candidate=load_model(candidate.path, dtypes[1]),
+        original=load_model(original.path, dtypes[0], device),
+        candidate=load_model(candidate.path, dtypes[1], device),
         original_ids=ids,
         token_lengths=None
         if unrelated
@@ -123,14 +122,6 @@ def _read(
         verdict=verdict_on_all(sets.values()),
     )
     return replace(record, answer=tuple(answer_sentences(record))), lines
-
-
-def _dtype(path: Path, config: LikelihoodConfig) -> torch.dtype:
-    named: dict[Literal["auto", "float32", "bfloat16"], torch.dtype] = {
-        "float32": torch.float32,
-        "bfloat16": torch.bfloat16,
-    }
-    return named.get(config.dtype) or working_dtype(path)
 
 
 def _context(path: Path) -> int:

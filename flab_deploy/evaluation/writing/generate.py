@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from flab_deploy.decoder import BatchLimit, cache_room
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.writing.completion import Completion, GenerateConfig, OnDone, Request
 from flab_deploy.evaluation.writing.torch_steps import TorchSteps
 from flab_deploy.prompting import encode_prompts
 
 _COMPACT_BELOW = 0.8
-_CACHE_BYTES = 1 << 30
+_CACHE_BYTES_ON_CPU = 1 << 30
 _LOOK_EVERY = 16
 Stop = Callable[[int, str], bool]
 """Whether the completion of a request, given its position and text so far, needs no more."""
@@ -91,12 +92,22 @@ def write(
     """
     found = dict(known or {})
     tables = _Tables(steps, tokenizer, config)
+    limit = BatchLimit("evaluate", config.batch_size)
     for rows in batches(requests, steps, config):
         if all(i in found for i in rows):
             continue
-        written = _write_batch(
-            steps, tokenizer, [requests[i] for i in rows], config, tables, rows, stop
-        )
+
+        def continued(size: int, rows: Sequence[int] = rows) -> list[Completion]:
+            parts = [rows[at : at + size] for at in range(0, len(rows), size)]
+            return [
+                one
+                for part in parts
+                for one in _write_batch(
+                    steps, tokenizer, [requests[i] for i in part], config, tables, part, stop
+                )
+            ]
+
+        written = limit.run(continued, len(rows))
         found.update(zip(rows, written, strict=True))
         if on_done:
             on_done(rows, written)
@@ -107,6 +118,7 @@ def batches(requests: Sequence[Request], steps: Steps, config: GenerateConfig) -
     """Positions of the requests that are continued together: by length, as many as the cache may
     hold.
     """
+    room = cache_room(steps.device, _CACHE_BYTES_ON_CPU)
     order = sorted(range(len(requests)), key=lambda i: (len(requests[i].ids), i))
     groups: list[list[int]] = []
     for i in order:
@@ -116,7 +128,7 @@ def batches(requests: Sequence[Request], steps: Steps, config: GenerateConfig) -
         if (
             not groups
             or len(groups[-1]) == config.batch_size
-            or size * steps.bytes_per_token > _CACHE_BYTES
+            or size * steps.bytes_per_token > room
         ):
             groups.append([])
         groups[-1].append(i)

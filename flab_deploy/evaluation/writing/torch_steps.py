@@ -114,6 +114,7 @@ class TorchSteps:
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Begin a batch with prompts in order of length; logits (B, V) after each."""
+        self.cache = Cache(layers=[])  # what the batch before held is free again
         longest = max(len(ids) for ids in prompts)
         found, caches, masks = [], [], []
         for part in self._parts(prompts):

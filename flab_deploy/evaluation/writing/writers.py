@@ -4,14 +4,15 @@ twice.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from flab_deploy.artifacts import json_digest, tree_digest
-from flab_deploy.decoder import load_model, load_tokenizer, working_dtype
+from flab_deploy.decoder import choose_device, choose_dtype, load_model, load_tokenizer
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.writing.attempt import Attempt
 from flab_deploy.evaluation.writing.completion import Completion, GenerateConfig, OnDone, Request
@@ -20,12 +21,13 @@ from flab_deploy.evaluation.writing.journal import AnswerJournal, journal
 from flab_deploy.evaluation.writing.trim import first_stop
 from flab_deploy.progress import progress
 from flab_deploy.prompting import Prompting
-from flab_deploy.settings.prompt import PromptSettings
+from flab_deploy.settings.shared.device import Device, Dtype
+from flab_deploy.settings.shared.prompt import PromptSettings
 
 if TYPE_CHECKING:
     from flab_deploy.evaluation.writing.generate import Steps
 
-Dtype = Literal["auto", "float32", "bfloat16"]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class AnswerSource:
 
     path: Path
     """Checkpoint directory; its tokenizer makes the prompts wherever the model runs."""
+    device: Device = "auto"
+    """Where in this process."""
     dtype: Dtype = "auto"
     """Precision in this process."""
     endpoint: str = ""
@@ -57,7 +61,12 @@ def run_key(
     """What the completions depend on, as SHA-256: the prompts, the settings, the model and where it
     runs.
     """
-    where = {"dtype": place.dtype, "endpoint": place.endpoint, "served_model": place.served_model}
+    where = {
+        "device": place.device,
+        "dtype": place.dtype,
+        "endpoint": place.endpoint,
+        "served_model": place.served_model,
+    }
     style = [getattr(place.prompts, field.name) for field in fields(PromptSettings)]
     onnx = tree_digest(Path(place.onnx)) if place.onnx else ""
     prompts = [[a.task.prompt, a.sample] for a in attempts]
@@ -169,13 +178,12 @@ class _Model:
 
 def _load(place: AnswerSource) -> Steps:
     """The model in this process."""
-    import torch
-
     from flab_deploy.evaluation.writing.onnx_steps import OnnxSteps
     from flab_deploy.evaluation.writing.torch_steps import TorchSteps
 
     if place.onnx:
         return OnnxSteps(Path(place.onnx))
-    precisions: dict[Dtype, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    dtype = precisions.get(place.dtype) or working_dtype(place.path)
-    return TorchSteps(load_model(place.path, dtype))
+    device = choose_device(place.device)
+    dtype = choose_dtype(place.path, device, place.dtype)
+    logger.info("evaluate: on %s in %s", device, str(dtype).removeprefix("torch."))
+    return TorchSteps(load_model(place.path, dtype, device))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flab_deploy.artifacts import write_json
 from flab_deploy.checkpoint import read_config
-from flab_deploy.decoder import load_model
+from flab_deploy.decoder import choose_device, load_model
 from flab_deploy.engines import python_of
 from flab_deploy.errors import ExportError, first_line
 from flab_deploy.export.job import ExportFormat, ExportJob, Opened
@@ -83,7 +83,7 @@ def _parity(job: ExportJob, out: Path, opened: Opened) -> OnnxParity:
 
     logger.info("export: comparing ONNX Runtime with PyTorch")
     decoder = OnnxDecoder(out / MODEL_FILE, torch.get_num_threads())
-    model = load_model(job.source, torch.float32)
+    model = load_model(job.source, torch.float32, choose_device(job.config.device))
     bound = job.config.max_abs_logit_difference
     answers, last_logits = opened
     theirs = answers.versions

@@ -17,6 +17,7 @@ import torch
 from transformers import PreTrainedModel
 
 from flab_deploy.batches import Batch
+from flab_deploy.importance.divergence import in_float64
 from flab_deploy.importance.layers.stack import LayerStack
 
 # Digits that factors are stored with: what float32 adds up to on another machine differs further
@@ -35,7 +36,7 @@ def growth(model: PreTrainedModel, batches: Sequence[Batch]) -> list[float]:
         real = batch.attention_mask.bool()
         lengths = [states[real].float().norm(dim=-1) for states in stack.trace(batch).inputs]
         for layer, (before, after) in enumerate(zip(lengths, lengths[1:], strict=False)):
-            total[layer] += float((after / before).double().sum())
+            total[layer] += float(in_float64(after / before).sum())
         count += int(real.sum())
     return [float(value) / count for value in total]
 

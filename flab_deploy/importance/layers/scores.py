@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from flab_deploy.batches import Batch
-from flab_deploy.importance.divergence import log_likelihood_gradient
+from flab_deploy.importance.divergence import in_float64, log_likelihood_gradient
 from flab_deploy.importance.layers.search import LayerSearch, Trunk
 
 
@@ -52,7 +52,7 @@ def _mean_distance(
         positions = positions_of(batch)
         states = [layer.flatten(0, 1)[positions].float() for layer in search.states(index, trunk)]
         for at, (before, after) in enumerate(zip(states, states[1:], strict=False)):
-            total[at] += float((1 - cosine_similarity(before, after, dim=-1)).double().sum())
+            total[at] += float(in_float64(1 - cosine_similarity(before, after, dim=-1)).sum())
         total[-1] += len(positions)
         search.advance(1)
     total = search.ranks.sum(total)
@@ -76,7 +76,7 @@ def layer_taylor(search: LayerSearch, trunk: Trunk) -> list[float]:
             final = _gated(search, index, trunk.keep, states, gates)
             slope = log_likelihood_gradient(search.head, final.detach(), batch.targets)
             (gradient,) = torch.autograd.grad(final, gates, slope.to(final.dtype))
-        total += gradient.flatten(1).double().abs().sum(1).cpu()
+        total += in_float64(gradient.flatten(1)).abs().sum(1).cpu()
         search.advance(1)
     return [float(value) / search.num_positions for value in search.ranks.sum(total)]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from flab_deploy.batches import Batch
+from flab_deploy.decoder import cache_room
 from flab_deploy.importance.divergence import (
     errors_per_position,
     head_of,
@@ -20,7 +21,7 @@ from flab_deploy.importance.divergence import (
 from flab_deploy.importance.layers.journal import SearchJournal
 from flab_deploy.importance.layers.order import LayerOrder, TrunkScores, find_order
 from flab_deploy.importance.layers.scores import block_influence, last_token_cosine, layer_taylor
-from flab_deploy.importance.layers.search import Cost, LayerSearch
+from flab_deploy.importance.layers.search import CACHE_BYTES, Cost, LayerSearch
 from flab_deploy.importance.layers.stack import LayerStack
 from flab_deploy.importance.ranks import Ranks
 from flab_deploy.progress import progress
@@ -67,6 +68,7 @@ def search_layers(
             batches,
             kl_per_position,
             ranks=ranks,
+            cache_bytes=min(CACHE_BYTES, cache_room(model.device, CACHE_BYTES)),
             advance=advance,
         )
         if config.layer_metric == "kl":

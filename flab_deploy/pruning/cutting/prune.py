@@ -7,13 +7,16 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+
+import torch
 
 from flab_deploy.artifacts import Artifact, Draft, open_artifact, read_json, run_stage, write_json
 from flab_deploy.checkpoint import Checkpoint, resolve
 from flab_deploy.corpora import load_held_out, load_instructions
 from flab_deploy.corpus import Instruction
-from flab_deploy.decoder import model_shape
+from flab_deploy.decoder import asked_dtype, choose_device, free_bytes, model_shape
 from flab_deploy.errors import ArtifactError, ConfigError, PlanError
 from flab_deploy.pruning.cutting.engine_rules import check_engine_rules
 from flab_deploy.pruning.cutting.model_config import cut_settings
@@ -24,6 +27,7 @@ from flab_deploy.pruning.cutting.weights import write_weights
 from flab_deploy.pruning.plan_document import PrunePlan, load_plan, predicted_figures
 from flab_deploy.records.document import as_json
 from flab_deploy.records.prune import PredictedRecord, PruneRecord, RealisedRecord
+from flab_deploy.settings.shared.device import DeviceConfig
 from flab_deploy.tokenizer import SUPERSEDED, TOKENIZER_FILE, Proof, prove, remap_token_ids, shrink
 
 logger = logging.getLogger(__name__)
@@ -42,17 +46,25 @@ _OTHER_FILES_BYTES = 64 << 20
 
 
 def prune(
-    model: str | Path, plan: Path, out: Path, *, reopen: Reopen = "auto", force: bool = False
+    model: str | Path,
+    plan: Path,
+    out: Path,
+    *,
+    reopen: Reopen = "auto",
+    where: DeviceConfig = DeviceConfig(),
+    force: bool = False,
 ) -> Artifact:
     """Cut the checkpoint `model` along `plan` into the checkpoint directory `out`; same plan, same
     bytes.
 
     Memory stays within a few hundred megabytes whatever the size. The result is then opened in a
-    fresh process, and its divergence measured on held-out examples, unless it is too large for that
+    fresh process, always on the CPU, for that proves the files and not a device; and its divergence
+    measured on held-out examples, `where` that says. Both are left out if the result is too large
     (`auto`) or `reopen` says `never`. Raises PlanError if the plan was made for another checkpoint
     or does not fit, UnsupportedModel for tensors that cannot be cut, ArtifactError for damaged
     weights or a full disk, ExportError if the result does not open; `out` is then left as it was.
     """
+    choose_device(where.device)
     checkpoint = resolve(model)
     planned = open_artifact(plan, "plan")
     decided = load_plan(plan)
@@ -67,9 +79,9 @@ def prune(
         out,
         kind="checkpoint",
         module=__name__,
-        config={"reopen": reopen},
+        config={"reopen": reopen, **asdict(where)},
         parents={"model": checkpoint.digest, "plan": planned.digest},
-        work=lambda draft: _cut(draft, checkpoint, decided, reopen, predicted_figures(plan)),
+        work=lambda draft: _cut(draft, checkpoint, decided, reopen, where, predicted_figures(plan)),
         force=force,
     )
 
@@ -79,6 +91,7 @@ def _cut(
     checkpoint: Checkpoint,
     plan: PrunePlan,
     reopen: Reopen,
+    where: DeviceConfig,
     predicted: PredictedRecord,
 ) -> None:
     source, out = checkpoint.path, draft.path
@@ -103,7 +116,7 @@ def _cut(
     reopened = check_opens(source, out, plan, before, after, reopen)
     realised = None
     if reopened.checked:
-        realised = _realised(source, out, plan, held_out[:_NUM_MEASURED])
+        realised = _realised(source, out, plan, held_out[:_NUM_MEASURED], where)
     found = PruneRecord(
         schema_version=1,
         num_parameters=after.num_parameters,
@@ -124,14 +137,27 @@ def _cut(
 
 
 def _realised(
-    source: Path, out: Path, plan: PrunePlan, held_out: list[Instruction]
+    source: Path, out: Path, plan: PrunePlan, held_out: list[Instruction], where: DeviceConfig
 ) -> RealisedRecord:
-    found = realised_divergence(source, out, plan.keep_token_ids, held_out) if held_out else None
+    reason = _too_large(source, where)
+    found = None
+    if held_out and reason is None:
+        found = realised_divergence(source, out, plan.keep_token_ids, held_out, where)
     if found is None:
-        reason = f"{plan.corpus} has no texts beyond those counted that both tokenizers read alike"
-        return RealisedRecord(kl_nats=None, num_tokens=None, reason=reason)
+        none = f"{plan.corpus} has no texts beyond those counted that both tokenizers read alike"
+        return RealisedRecord(kl_nats=None, num_tokens=None, reason=reason or none)
     logger.info("prune: realised divergence %.3g nats per held-out token", found.kl_nats)
     return found
+
+
+def _too_large(source: Path, where: DeviceConfig) -> str | None:
+    """Why the model does not fit in memory, if it does not."""
+    device = choose_device(where.device)
+    dtype = asked_dtype(where.dtype, torch.float32)
+    needed, free = model_shape(source).num_parameters * dtype.itemsize, free_bytes(device)
+    if needed <= free:
+        return None
+    return f"the model takes {needed / 1e9:.1f} GB, more than the {free / 1e9:.1f} GB free here"
 
 
 def _weight_bytes(cuts: Sequence[FileCut]) -> int:

@@ -20,12 +20,19 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from flab_deploy.checkpoint import read_config
-from flab_deploy.decoder import ModelShape, check_supported, weights_dtype
+from flab_deploy.decoder import (
+    ModelShape,
+    asked_dtype,
+    check_supported,
+    choose_device,
+    weights_dtype,
+)
 from flab_deploy.errors import ArtifactError, ConfigError
 from flab_deploy.pruning.planning.budget import Room
 from flab_deploy.records.document import read_record
 from flab_deploy.records.plan import LatencyRecord, LineRecord, TermsRecord, Times
 from flab_deploy.settings.plan import PlanConfig
+from flab_deploy.settings.shared.device import DeviceConfig
 
 _ROUNDS, _STEPS = 5, 12
 _SHALLOW, _DEEP = 1, 5
@@ -82,7 +89,7 @@ def latency_model(path: Path, room: Room, config: PlanConfig) -> LatencyModel:
     """
     if config.latency_model is not None:
         return read_latency_model(Path(config.latency_model), config)
-    return measure_latency(path, room, config.context_tokens)
+    return measure_latency(path, room, config)
 
 
 def read_latency_model(file: Path, config: PlanConfig) -> LatencyModel:
@@ -107,9 +114,11 @@ def read_latency_model(file: Path, config: PlanConfig) -> LatencyModel:
     return model
 
 
-def random_model(path: Path, shape: ModelShape) -> PreTrainedModel:
-    """A decoder of the architecture at `path` with random weights and the given sizes, in the
-    precision of the file.
+def random_model(
+    path: Path, shape: ModelShape, where: DeviceConfig = DeviceConfig()
+) -> PreTrainedModel:
+    """A decoder of the architecture at `path` with random weights and the given sizes; `auto` is
+    the precision of the file.
     """
     config = read_config(path)
     architecture = check_supported(config, path)
@@ -130,16 +139,17 @@ def random_model(path: Path, shape: ModelShape) -> PreTrainedModel:
         config["head_dim"] = shape.head_dim
     config |= dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
     settings = AutoConfig.for_model(**config)
-    model = AutoModelForCausalLM.from_config(settings, dtype=weights_dtype(path))
-    return cast("PreTrainedModel", model.eval())
+    dtype = asked_dtype(where.dtype, weights_dtype(path))
+    model = AutoModelForCausalLM.from_config(settings, dtype=dtype)
+    return cast("PreTrainedModel", model.eval().to(choose_device(where.device)))
 
 
-def measure_latency(path: Path, room: Room, context_tokens: int) -> LatencyModel:
+def measure_latency(path: Path, room: Room, config: PlanConfig) -> LatencyModel:
     """Measure the terms on this machine; the median of several rounds counts."""
-    found = _timed(path, room, _probes(room), context_tokens)
+    found = _timed(path, room, _probes(room), config)
     small = _small(room)
     return LatencyModel(
-        context_tokens=context_tokens,
+        context_tokens=config.context_tokens,
         threads=torch.get_num_threads(),
         decode=_fit({shape: times.decode_ms for shape, times in found.items()}, small),
         prefill=_fit({shape: times.prefill_ms for shape, times in found.items()}, small),
@@ -147,7 +157,7 @@ def measure_latency(path: Path, room: Room, context_tokens: int) -> LatencyModel
 
 
 def _timed(
-    path: Path, room: Room, shapes: Sequence[ModelShape], context_tokens: int
+    path: Path, room: Room, shapes: Sequence[ModelShape], config: PlanConfig
 ) -> dict[ModelShape, Times]:
     """Median times; rounds go over all sizes in turn if the models fit into memory."""
     weights = sum(
@@ -158,8 +168,10 @@ def _timed(
     groups = [shapes] if weights <= _MOST_HELD_PARAMETERS else [[shape] for shape in shapes]
     found: dict[ModelShape, Times] = {}
     for group in groups:
-        models = [random_model(path, shape) for shape in group]
-        rounds = [[time_once(model, context_tokens) for model in models] for _ in range(_ROUNDS)]
+        models = [random_model(path, shape, config) for shape in group]
+        rounds = [
+            [time_once(model, config.context_tokens) for model in models] for _ in range(_ROUNDS)
+        ]
         for shape, times in zip(group, zip(*rounds, strict=True), strict=True):
             found[shape] = _median(times)
     return found
@@ -172,27 +184,36 @@ def _median(times: Sequence[Times]) -> Times:
     )
 
 
-def time_model(path: Path, shape: ModelShape, context_tokens: int) -> Times:
+def time_model(path: Path, shape: ModelShape, config: PlanConfig) -> Times:
     """Times of a whole model of that shape with random weights."""
-    model = random_model(path, shape)
-    return _median([time_once(model, context_tokens) for _ in range(_ROUNDS)])
+    model = random_model(path, shape, config)
+    return _median([time_once(model, config.context_tokens) for _ in range(_ROUNDS)])
 
 
 @torch.inference_mode()
 def time_once(model: PreTrainedModel, context_tokens: int) -> Times:
     """Time of one decoded token after a prompt of `context_tokens`, and of reading that prompt."""
-    prompt = torch.arange(context_tokens)[None] % model.config.vocab_size
-    started = time.perf_counter()
+    prompt = torch.arange(context_tokens, device=model.device)[None] % model.config.vocab_size
+    started = _now(model.device)
     state = model(input_ids=prompt, use_cache=True, logits_to_keep=1).past_key_values
-    read = time.perf_counter()
+    read = _now(model.device)
     steps = []
     for _ in range(_STEPS):
-        before = time.perf_counter()
+        before = _now(model.device)
         state = model(
             input_ids=prompt[:, :1], past_key_values=state, use_cache=True
         ).past_key_values
-        steps.append(1e3 * (time.perf_counter() - before))
+        steps.append(1e3 * (_now(model.device) - before))
     return Times(decode_ms=median(steps), prefill_ms=1e3 * (read - started))
+
+
+def _now(device: torch.device) -> float:
+    """Seconds on a clock, read when the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()
 
 
 def _spread(allowed: Sequence[int]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import psutil
 
 from flab_deploy.artifacts import Artifact, Draft, file_digest, run_stage
 from flab_deploy.checkpoint import resolve
-from flab_deploy.decoder import ModelShape
+from flab_deploy.decoder import ModelShape, choose_device
 from flab_deploy.errors import ConfigError
 from flab_deploy.pruning.planning.cost import figures_of
 from flab_deploy.pruning.planning.cut_time import measure_cut_time
@@ -56,6 +56,7 @@ def plan(
     Raises PlanError if the scores belong to another model or no cut meets the budget, ConfigError
     for flags that contradict the model.
     """
+    choose_device(config.device)
     checkpoint, scored = resolve(model), open_scores(scores, resolve(model).digest)
     return run_stage(
         out,
@@ -235,5 +236,5 @@ def _times(planner: Planner, model: LatencyModel, shape: ModelShape) -> Predicte
     """
     size, free = planner.precision.bytes_of(shape.num_parameters), psutil.virtual_memory().available
     fits = size < free / 2
-    realised = time_model(planner.path, shape, model.context_tokens) if fits else None
+    realised = time_model(planner.path, shape, planner.config) if fits else None
     return PredictedTimes(predicted=model.times(shape), realised=realised)

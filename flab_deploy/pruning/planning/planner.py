@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flab_deploy.artifacts import Artifact
 from flab_deploy.checkpoint import Checkpoint
-from flab_deploy.decoder import ModelShape, layer_parameters, model_shape
+from flab_deploy.decoder import ModelShape, choose_device, layer_parameters, model_shape
 from flab_deploy.errors import ConfigError, PlanError
 from flab_deploy.importance.tokens import frequent_tokens
 from flab_deploy.pruning.plan_document import PrunePlan, cannot_scale
@@ -54,6 +54,7 @@ class Planner:
     """Plans cuts of one model. Whatever can be refused is refused before the model is loaded."""
 
     def __init__(self, checkpoint: Checkpoint, scored: Artifact, config: PlanConfig) -> None:
+        choose_device(config.device)
         self.checkpoint, self.scored, self.config = checkpoint, scored, config
         self.path = checkpoint.path
         self.shape = model_shape(self.path)

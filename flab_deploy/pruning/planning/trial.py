@@ -26,12 +26,15 @@ from transformers import PreTrainedModel
 from flab_deploy.batches import Batch, encode, end_of_text_id, make_batches
 from flab_deploy.decoder import (
     ModelShape,
+    asked_dtype,
+    choose_device,
     load_model,
     only_channels,
     only_experts,
     only_heads,
     only_layers,
     output_logits,
+    output_weight,
     scaled_writes,
 )
 from flab_deploy.importance.calibration import kl_measure, states_of
@@ -74,8 +77,9 @@ class Trials:
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        """The model in float32."""
-        return load_model(self._path, torch.float32)
+        """The model where and as the settings have it."""
+        dtype = asked_dtype(self.config.dtype, torch.float32)
+        return load_model(self._path, dtype, choose_device(self.config.device))
 
     @cached_property
     def batches(self) -> list[Batch]:
@@ -83,7 +87,7 @@ class Trials:
         longest = self.scores.config.max_tokens
         examples = self.scores.calibration
         encoded = encode(self._path, examples, end_of_text_id(self._path), longest)
-        return make_batches(encoded, _EXAMPLES_AT_ONCE)
+        return [batch.to(self.model.device) for batch in make_batches(encoded, _EXAMPLES_AT_ONCE)]
 
     def choice(self, sizes: Sizes) -> Choice:
         """The best parts by their scores, at the given sizes."""
@@ -170,14 +174,15 @@ class Trials:
         """For each list of kept token ids, the mean of -log of the probability that the original
         gives to them.
         """
-        member = torch.zeros(self.shape.vocab_size, len(kept))  # (V, n)
+        member = torch.zeros(self.shape.vocab_size, len(kept))
         for column, ids in enumerate(kept):
             member[torch.as_tensor(np.asarray(ids)), column] = 1.0
+        gone_of = (1 - member).to(output_weight(self.model).device)  # (V, n)
         total, count = torch.zeros(len(kept), dtype=torch.float64), 0
         for states in states_of(self.model, self.batches):
             for chunk in states.split(_POSITIONS_AT_ONCE):
                 likely = output_logits(self.model, chunk).float().softmax(-1)  # (P, V)
-                gone = (likely @ (1 - member)).double().clamp(max=1 - 1e-12)  # (P, n)
+                gone = (likely @ gone_of).cpu().double().clamp(max=1 - 1e-12)  # (P, n)
                 total -= torch.log1p(-gone).sum(0)
                 count += len(chunk)
         return [rounded(float(value) / count) for value in total]

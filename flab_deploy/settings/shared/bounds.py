@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -42,6 +43,15 @@ class Title(NamedTuple):
     text: str
 
 
+class Form(NamedTuple):
+    """Beside the type of a text: what it has to look like."""
+
+    pattern: str
+    """Regular expression of the whole text."""
+    words: str
+    """What to give, as an error says it."""
+
+
 def check_bounds(settings: object) -> None:
     """Raise ConfigError unless every field of a settings dataclass is what its type allows.
 
@@ -67,6 +77,10 @@ def check_value(name: str, value: Any, hint: Any, default: Any = None, verb: str
         if value not in get_args(bare):
             allowed = ", ".join(map(str, get_args(bare)))
             raise ConfigError(f"{name} {verb} {value!r}; give one of {allowed}")
+    elif bare is str:
+        for form in (extra for extra in get_args(hint)[1:] if isinstance(extra, Form)):
+            if not re.fullmatch(form.pattern, str(value)):
+                raise ConfigError(f"{name} {verb} {value!r}; give {form.words}")
     elif bare in (int, float) and not _within(value, bounds := bounds_of(hint)):
         text = _allowed(bare, bounds) + _such_as(default)
         raise ConfigError(f"{name} {verb} {value}; give {text}")

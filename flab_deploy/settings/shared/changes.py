@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from typing_extensions import TypedDict
 
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.bounds import hints_of
+from flab_deploy.settings.shared.bounds import hints_of
 
 T = TypeVar("T")
 Changes: TypeAlias = dict[str, Any]

@@ -30,8 +30,8 @@ def choose_device(asked: Device) -> torch.device:
         raise ConfigError(f"device is {asked}, but PyTorch finds no GPU here; take cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= num_gpus:
         raise ConfigError(
-            f"device is {asked}, but the GPUs here are cuda:0 to cuda:{num_gpus - 1}; take one of "
-            "them"
+            f"device is {asked}, but the last GPU here is cuda:{num_gpus - 1}; take one that is "
+            "there, or auto"
         )
     if device.type == "mps" and not has_mps:
         raise ConfigError("device is mps, but PyTorch finds none here; take cpu or auto")

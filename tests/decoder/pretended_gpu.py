@@ -3,12 +3,15 @@ as it does on a real one.
 
 All arithmetic is done on the CPU with real numbers, so that code whose way depends on values
 (`tolist`, `nonzero`, `int`) runs whole, which it does not on PyTorch's fake tensors. Every storage
-carries the device that it pretends to be on: `.to`, `.cpu()` and factories with `device=` set it, results have that of their inputs, and tensors made without a device are on the
-CPU. An operation on two devices raises, with the exceptions that PyTorch makes: numbers in tensors
-without dimensions, and copies and indexing by CPU indices. `.numpy()` of a GPU tensor raises, too, and so does float64 on `mps`.
+carries the device that it pretends to be on: `.to`, `.cpu()` and factories with `device=` set it,
+results have that of their inputs, and tensors made without a device are on the CPU. An operation on
+two devices raises, with the exceptions that PyTorch makes: numbers in tensors without dimensions,
+copies, and indexing by CPU indices. `.numpy()` of a GPU tensor raises, too, and so does float64 on
+`mps`.
 
-What this cannot show: kernels that a GPU lacks or computes otherwise, memory, streams and several
-processes; and code that decides by what the GPU is (its name, its compute capability).
+What this cannot show: kernels that a GPU lacks or computes otherwise, memory, streams, events and
+several processes; code that decides by what the GPU is (its name, its compute capability); and
+Python functions of PyTorch itself that ask a tensor for its device on the inside.
 """
 
 from __future__ import annotations
@@ -35,7 +38,11 @@ _INDEXED = {
     _ATEN._index_put_impl_.default,
     _ATEN._unsafe_index.Tensor,
 }
-_COPIES = {_ATEN.copy_.default, _ATEN._to_copy.default}
+_COPIES = {
+    _ATEN.copy_.default,
+    _ATEN._to_copy.default,
+    _ATEN._has_compatible_shallow_copy_type.default,
+}
 
 
 def device_of(tensor: Tensor) -> torch.device:
@@ -62,12 +69,16 @@ class _NoMixing(TorchDispatchMode):
     ) -> object:
         kwargs = kwargs or {}
         device = self._device(func, args, kwargs)
-        out = func(*args, **kwargs)
-        if device is not None:
-            _put(out, device)
-        if device is not None and device.type == "mps":
-            if any(x.dtype == torch.float64 for x in tree_leaves(out) if isinstance(x, Tensor)):
-                raise TypeError("the MPS framework doesn't support float64")
+        if func is _ATEN.histc.default:  # of integers, which only GPUs have
+            out = func(args[0].float(), *args[1:], **kwargs).to(args[0].dtype)
+        else:
+            out = func(*args, **kwargs)
+        if device is None:
+            return out
+        _put(out, device)
+        dtypes = {x.dtype for x in tree_leaves(out) if isinstance(x, Tensor)}
+        if device.type == "mps" and torch.float64 in dtypes:
+            raise TypeError("the MPS framework doesn't support float64")
         return out
 
     @staticmethod
@@ -149,6 +160,7 @@ def pretended_gpu(kind: str = "cuda", free_bytes: int = 64 << 30) -> Iterator[No
     answers = {
         "is_available": lambda: kind == "cuda",
         "device_count": lambda: 1,
+        "get_device_capability": lambda *_: (9, 0),
         "mem_get_info": lambda *_: (free_bytes, free_bytes),
         "memory_reserved": lambda *_: 0,
         "memory_allocated": lambda *_: 0,

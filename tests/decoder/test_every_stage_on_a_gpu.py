@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,18 @@ from torch import Tensor
 from flab_deploy import footprint
 from flab_deploy.artifacts import open_artifact
 from flab_deploy.batches import Batch
-from flab_deploy.decoder import load_model, load_tokenizer
+from flab_deploy.checkpoint import read_config
+from flab_deploy.corpora import load_instructions
+from flab_deploy.decoder import load_model, load_tokenizer, model_shape
 from flab_deploy.evaluation.writing.completion import GenerateConfig
 from flab_deploy.evaluation.writing.generate import generate
 from flab_deploy.export.parity import torch_greedy, torch_logits
 from flab_deploy.fresh_process import answer
 from flab_deploy.importance import ScoreConfig, score
-from flab_deploy.pruning import PlanConfig, plan, prune
+from flab_deploy.importance.examples import _continued
+from flab_deploy.pruning import PlanConfig, load_plan, plan, prune
+from flab_deploy.pruning.cutting.realised import realised_divergence
+from flab_deploy.pruning.planning.latency import time_model
 from flab_deploy.recovery import RecoverConfig, recover
 from flab_deploy.recovery.distill import Teacher
 from flab_deploy.settings.score import LayerMetric, UnitMetric
@@ -34,31 +40,37 @@ from serving.agreement import ServedTokens, _read
 from tests.architectures import save_tiny
 from tests.decoder.pretended_gpu import device_of, pretended_gpu
 
-KINDS = ("cuda", "mps")
+# Each with the kind of GPU that it is tried on.
+ARCHITECTURES = {"qwen2": "cuda", "gemma2": "mps", "qwen3_moe": "cuda"}
 SCORE = {"num_counted": 40, "num_calibration": 4, "max_layers_searched": 2, "held_out": ""}
 PLAN = {"reduction": 0.3, "channel_multiple": 8}
 PROMPTS = ["def f(x):\n    return", "import os", "a"]
 
 
-@pytest.fixture(scope="module", params=["qwen2", "gemma2", "qwen3_moe"])
+@pytest.fixture(scope="module", params=ARCHITECTURES)
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("source") / "model", request.param)
+    return save_tiny(tmp_path_factory.mktemp(request.param) / "model", request.param)
 
 
 @pytest.fixture(scope="module")
 def cut(source: Path) -> Path:
     """Scored, planned and pruned on the CPU."""
     root = source.parent
-    score(source, root / "scores", ScoreConfig(**SCORE))
+    score(source, root / "scores", ScoreConfig(corpus="reference", **SCORE))
     plan(source, root / "scores", root / "plan", PlanConfig(**PLAN))
     return prune(source, root / "plan", root / "cut", reopen="never").path
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture
+def kind(source: Path) -> Iterator[str]:
     """The kind of a GPU that this machine pretends to have."""
-    with pretended_gpu(request.param):
-        yield request.param
+    kind = ARCHITECTURES[architecture_of(source)]
+    with pretended_gpu(kind):
+        yield kind
+
+
+def architecture_of(source: Path) -> str:
+    return str(read_config(source)["model_type"])
 
 
 def scores_in(folder: Path) -> dict[str, Any]:
@@ -80,16 +92,19 @@ def test_scores(
     source: Path, tmp_path: Path, kind: str, unit_metric: UnitMetric, layer_metric: LayerMetric
 ) -> None:
     asked: dict[str, Any] = SCORE | {"channel_metric": unit_metric, "layer_metric": layer_metric}
-    there = score(source, tmp_path / "there", ScoreConfig(**asked, device=kind))
+    there = score(source, tmp_path / "there", ScoreConfig(corpus="reference", **asked, device=kind))
     with pretended_gpu("none"):
-        here = score(source, tmp_path / "here", ScoreConfig(**asked, device="cpu"))
+        here = score(
+            source, tmp_path / "here", ScoreConfig(corpus="reference", **asked, device="cpu")
+        )
     assert scores_in(there.path) == scores_in(here.path)
 
 
-def test_scores_on_the_models_own_answers(source: Path, tmp_path: Path) -> None:
-    config = ScoreConfig(**SCORE | {"max_layers_searched": 1}, self_generated=True, max_tokens=64)
+def test_a_models_own_answers(source: Path) -> None:
+    prompts = [[5, 9, 30], [7]]
     with pretended_gpu():
-        assert score(source, tmp_path / "scores", config).path.is_dir()
+        there = _continued(load_model(source, torch.float32, "cuda"), prompts, 2, 12)
+    assert there == _continued(load_model(source, torch.float32), prompts, 2, 12)
 
 
 def test_a_plan_has_the_same_bytes(cut: Path, source: Path, tmp_path: Path, kind: str) -> None:
@@ -98,37 +113,47 @@ def test_a_plan_has_the_same_bytes(cut: Path, source: Path, tmp_path: Path, kind
     assert there.digest == open_artifact(root / "plan", "plan").digest
 
 
-def test_a_latency_plan(cut: Path, source: Path, tmp_path: Path, kind: str) -> None:
-    config = PlanConfig(**PLAN, metric="latency", context_tokens=64, device=kind)
-    found = plan(source, cut.parent / "scores", tmp_path / "plan", config)
-    assert found.figures["latency"] is None or found.figures["budget"]
+def test_times(source: Path, kind: str) -> None:
+    shape = replace(model_shape(source), num_hidden_layers=1)
+    found = time_model(source, shape, PlanConfig(context_tokens=8, device=kind))
+    assert 0 < found.decode_ms < 1e4 and 0 < found.prefill_ms < 1e4
 
 
-def test_the_realised_divergence(cut: Path, source: Path, tmp_path: Path, kind: str) -> None:
-    where = DeviceConfig(device=kind)
-    there = prune(source, cut.parent / "plan", tmp_path / "there", where=where)
-    with pretended_gpu("none"):
-        here = prune(source, cut.parent / "plan", tmp_path / "here")
-    assert there.figures["realised"] == here.figures["realised"]
-    assert there.figures["realised"]["kl_nats"] > 0  # type: ignore[index,call-overload,operator]
+def test_the_realised_divergence(cut: Path, source: Path, kind: str) -> None:
+    kept = load_plan(cut.parent / "plan").keep_token_ids
+    examples = load_instructions("reference", 8, "score")
+    there = realised_divergence(source, cut, kept, examples, DeviceConfig(device=kind))
+    here = realised_divergence(source, cut, kept, examples, DeviceConfig(device="cpu"))
+    assert there is not None and there == here and there.kl_nats
 
 
 @pytest.mark.filterwarnings("ignore:User provided device_type of:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*GradScaler is enabled, but:UserWarning")
 def test_recovery(cut: Path, source: Path, tmp_path: Path, kind: str) -> None:
-    config = RecoverConfig(num_examples=16, batch_size=8, device=kind, dtype="float32")
+    if architecture_of(source) == "qwen3_moe":
+        pytest.skip("recovery does not write layers of experts")
+    config = RecoverConfig(
+        corpus="reference", num_examples=16, batch_size=8, device=kind, dtype="float32"
+    )
     there = recover(cut, source, tmp_path / "there", config)
     with pretended_gpu("none"):
-        here = recover(cut, source, tmp_path / "here", RecoverConfig(num_examples=16, batch_size=8))
+        here = recover(
+            cut,
+            source,
+            tmp_path / "here",
+            RecoverConfig(corpus="reference", num_examples=16, batch_size=8),
+        )
     assert there.digest == here.digest
-    half = RecoverConfig(num_examples=8, batch_size=4, device=kind, dtype="bfloat16")
+    half = RecoverConfig(
+        corpus="reference", num_examples=8, batch_size=4, device=kind, dtype="bfloat16"
+    )
     assert recover(cut, source, tmp_path / "half", half).figures["steps"] == 2
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_writing(source: Path, kind: str, temperature: float) -> None:
     tokenizer = load_tokenizer(source)
-    config = GenerateConfig(batch_size=2, max_new_tokens=60, temperature=temperature)
+    config = GenerateConfig(batch_size=2, max_new_tokens=20, temperature=temperature)
     there = generate(load_model(source, torch.float32, kind), tokenizer, PROMPTS, config)
     here = generate(load_model(source, torch.float32), tokenizer, PROMPTS, config)
     assert there == here
@@ -210,13 +235,18 @@ FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_forgotten_move_is_found(cut: Path, source: Path, tmp_path: Path, fault: str) -> None:
+    if architecture_of(source) != "qwen2":
+        pytest.skip("one architecture is enough")
     stage, forget = FAULTS[fault]
     root = cut.parent
     work: dict[str, Callable[[], object]] = {
-        "score": lambda: score(source, tmp_path / "out", ScoreConfig(**SCORE)),
+        "score": lambda: score(source, tmp_path / "out", ScoreConfig(corpus="reference", **SCORE)),
         "plan": lambda: plan(source, root / "scores", tmp_path / "out", PlanConfig(**PLAN)),
         "recover": lambda: recover(
-            cut, source, tmp_path / "out", RecoverConfig(num_examples=8, dtype="float32")
+            cut,
+            source,
+            tmp_path / "out",
+            RecoverConfig(corpus="reference", num_examples=8, dtype="float32"),
         ),
     }
     with pytest.MonkeyPatch.context() as patch, pretended_gpu():

@@ -54,7 +54,7 @@ ON_A_DEVICE = [stage for stage, config in STAGES.items() if issubclass(config, D
 """Stages that run a model in their own process."""
 
 _SCORE: dict[SizeName, ScoreConfig] = {
-    "small": ScoreConfig(num_counted=500, num_calibration=8),
+    "small": ScoreConfig(num_counted=500, num_calibration=8, max_layers_searched=3),
     "demo": ScoreConfig(num_counted=20_000, num_calibration=64),
     "full": ScoreConfig(num_counted=100_000, num_calibration=256),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flab_deploy.records.bench import (
@@ -127,8 +127,11 @@ def _size(
         return figure(run, "footprint", value, unit, status)
 
     def how(run: RunContents) -> str:
-        sizes = asdict(run.footprint.config) if run.footprint else {}
-        return words.format(**{name: count(size) for name, size in sizes.items()}) if sizes else ""
+        if run.footprint is None:
+            return ""
+        asked = run.footprint.config
+        sizes = {"batch_size": asked.batch_size, "context_tokens": asked.context_tokens}
+        return words.format(**{name: count(size) for name, size in sizes.items()})
 
     return BeforeAfterFigure(key=key, group="Size", label=label, unit=unit, read=read, method=how)
 

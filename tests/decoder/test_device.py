@@ -129,7 +129,8 @@ def test_a_model_is_loaded_where_it_is_to_run(source: Path) -> None:
 def test_a_run_sets_all_stages_and_a_stage_its_own() -> None:
     run = PipelineConfig(size="small", device="cuda:1", dtype="bfloat16")
     effort = effort_of(run, {"plan": {"device": "cpu"}, "evaluate": {"dtype": "float32"}})
-    assert ON_A_DEVICE == ["score", "plan", "recover", "evaluate", "footprint", "export"]
+    measured = ["score", "plan", "recover", "evaluate", "likelihood", "footprint", "export"]
+    assert measured == ON_A_DEVICE
     places = {
         stage: (getattr(effort, stage).device, getattr(effort, stage).dtype)
         for stage in ON_A_DEVICE

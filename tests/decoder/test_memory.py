@@ -85,7 +85,7 @@ def test_other_errors_are_not_swallowed() -> None:
 
 
 def test_recovery_in_parts_is_the_same_up_to_rounding(source: Path, tmp_path: Path) -> None:
-    config = RecoverConfig(num_examples=24, batch_size=8, learning_rate=1e-3)
+    config = RecoverConfig(corpus="reference", num_examples=24, batch_size=8, learning_rate=1e-3)
     whole = recover(source, source, tmp_path / "whole", config)
     with SmallMemory(3) as memory:
         parts = recover(source, source, tmp_path / "parts", config)
@@ -109,7 +109,12 @@ def test_writing_in_parts_gives_the_same_text(source: Path) -> None:
 
 def test_scores_in_parts_are_the_same_up_to_rounding(source: Path, tmp_path: Path) -> None:
     config = ScoreConfig(
-        num_counted=40, num_calibration=4, batch_size=4, max_layers_searched=2, held_out=""
+        corpus="reference",
+        num_counted=40,
+        num_calibration=4,
+        batch_size=4,
+        max_layers_searched=2,
+        held_out="",
     )
     found = []
     for most in (4, 1):

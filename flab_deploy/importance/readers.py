@@ -28,7 +28,12 @@ from flab_deploy.decoder import (
     num_key_value_heads,
 )
 from flab_deploy.errors import UnsupportedModel
-from flab_deploy.importance.divergence import Head, curvature_probe, in_float64, log_likelihood_gradient
+from flab_deploy.importance.divergence import (
+    Head,
+    curvature_probe,
+    in_float64,
+    log_likelihood_gradient,
+)
 from flab_deploy.importance.ranks import Ranks
 
 # The squares of this many tokens stay in a processor's cache until they are added up.

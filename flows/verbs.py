@@ -16,8 +16,7 @@ from flab_deploy.cli.options import Flat, Json
 from flab_deploy.cli.output import show_record, show_text
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.changes import Changes, changes_type
-from flab_deploy.settings.deploy import DeployConfig
-from flab_deploy.settings.run import PipelineConfig
+from flab_deploy.settings.run import DeployConfig, PipelineConfig
 from flows.effort import STAGES
 
 _LEFT_OUT = "What is left out is as --size has it."

@@ -113,7 +113,13 @@ def _size(
 
     def how(run: RunContents) -> str:
         sizes = asdict(run.footprint.config) if run.footprint else {}
-        return words.format(**{name: count(size) for name, size in sizes.items()}) if sizes else ""
+        return (
+            words.format(
+                **{name: count(size) for name, size in sizes.items() if isinstance(size, int)}
+            )
+            if sizes
+            else ""
+        )
 
     return BeforeAfterFigure(key=key, group="Size", label=label, unit=unit, read=read, method=how)
 

@@ -19,7 +19,7 @@ import yaml
 
 from flab_deploy.errors import ConfigError, ServingError
 from flab_deploy.records.printed.outputs import Deployment
-from flab_deploy.settings.deploy import DeployConfig
+from flab_deploy.settings.run import DeployConfig
 from flows.compatibility import prefect_problems
 from flows.effort import effort_of, split
 from flows.run import find_server, own_console

@@ -15,8 +15,7 @@ from typing_extensions import TypedDict
 from flab_deploy.cli.options import Flat, Json
 from flab_deploy.cli.output import show_record, show_text
 from flab_deploy.errors import ConfigError
-from flab_deploy.settings.deploy import DeployConfig
-from flab_deploy.settings.run import PipelineConfig
+from flab_deploy.settings.run import DeployConfig, PipelineConfig
 from flab_deploy.settings.shared.changes import Changes, changes_type
 from flows.effort import STAGES
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import httpx
 
+from flab_deploy import WAIT_POLICY
 from flab_deploy.checkpoint import resolve
 from flab_deploy.engines import python_of
 from flab_deploy.errors import ConfigError, ServingError
@@ -221,10 +222,16 @@ def _start(
 
 
 def _environment(key: str, config: ServeConfig) -> dict[str, str]:
-    """The server's variables: VLLM_PORT and the like, which a cluster may inject, are dropped."""
+    """The server's variables: VLLM_PORT and the like, which a cluster may inject, are dropped, and
+    what only this process is to do while it waits.
+    """
     dropped = ("PYTHONPATH", "PYTHONHOME", "VLLM_PORT", "VLLM_HOST_IP", config.api_key_env)
     cache = flab_home() / "cache"
-    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in dropped and (name, value) != WAIT_POLICY
+    }
     environment.update(
         {
             "VLLM_API_KEY": key,

@@ -1,4 +1,4 @@
-"""What a run of the whole pipeline is asked for."""
+"""What a run of the whole pipeline is asked for, and when it runs by itself."""
 
 from __future__ import annotations
 
@@ -76,3 +76,15 @@ class PipelineConfig:
                 "the load test is on and the export is off, but it serves the exported model; "
                 "turn the export on or the load test off"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployConfig:
+    """When and where the scheduled pipeline runs: what to change in `prefect.yaml`."""
+
+    cron: str | None = None
+    """When to run, in cron's five fields."""
+    timezone: str | None = None
+    """Name of the time zone that `cron` is meant in, such as Europe/Berlin."""
+    work_pool: str | None = None
+    """Work pool whose workers run it; made, for local processes, if it is not there."""

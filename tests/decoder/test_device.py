@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from flab_deploy import WAIT_POLICY
 from flab_deploy.cli.program import main
 from flab_deploy.decoder import (
     asked_dtype,
@@ -124,6 +129,24 @@ def test_a_model_is_loaded_where_it_is_to_run(source: Path) -> None:
             model = load_model(source, torch.bfloat16, asked)
             assert {parameter.device for parameter in model.parameters()} == {found}
             assert model.dtype == torch.bfloat16 and not model.training
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("active", "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(
+    given: str | None, found: str
+) -> None:
+    """As OpenMP itself says when PyTorch has loaded it."""
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "true"}
+    environment.pop(WAIT_POLICY[0], None)
+    environment |= {WAIT_POLICY[0]: given} if given else {}
+    done = subprocess.run(
+        [sys.executable, "-c", "import flab_deploy, torch"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(rf"OMP_WAIT_POLICY *= *'{found}'", done.stderr), done.stderr
 
 
 def test_a_run_sets_all_stages_and_a_stage_its_own() -> None:

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from flab_deploy.errors import ConfigError, ServingError
-from flab_deploy.settings.deploy import DeployConfig
-from flab_deploy.settings.run import PipelineConfig
+from flab_deploy.settings.run import DeployConfig, PipelineConfig
 from flows.deploy import definition, definition_file, deploy
 from flows.effort import effort_of, split
 

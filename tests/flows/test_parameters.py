@@ -15,7 +15,7 @@ from flab_deploy.cli.program import make_app
 from flab_deploy.cli.verb import all_verbs
 from flab_deploy.errors import ConfigError
 from flab_deploy.settings.run import PipelineConfig
-from flab_deploy.settings.shared.bounds import bounds_of, hints_of
+from flab_deploy.settings.shared.bounds import TextForm, bounds_of, hints_of
 from flab_deploy.settings.shared.changes import docs_of
 from flows.effort import STAGES, changed_settings, effort_of, settings_of, split
 from flows.parameters import command_of, run_directory
@@ -172,7 +172,8 @@ def others(hint: Any, default: Any) -> Iterator[Any]:
     if bare is bool:
         yield not default
     elif bare is str:
-        yield "another one"
+        has_form = any(isinstance(extra, TextForm) for extra in get_args(hint)[1:])
+        yield "cpu" if has_form else "another one"
     elif get_origin(bare) is tuple:
         yield from ((value,) for value in others(get_args(bare)[0], None) if (value,) != default)
     elif get_origin(bare) is Literal:

@@ -25,7 +25,7 @@ import httpx
 import pytest
 
 from flab_deploy.records.printed.outputs import Deployment
-from flab_deploy.settings.deploy import DeployConfig
+from flab_deploy.settings.run import DeployConfig
 from flows.deploy import deploy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -690,7 +690,7 @@ def bench() -> BenchRecord:
 
 def footprint() -> FootprintRecord:
     return FootprintRecord(
-        schema_version=1,
+        schema_version=2,
         models=BothFootprints(
             original=ModelFootprint(
                 num_parameters=6_782_016,

@@ -43,7 +43,7 @@ class Title(NamedTuple):
     text: str
 
 
-class Form(NamedTuple):
+class TextForm(NamedTuple):
     """Beside the type of a text: what it has to look like."""
 
     pattern: str
@@ -78,7 +78,7 @@ def check_value(name: str, value: Any, hint: Any, default: Any = None, verb: str
             allowed = ", ".join(map(str, get_args(bare)))
             raise ConfigError(f"{name} {verb} {value!r}; give one of {allowed}")
     elif bare is str:
-        for form in (extra for extra in get_args(hint)[1:] if isinstance(extra, Form)):
+        for form in (extra for extra in get_args(hint)[1:] if isinstance(extra, TextForm)):
             if not re.fullmatch(form.pattern, str(value)):
                 raise ConfigError(f"{name} {verb} {value!r}; give {form.words}")
     elif bare in (int, float) and not _within(value, bounds := bounds_of(hint)):

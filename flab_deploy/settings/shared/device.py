@@ -7,10 +7,10 @@ model.
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from flab_deploy.settings.shared.bounds import Form, check_bounds
+from flab_deploy.settings.shared.bounds import TextForm, check_bounds
 
 Device: TypeAlias = Annotated[
-    str, Form(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, mps, or one GPU as cuda:0")
+    str, TextForm(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, mps, or one GPU as cuda:0")
 ]
 """What `decoder.device.choose_device` finds on this machine."""
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]

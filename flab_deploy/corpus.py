@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -55,6 +55,9 @@ class Task:
     """Steps the task is composed of; tasks of one composition are one cluster in statistics."""
 
 
+PromptForm = Literal["code", "words"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Instruction:
     """One training example; the loss is on `completion` alone."""
@@ -63,6 +66,8 @@ class Instruction:
     """What is given."""
     completion: str
     """What is to be learnt, without the end-of-text token."""
+    prompt_form: PromptForm = "code"
+    """Whether the prompt is code that the completion goes on with, or words that it answers."""
 
 
 Record = TypeVar("Record", bound=Task | Instruction)
@@ -76,7 +81,7 @@ def load_records(path: Path, record: type[Record]) -> list[Record]:
     """
     if not path.is_file():
         raise ArtifactError(f"no corpus at {path}; give a JSON-lines file")
-    required = [f.name for f in fields(record) if f.name != "composition"]
+    required = [f.name for f in fields(record) if f.default is MISSING]
     names = {f.name for f in fields(record)}
     records: list[Record] = []
     with path.open(encoding="utf-8") as lines:
@@ -111,13 +116,21 @@ def save_records(path: Path, records: Iterable[Task] | Iterable[Instruction]) ->
     """Write records as JSON lines, keys in field order, so that equal records give equal bytes."""
     with path.open("w", encoding="utf-8", newline="\n") as out:
         for item in records:
-            out.write(json.dumps(asdict(item), ensure_ascii=False) + "\n")
+            out.write(_line(item) + "\n")
 
 
 def corpus_digest(records: Sequence[Task] | Sequence[Instruction]) -> str:
     """SHA-256 over the records' content and order, as hexadecimal text."""
     total = hashlib.sha256()
     for item in records:
-        total.update(json.dumps(asdict(item), ensure_ascii=False).encode())
+        total.update(_line(item).encode())
         total.update(b"\n")
     return total.hexdigest()
+
+
+def _line(item: Task | Instruction) -> str:
+    """The record as JSON; that a prompt is code, as nearly all are, is not said."""
+    found = asdict(item)
+    if found.get("prompt_form") == "code":
+        del found["prompt_form"]
+    return json.dumps(found, ensure_ascii=False)

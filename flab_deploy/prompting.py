@@ -64,6 +64,9 @@ class Prompting:
         """The same example as this model is given it."""
         if not self.is_chat:
             return example
+        if example.prompt_form == "words":
+            asked = self.chat([{"role": "user", "content": example.prompt}])
+            return replace(example, prompt=asked, completion=example.completion.strip())
         return replace(
             example, prompt=self.prompt(example.prompt), completion=example.completion + _CLOSED
         )

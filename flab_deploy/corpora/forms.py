@@ -180,7 +180,7 @@ def _answered(given: Sequence[str], answer: str, where: str) -> Instruction:
         missing = "answer" if prompt else "question"
         raise ConfigError(f"{where}: there is no {missing}; leave that line out")
     completion = answer.strip("\n").rstrip()
-    return Instruction(prompt=prompt, completion=f"{_BETWEEN}{completion}\n")
+    return Instruction(prompt=prompt, completion=f"{_BETWEEN}{completion}\n", prompt_form="words")
 
 
 _FORMS = (

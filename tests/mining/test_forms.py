@@ -52,7 +52,8 @@ def written(folder: Path, *rows: object, name: str = "rows.jsonl") -> Path:
 def test_every_form_is_read(
     tmp_path: Path, row: dict[str, object], prompt: str, completion: str
 ) -> None:
-    wanted = [Instruction(prompt=prompt, completion=completion)] * 2
+    form = "code" if "completion" in row else "words"
+    wanted = [Instruction(prompt=prompt, completion=completion, prompt_form=form)] * 2
     assert load_instruction_file(written(tmp_path, row, row)) == wanted
     listed = tmp_path / "rows.json"
     listed.write_text(json.dumps([row, row], indent=2))

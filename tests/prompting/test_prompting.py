@@ -131,6 +131,13 @@ def test_an_example_ends_where_the_answers_block_does(chat: Path) -> None:
     assert Prompting(chat, PromptSettings(prompt_style="plain")).example(example) == example
 
 
+def test_an_answer_in_words_follows_the_question_alone(chat: Path) -> None:
+    example = Instruction(prompt="Reverse a list.", completion="\n\nSo:\n", prompt_form="words")
+    found = Prompting(chat).example(example)
+    assert found.prompt == "<|im_start|>user\nReverse a list.<|im_end|>\n<|im_start|>assistant\n"
+    assert found.completion == "So:"
+
+
 def test_scores_are_made_on_what_the_model_is_given(chat: Path, tmp_path: Path) -> None:
     config = ScoreConfig(
         corpus="reference", num_counted=40, num_calibration=4, max_layers_searched=1

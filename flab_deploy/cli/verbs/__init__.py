@@ -100,7 +100,7 @@ VERBS = (
         summary="Test what a candidate kept of the original, problem by problem.",
         example=f"{_EVALUATED} && flab compare work/evaluation work/evaluation "
         f"--out work/comparison && printf '%s' '{_THEIRS}' > eval_results.json && "
-        "flab compare eval_results.json eval_results.json --out work/theirs",
+        "flab compare eval_results.json eval_results.json --out theirs",
         target="flab_deploy.cli.verbs.compare:compare",
         schemas=("compare",),
     ),

@@ -33,6 +33,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {
     "size": "small",
+    "corpus": "reference",
+    "likelihood": {"texts": ""},
     "with_export": False,
     "with_bench": False,
     "out": "scheduled",

@@ -21,6 +21,7 @@ from flab_deploy.settings.run import PipelineConfig, SizeName
 from flab_deploy.settings.score import ScoreConfig
 from flab_deploy.settings.shared.changes import Changes, changed, differences, plain
 from flab_deploy.settings.shared.device import DeviceConfig
+from flab_deploy.settings.shared.prompt import PromptSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,34 +124,31 @@ def effort_of(config: PipelineConfig, changes: Mapping[str, Changes] | None = No
 
 def _base(config: PipelineConfig) -> Effort:
     """The settings of every stage where nothing but the run's own is asked for."""
-    style = config.prompt_style
     effort = Effort(
-        score=replace(_SCORE[config.size], corpus=config.corpus, prompt_style=style),
+        score=replace(_SCORE[config.size], corpus=config.corpus),
         # Vocabulary alone often meets the budget at the least divergence, but only layers make
         # decoding faster.
         plan=PlanConfig(reduction=config.reduction, min_layers_dropped=1, min_channels_dropped=1),
         recover=replace(
-            _RECOVER[config.size],
-            corpus=config.instructions or config.corpus,
-            prompt_style=style,
-            seed=config.seed,
+            _RECOVER[config.size], corpus=config.instructions or config.corpus, seed=config.seed
         ),
-        evaluate=replace(
-            _EVALUATE[config.size], suite=config.suite, prompt_style=style, seed=config.seed
-        ),
+        evaluate=replace(_EVALUATE[config.size], suite=config.suite, seed=config.seed),
         compare=CompareConfig(margin=config.margin),
-        likelihood=replace(
-            _LIKELIHOOD[config.size], suite=config.suite, prompt_style=style, seed=config.seed
-        ),
+        likelihood=replace(_LIKELIHOOD[config.size], suite=config.suite, seed=config.seed),
         footprint=_FOOTPRINT[config.size],
         export=_EXPORT[config.size],
         bench=replace(_BENCH[config.size], seed=config.seed),
     )
-    placed = {
-        stage: replace(getattr(effort, stage), device=config.device, dtype=config.dtype)
-        for stage in ON_A_DEVICE
-    }
-    return replace(effort, **placed)
+    return replace(effort, **{stage: _shared(getattr(effort, stage), config) for stage in STAGES})
+
+
+def _shared(settings: Any, config: PipelineConfig) -> Any:
+    """A stage's settings with what the run sets for all stages that have it."""
+    if isinstance(settings, DeviceConfig):
+        settings = replace(settings, device=config.device, dtype=config.dtype)
+    if isinstance(settings, PromptSettings):
+        settings = replace(settings, prompt_style=config.prompt_style)
+    return settings
 
 
 def changes_in(config: PipelineConfig, effort: Effort) -> dict[str, Changes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
@@ -84,9 +85,10 @@ def _installed(split: Split) -> Iterator[Instruction]:
         yield Instruction(prompt=mined.prompt, completion=mined.completion)
 
 
-def held_out_code() -> list[Mined]:
+@cache
+def held_out_code() -> tuple[Mined, ...]:
     """The installed functions that `installed` keeps from training, with their files."""
-    return list(_mined("held_out"))
+    return tuple(_mined("held_out"))
 
 
 def _mined(split: Split) -> Iterator[Mined]:

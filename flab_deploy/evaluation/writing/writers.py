@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flab_deploy.artifacts import json_digest, tree_digest
-from flab_deploy.decoder import choose_device, choose_dtype, load_model, load_tokenizer
+from flab_deploy.decoder import choose_device, choose_dtype, load_model
 from flab_deploy.errors import ConfigError
 from flab_deploy.evaluation.writing.attempt import Attempt
 from flab_deploy.evaluation.writing.completion import Completion, GenerateConfig, OnDone, Request
@@ -20,7 +20,7 @@ from flab_deploy.evaluation.writing.endpoint import EndpointClient
 from flab_deploy.evaluation.writing.journal import AnswerJournal, journal
 from flab_deploy.evaluation.writing.trim import first_stop
 from flab_deploy.progress import progress
-from flab_deploy.prompting import Prompting
+from flab_deploy.prompting import Prompting, tokenizer_of
 from flab_deploy.settings.shared.device import Device, Dtype
 from flab_deploy.settings.shared.prompt import PromptSettings
 
@@ -145,7 +145,7 @@ class _Model:
             EndpointClient(place.endpoint, place.served_model) if place.endpoint else None
         )
         self._steps: Steps | None = None
-        self.tokenizer = load_tokenizer(place.path)
+        self.tokenizer = tokenizer_of(place.path)
 
     def write(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,6 @@ def write_gguf(
     pre: str = "smollm",
     adds_bos: bool | None = None,
     architecture: str = "llama",
-    change: Callable[[GGUFWriter], None] | None = None,
     leave_out: str = "",
 ) -> Path:
     """The file, with `pre` as its pre-tokenizer's name; the tensor `leave_out` is not written."""
@@ -56,8 +54,6 @@ def write_gguf(
     if adds_bos is not None:
         writer.add_add_bos_token(adds_bos)
     writer.add_chat_template(TEMPLATE)
-    if change is not None:
-        change(writer)
     random = np.random.default_rng(0)
     for name, shape in _tensors(len(texts)).items():
         if name != leave_out:

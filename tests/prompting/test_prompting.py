@@ -147,14 +147,9 @@ def test_scores_are_made_on_what_the_model_is_given(chat: Path, tmp_path: Path) 
     assert all(example.prompt.startswith("<|im_start|>user\n") for example in kept)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"), [(PromptSettings(prompt_style="chat"), "has no chat template")]
-)
-def test_a_base_model_has_no_chat(
-    settings: PromptSettings, words: str, tiny_checkpoint: Path
-) -> None:
-    with pytest.raises(ConfigError, match=words):
-        Prompting(tiny_checkpoint, settings).prompt(CODE)
+def test_a_base_model_has_no_chat(tiny_checkpoint: Path) -> None:
+    with pytest.raises(ConfigError, match="has no chat template"):
+        Prompting(tiny_checkpoint, PromptSettings(prompt_style="chat")).prompt(CODE)
     assert Prompting(tiny_checkpoint).prompt(CODE) == CODE
 
 
